@@ -1,0 +1,49 @@
+"""Time and identity as ports: production reads the machine's, the simulator brings its own."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """What time it is, and waiting for it to pass."""
+
+    def now_ms(self) -> int:
+        """Wall clock, milliseconds since 1970 (UTC). It may jump; a store clamps it (R27)."""
+        ...
+
+    def monotonic_ms(self) -> int:
+        """Milliseconds that only grow: for measuring durations inside one process."""
+        ...
+
+    async def sleep(self, duration_ms: int) -> None:
+        """Wait for `duration_ms` milliseconds."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    def monotonic_ms(self) -> int:
+        return time.monotonic_ns() // 1_000_000
+
+    async def sleep(self, duration_ms: int) -> None:
+        await asyncio.sleep(duration_ms / 1000)
+
+
+def new_id() -> str:
+    """A fresh, unguessable id of 32 hexadecimal characters, for stores, acts and processes."""
+    return os.urandom(16).hex()
+
+
+def rfc3339(at_ms: int) -> str:
+    """`at_ms` as people and CloudEvents write it: `2026-11-23T10:42:07.123Z`."""
+    moment = datetime.fromtimestamp(at_ms / 1000, UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at_ms % 1000:03d}Z"

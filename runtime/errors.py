@@ -1,0 +1,118 @@
+"""Every error we raise, sorted by what the reader can do about it.
+
+    SagaError
+    ├── UsageError            the words given to us are wrong: change them
+    │   ├── ConfigError       … in a flag, an environment variable or a file
+    │   └── DefinitionError   … in a saga's definition
+    ├── ContractError         a message breaks the wire contract: it is dead-lettered with its cause
+    ├── NotFoundError         the thing named does not exist
+    ├── RefusedError          the thing exists, but its state does not allow this
+    │   ├── ConflictError     somebody else changed it first: read again
+    │   └── StoreRefusedError the store belongs to another process or another version
+    ├── UnavailableError      the broker or the store does not answer: try again
+    │   ├── BrokerUnavailableError
+    │   └── StoreUnavailableError
+    └── BrokenStoreError      the store is damaged or its disk is full: stop, and mend it first
+
+`code` is stable text for programs, `retryable` says whether the same call may succeed later, and
+`exit_code` is what a command exits with. Foreign errors are translated where they enter, with `from`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class SagaError(Exception):
+    """Something went wrong in the saga orchestrator."""
+
+    code: ClassVar[str] = "error"
+    retryable: ClassVar[bool] = False
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, message: str | None = None) -> None:
+        super().__init__(message or (type(self).__doc__ or "").strip())
+
+
+class UsageError(SagaError):
+    """What was asked for cannot be understood."""
+
+    code = "usage"
+    exit_code = 2
+
+
+class ConfigError(UsageError):
+    """A setting is wrong."""
+
+    code = "config"
+
+
+class DefinitionError(UsageError):
+    """A saga's definition is wrong."""
+
+    code = "definition"
+
+
+class ContractError(SagaError):
+    """A message breaks the wire contract."""
+
+    code = "contract"
+
+    def __init__(self, cause: str, message: str) -> None:
+        """`cause` is one word from a closed set, used as a metric label and in dead letters."""
+        super().__init__(message)
+        self.cause = cause
+
+
+class NotFoundError(SagaError):
+    """There is no such thing."""
+
+    code = "not_found"
+    exit_code = 3
+
+
+class RefusedError(SagaError):
+    """The state of the thing does not allow this."""
+
+    code = "refused"
+    exit_code = 4
+
+
+class ConflictError(RefusedError):
+    """Somebody else changed it first."""
+
+    code = "conflict"
+    retryable = True
+
+
+class StoreRefusedError(RefusedError):
+    """The store belongs to another process or another version."""
+
+    code = "store_refused"
+
+
+class UnavailableError(SagaError):
+    """A server does not answer."""
+
+    code = "unavailable"
+    retryable = True
+    exit_code = 5
+
+
+class BrokerUnavailableError(UnavailableError):
+    """The Kafka broker does not answer."""
+
+    code = "broker_unavailable"
+
+
+class StoreUnavailableError(UnavailableError):
+    """The store does not answer."""
+
+    code = "store_unavailable"
+
+
+class BrokenStoreError(SagaError):
+    """The store is damaged or its disk is full."""
+
+    code = "broken_store"
+    exit_code = 5

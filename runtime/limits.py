@@ -1,0 +1,94 @@
+"""Every maximum, in one place, each with its reason. Units are in the names.
+
+A limit that is passed is a clear error or a dead letter, never a crash and never silence.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# --- messages -------------------------------------------------------------------------------------
+PAYLOAD_BYTES_MAX: Final = 256 * 1024
+"""A quarter of Kafka's default `max.message.bytes`: a message with its headers always fits a batch."""
+
+JSON_DEPTH_MAX: Final = 32
+"""Deeper documents are attacks or accidents; parsers of other languages stop between 20 and 1,000."""
+
+HEADERS_MAX: Final = 64
+HEADERS_BYTES_MAX: Final = 16 * 1024
+"""We send 8 headers of 250 bytes; tracing and gateways add a few. Beyond that a record is hostile."""
+
+ID_LENGTH_MAX: Final = 128
+"""Saga ids stand in keys, headers, command ids, logs and URLs; a command id stays under 512 bytes."""
+
+ERROR_TEXT_LENGTH_MAX: Final = 2_000
+"""A saga's error is for people; the stack stays in the participant's log."""
+
+DEAD_LETTER_VALUE_BYTES_MAX: Final = 64 * 1024
+"""What is kept of a record so large that its dead letter would pass the broker's own limit."""
+
+DEAD_LETTER_WHOLE_BYTES_MAX: Final = 768 * 1024
+"""Dead letters up to here are kept whole: three quarters of the broker's default limit, for added headers."""
+
+PUBLISH_BATCH_BYTES_MAX: Final = 768 * 1024
+"""One record batch; the broker's default limit is 1,048,588 bytes and we stay clearly below it."""
+
+# --- sagas ----------------------------------------------------------------------------------------
+SAGA_DATA_BYTES_MAX: Final = 1024 * 1024
+"""Request and replies together: they are rewritten with every step, so size is paid again and again."""
+
+STEPS_MAX: Final = 64
+"""A saga of more steps is a workflow in disguise; the record and the log stay readable."""
+
+ATTEMPTS_MAX: Final = 20
+"""Sends of one command before a person must look: with the backoff capped at 60 s about a quarter of an hour."""
+
+BACKOFF_MS_MAX: Final = 60_000
+"""Nobody notices a repaired service later than a minute after its repair."""
+
+TIMEOUT_MS_MAX: Final = 30 * 24 * 3_600_000
+"""Thirty days: the longest human step anyone should hold other services' reservations for."""
+
+# --- engine ---------------------------------------------------------------------------------------
+BATCH_RECORDS_MAX: Final = 2_000
+"""One transaction: large enough to spread an fsync thinly, small enough to commit in a fraction of a second."""
+
+IN_FLIGHT_MAX: Final = 1_000
+"""Sagas admitted at once (R20): their commands queue for well under a second at a participant."""
+
+IN_FLIGHT_MIN: Final = 16
+"""Admission never shrinks below this: a slow service still gets work, and its recovery is noticed."""
+
+PENDING_MAX: Final = 10_000
+"""Accepted but not admitted sagas beyond this many: request partitions stay paused (they keep them better)."""
+
+OUTBOX_MESSAGES_MAX: Final = 50_000
+"""Unpublished messages; beyond it intake pauses, so that an unreachable broker cannot fill the disk."""
+
+ACTS_PER_BATCH_MAX: Final = 500
+"""Operator acts taken at once; a bulk act of thousands is spread over batches and never starves replies."""
+
+FENCE_RETENTION_MS: Final = 30 * 24 * 3_600_000
+"""How long a participant remembers what it did (R16); beyond any redelivery that is still possible."""
+
+# --- waiting --------------------------------------------------------------------------------------
+SESSION_TIMEOUT_MS: Final = 10_000
+HEARTBEAT_INTERVAL_MS: Final = 3_000
+PUBLISH_TIMEOUT_MS: Final = 10_000
+"""After this a producer is abandoned and everything unacknowledged is sent again by a new one."""
+
+REQUEST_TIMEOUT_MS: Final = 10_000
+CONNECT_TIMEOUT_MS: Final = 10_000
+HANDLER_TIMEOUT_MS: Final = 2_000
+"""A handler inside a transaction holds up its whole batch; what takes longer belongs outside (R17)."""
+
+EXTERNAL_CALLS_MAX: Final = 32
+"""Calls to the outside that one participant has open at once."""
+
+STOP_TIMEOUT_MS: Final = 10_000
+"""A stopping client that hangs (a broker that is away) is abandoned after this; the store is closed by then."""
+
+assert PAYLOAD_BYTES_MAX + HEADERS_BYTES_MAX < PUBLISH_BATCH_BYTES_MAX
+assert DEAD_LETTER_VALUE_BYTES_MAX < DEAD_LETTER_WHOLE_BYTES_MAX <= PUBLISH_BATCH_BYTES_MAX
+assert IN_FLIGHT_MIN < IN_FLIGHT_MAX <= PENDING_MAX
+assert HEARTBEAT_INTERVAL_MS * 3 <= SESSION_TIMEOUT_MS
