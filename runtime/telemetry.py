@@ -22,6 +22,7 @@ def configure_logging(*, process: str, level: str = "info", log_format: LogForma
         process: what this process is, bound to every line (`orchestrator`, `participant:payment`).
         level: `debug`, `info`, `warning` or `error`.
         log_format: `json`, `text`, or `auto` (text on a terminal).
+
     """
     text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
     renderer: Any = (

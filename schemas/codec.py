@@ -1,0 +1,128 @@
+"""The one place that parses and writes JSON.
+
+Every message is treated as hostile: its size is checked before it is parsed, its depth before it is believed.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import BaseModel, ValidationError
+
+from runtime.errors import ContractError
+from runtime.limits import JSON_DEPTH_MAX, PAYLOAD_BYTES_MAX
+from schemas.causes import Cause
+
+JsonObject = dict[str, Any]
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def encode(document: Any) -> bytes:
+    """Compact UTF-8 JSON. Keys keep their order, so the same document gives the same bytes."""
+    return orjson.dumps(document)
+
+
+def encode_sorted(document: Any) -> bytes:
+    """JSON with sorted keys: the form that is hashed to compare requests (R3)."""
+    return orjson.dumps(document, option=orjson.OPT_SORT_KEYS)
+
+
+def decode_trusted(value: bytes | str) -> Any:
+    """Parse JSON that we wrote ourselves."""
+    return orjson.loads(value)
+
+
+def check_size(value: bytes | None) -> bytes:
+    """Refuse what must not even be parsed.
+
+    Raises:
+        ContractError: no value (a tombstone), too large, or nested too deeply.
+
+    """
+    if value is None:
+        raise ContractError(Cause.NULL_VALUE, "the record has no value; send one JSON object")
+    if len(value) > PAYLOAD_BYTES_MAX:
+        raise ContractError(
+            Cause.TOO_LARGE, f"the value has {len(value):,} bytes; at most {PAYLOAD_BYTES_MAX:,} are allowed"
+        )
+    # Counting brackets is an upper bound of the depth and costs nothing; only suspects are walked.
+    if value.count(b"{") + value.count(b"[") > JSON_DEPTH_MAX and _depth(value) > JSON_DEPTH_MAX:
+        raise ContractError(Cause.TOO_DEEP, f"the value is nested deeper than {JSON_DEPTH_MAX} levels")
+    return value
+
+
+def decode_object(value: bytes | None) -> JsonObject:
+    """Parse a record's value into one JSON object.
+
+    Raises:
+        ContractError: no value, too large, too deep, not JSON, or not an object.
+
+    """
+    checked = check_size(value)
+    try:
+        document = orjson.loads(checked)
+    except orjson.JSONDecodeError as error:
+        raise ContractError(Cause.BAD_JSON, f"the value is not JSON: {error}") from error
+    if type(document) is not dict:
+        raise ContractError(Cause.BAD_JSON, f"the value is a JSON {_json_type(document)}; send one JSON object")
+    return document
+
+
+def decode_model(model: type[Model], value: bytes | None) -> Model:
+    """Parse and validate a record's value, once, from its bytes.
+
+    Raises:
+        ContractError: as `decode_object`, or the object does not fit the model.
+
+    """
+    checked = check_size(value)
+    try:
+        return model.model_validate_json(checked)
+    except ValidationError as error:
+        kind = Cause.BAD_JSON if error.errors()[0]["type"] == "json_invalid" else Cause.BAD_SCHEMA
+        raise ContractError(kind, f"the value does not fit {model.__name__}: {describe(error)}") from error
+
+
+def describe(error: ValidationError) -> str:
+    """The first three complaints of pydantic in one line, without the input's values (I24)."""
+    complaints = [
+        f"{'.'.join(str(part) for part in item['loc']) or 'value'}: {item['msg']}"
+        for item in error.errors(include_url=False, include_input=False, include_context=False)
+    ]
+    more = f" (and {len(complaints) - 3} more)" if len(complaints) > 3 else ""
+    return "; ".join(complaints[:3]) + more
+
+
+def _depth(value: bytes) -> int:
+    """Bracket depth outside of strings: right for JSON, and linear for anything else."""
+    depth = deepest = 0
+    in_string = escaped = False
+    for byte in value:
+        if in_string:
+            if escaped:
+                escaped = False
+            elif byte == 0x5C:
+                escaped = True
+            elif byte == 0x22:
+                in_string = False
+        elif byte == 0x22:
+            in_string = True
+        elif byte in (0x7B, 0x5B):
+            depth += 1
+            deepest = max(deepest, depth)
+        elif byte in (0x7D, 0x5D):
+            depth -= 1
+    return deepest
+
+
+def _json_type(document: object) -> str:
+    names = {
+        list: "array",
+        str: "string",
+        int: "number",
+        float: "number",
+        bool: "boolean",
+        type(None): "null",
+    }
+    return names.get(type(document), "value")

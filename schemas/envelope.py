@@ -1,0 +1,281 @@
+"""The envelope: CloudEvents 1.0 in binary mode, so the value stays plain JSON and everything else is a text header.
+
+Who sends what (names: CloudEvents core and its correlation extension, `ce_saga…` is ours):
+
+    command  ce_specversion ce_id ce_source ce_type content-type · ce_replyto ce_sagaattempt ce_sagastarted
+    reply    ce_specversion ce_id ce_source ce_type content-type · ce_causationid ce_sagaoutcome ce_sagaattempt
+             and, only where they say something, ce_sagaeffect ce_sagareason
+    event    ce_specversion ce_id ce_source ce_type content-type · ce_sequence
+
+Of a reply we require only the key (or `ce_correlationid`), `ce_causationid` and `ce_sagaoutcome` (R6): a foreign
+participant needs no more. Headers are few because each costs as much to build as the whole body.
+
+CloudEvents Kafka binding: https://github.com/cloudevents/spec/blob/v1.0.2/cloudevents/bindings/kafka-protocol-binding.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TypeVar
+
+from runtime.errors import ContractError
+from runtime.limits import HEADERS_BYTES_MAX, HEADERS_MAX
+from schemas.causes import Cause
+from schemas.codec import decode_object, encode
+from schemas.ids import CommandId, parse_command_id
+
+Headers = tuple[tuple[str, bytes], ...]
+
+CONTENT_TYPE = "content-type"
+ID = "ce_id"
+TYPE = "ce_type"
+SOURCE = "ce_source"
+SPECVERSION = "ce_specversion"
+CORRELATION_ID = "ce_correlationid"
+CAUSATION_ID = "ce_causationid"
+REPLY_TO = "ce_replyto"
+ATTEMPT = "ce_sagaattempt"
+STARTED = "ce_sagastarted"
+OUTCOME = "ce_sagaoutcome"
+EFFECT = "ce_sagaeffect"
+REASON = "ce_sagareason"
+SEQUENCE = "ce_sequence"
+
+_FIXED: Headers = ((SPECVERSION, b"1.0"), (CONTENT_TYPE, b"application/json"))
+_STRUCTURED = b"application/cloudevents"
+
+_Member = TypeVar("_Member", bound=StrEnum)
+
+
+class Outcome(StrEnum):
+    """How a participant answers a command."""
+
+    SUCCESS = "success"
+    FAILURE = "failure"
+    """A business refusal: nothing happened, and nothing will by trying again (R8)."""
+    RETRY = "retry"
+    """A technical failure: nobody knows whether something happened; try again."""
+
+
+class Effect(StrEnum):
+    """What a compensation found."""
+
+    DONE = "done"
+    NONE = "none"
+    """There was nothing to undo: the action never ran, and never will (R9, R14)."""
+
+
+class Reason(StrEnum):
+    """Why a participant answers `failure`."""
+
+    REJECTED = "rejected"
+    FENCED = "fenced"
+    STALE = "stale"
+    FENCE_EXPIRED = "fence_expired"
+    UNREADABLE = "unreadable"
+
+
+@dataclass(frozen=True, slots=True)
+class CommandHead:
+    """A command's headers, read."""
+
+    command_id: str
+    parsed_id: CommandId
+    command_type: str
+    reply_to: str
+    attempt: int
+    started_at_ms: int
+    """When the saga was accepted; 0 where a foreign orchestrator does not say (R16)."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyHead:
+    """A reply's headers, read."""
+
+    message_id: str | None
+    command: CommandId
+    outcome: Outcome
+    attempt: int | None
+    """The attempt it answers; None where the participant does not echo it (R7)."""
+    effect: Effect
+    reason: Reason | None
+
+
+def command_headers(
+    command_id: str, *, command_type: bytes, source: bytes, reply_to: bytes, attempt: int, started_at_ms: int
+) -> Headers:
+    """The headers of a command."""
+    return (
+        *_FIXED,
+        (ID, command_id.encode()),
+        (TYPE, command_type),
+        (SOURCE, source),
+        (REPLY_TO, reply_to),
+        (ATTEMPT, b"%d" % attempt),
+        (STARTED, b"%d" % started_at_ms),
+    )
+
+
+def reply_headers(
+    head: CommandHead,
+    *,
+    reply_type: str,
+    source: bytes,
+    outcome: Outcome,
+    effect: Effect = Effect.DONE,
+    reason: Reason | None = None,
+) -> Headers:
+    """The headers of the reply to the command with `head`."""
+    optional: Headers = ()
+    if effect is Effect.NONE:
+        optional += ((EFFECT, b"none"),)
+    if reason is not None:
+        optional += ((REASON, reason.value.encode()),)
+    return (
+        *_FIXED,
+        (ID, head.parsed_id.reply_id(head.attempt).encode()),
+        (TYPE, reply_type.encode()),
+        (SOURCE, source),
+        (CAUSATION_ID, head.command_id.encode()),
+        (OUTCOME, outcome.value.encode()),
+        (ATTEMPT, b"%d" % head.attempt),
+        *optional,
+    )
+
+
+def event_headers(event_id: str, *, event_type: bytes, source: bytes, sequence: int) -> Headers:
+    """The headers of a lifecycle event; `sequence` orders and dedupes them per saga (R26)."""
+    return (
+        *_FIXED,
+        (ID, event_id.encode()),
+        (TYPE, event_type),
+        (SOURCE, source),
+        (SEQUENCE, b"%d" % sequence),
+    )
+
+
+def read_headers(headers: Sequence[tuple[str, bytes | None]]) -> dict[str, bytes]:
+    """Headers by name; the last of a repeated one counts.
+
+    Raises:
+        ContractError: more or larger headers than any honest sender has.
+
+    """
+    if len(headers) > HEADERS_MAX:
+        raise ContractError(Cause.BAD_HEADER, f"{len(headers)} headers; at most {HEADERS_MAX} are allowed")
+    found = {name: value for name, value in headers if value is not None}
+    size = sum(map(len, found)) + sum(map(len, found.values()))
+    if size > HEADERS_BYTES_MAX:
+        raise ContractError(Cause.BAD_HEADER, f"headers of {size:,} bytes; at most {HEADERS_BYTES_MAX:,} are allowed")
+    return found
+
+
+def unwrap_structured(headers: dict[str, bytes], value: bytes | None) -> tuple[dict[str, bytes], bytes | None]:
+    """A structured-mode CloudEvent as if it had been sent in binary mode; anything else unchanged.
+
+    Raises:
+        ContractError: it says it is a structured event but is not one.
+
+    """
+    content_type = headers.get(CONTENT_TYPE)
+    if content_type is None or not content_type.startswith(_STRUCTURED):
+        return headers, value
+    event = decode_object(value)
+    data = event.pop("data", None)
+    if not isinstance(data, dict):
+        raise ContractError(Cause.BAD_JSON, "a structured CloudEvent needs its `data` to be one JSON object")
+    attributes = {f"ce_{name}": str(attribute).encode() for name, attribute in event.items()}
+    return {**headers, **attributes}, encode(data)
+
+
+def read_command(headers: Mapping[str, bytes], key: bytes | None) -> CommandHead:
+    """The head of a command.
+
+    Raises:
+        ContractError: a required header is missing or wrong.
+
+    """
+    command_id = _text(headers, ID)
+    parsed = parse_command_id(command_id)
+    _check_correlation(headers, key, parsed)
+    return CommandHead(
+        command_id=command_id,
+        parsed_id=parsed,
+        command_type=_text(headers, TYPE),
+        reply_to=_text(headers, REPLY_TO),
+        attempt=_number(headers, ATTEMPT) or 1,
+        started_at_ms=_number(headers, STARTED) or 0,
+    )
+
+
+def read_reply(headers: Mapping[str, bytes], key: bytes | None) -> ReplyHead:
+    """The head of a reply (R6).
+
+    Raises:
+        ContractError: a required header is missing or wrong.
+
+    """
+    command = parse_command_id(_text(headers, CAUSATION_ID))
+    _check_correlation(headers, key, command)
+    message_id = headers.get(ID)
+    effect = headers.get(EFFECT)
+    reason = headers.get(REASON)
+    return ReplyHead(
+        message_id=None if message_id is None else _decoded(ID, message_id),
+        command=command,
+        outcome=_member(Outcome, OUTCOME, _text(headers, OUTCOME)),
+        attempt=_number(headers, ATTEMPT),
+        effect=Effect.DONE if effect is None else _member(Effect, EFFECT, _decoded(EFFECT, effect)),
+        # A reason we do not know is a foreign participant's own word: not worth losing a reply over.
+        reason=None if reason is None else _REASONS.get(reason),
+    )
+
+
+_REASONS = {reason.value.encode(): reason for reason in Reason}
+
+
+def _check_correlation(headers: Mapping[str, bytes], key: bytes | None, command: CommandId) -> None:
+    expected = command.saga_id.encode()
+    correlation = headers.get(CORRELATION_ID)
+    if expected in {key, correlation}:
+        return
+    if key is None and correlation is None:
+        raise ContractError(
+            Cause.MISSING_HEADER, f"the saga id is missing: set the record key or `{CORRELATION_ID}` to it"
+        )
+    raise ContractError(Cause.BAD_HEADER, f"the key (or `{CORRELATION_ID}`) names another saga than the command's id")
+
+
+def _text(headers: Mapping[str, bytes], name: str) -> str:
+    value = headers.get(name)
+    if not value:
+        raise ContractError(Cause.MISSING_HEADER, f"the header `{name}` is missing")
+    return _decoded(name, value)
+
+
+def _decoded(name: str, value: bytes) -> str:
+    try:
+        return value.decode()
+    except UnicodeDecodeError as error:
+        raise ContractError(Cause.BAD_HEADER, f"the header `{name}` is not UTF-8 text") from error
+
+
+def _number(headers: Mapping[str, bytes], name: str) -> int | None:
+    value = headers.get(name)
+    if value is None:
+        return None
+    if value.isdigit() and len(value) < 16:
+        return int(value)
+    raise ContractError(Cause.BAD_HEADER, f"the header `{name}` must be a whole number in decimal digits")
+
+
+def _member(kind: type[_Member], name: str, text: str) -> _Member:
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise ContractError(
+            Cause.BAD_HEADER,
+            f"the header `{name}` must be one of: {', '.join(member.value for member in kind)}",
+        ) from error

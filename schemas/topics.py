@@ -1,0 +1,52 @@
+"""Topic names (design §4). Dots only, lower case, an optional prefix; one reply topic per service."""
+
+from __future__ import annotations
+
+import re
+
+from pydantic import BaseModel, ConfigDict, Field
+
+DEAD_LETTER_PREFIX = "dlq."
+
+
+class TopicNames(BaseModel):
+    """How topics are called here.
+
+    Attributes:
+        prefix: put before every name, for shared clusters: `shop.` gives `shop.order.requests`.
+        replies: the reply topic of a service. A second orchestrator store on the same services sets its own (R13).
+
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    prefix: str = Field(default="", pattern=r"^([a-zA-Z0-9_\-]+\.)*$", max_length=100)
+    replies: str = Field(default="{service}.replies", pattern=r"^[a-zA-Z0-9._\-]*\{service\}[a-zA-Z0-9._\-]+$")
+
+    def requests(self, saga_type: str) -> str:
+        """Where anyone asks for a saga of this type."""
+        return f"{self.prefix}{saga_type}.requests"
+
+    def events(self, saga_type: str) -> str:
+        """Where sagas of this type say what became of them."""
+        return f"{self.prefix}{saga_type}.events"
+
+    def commands(self, service: str) -> str:
+        """Where a service reads its commands."""
+        return f"{self.prefix}{service}.commands"
+
+    def replies_of(self, service: str) -> str:
+        """Where a service's replies are read by this orchestrator."""
+        return self.prefix + self.replies.format(service=service)
+
+    def reply_pattern(self, service: str) -> re.Pattern[str]:
+        """The reply topics a service answers to (R13): its own, of whichever orchestrator store."""
+        word = r"[a-zA-Z0-9_\-]+"
+        return re.compile(
+            rf"{re.escape(self.prefix)}({word}\.)*{re.escape(service)}\.replies([.\-][a-zA-Z0-9._\-]+)?\Z"
+        )
+
+
+def dead_letter_topic(topic: str) -> str:
+    """Where the unreadable records of `topic` go."""
+    return DEAD_LETTER_PREFIX + topic
