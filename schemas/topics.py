@@ -42,9 +42,8 @@ class TopicNames(BaseModel):
     def reply_pattern(self, service: str) -> re.Pattern[str]:
         """The reply topics a service answers to (R13): its own, of whichever orchestrator store."""
         word = r"[a-zA-Z0-9_\-]+"
-        return re.compile(
-            rf"{re.escape(self.prefix)}({word}\.)*{re.escape(service)}\.replies([.\-][a-zA-Z0-9._\-]+)?\Z"
-        )
+        own = rf"{re.escape(self.prefix)}({word}\.)*{re.escape(service)}\.replies"
+        return re.compile(rf"{own}([.\-][a-zA-Z0-9._\-]+)?\Z")
 
 
 def dead_letter_topic(topic: str) -> str:

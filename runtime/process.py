@@ -1,0 +1,91 @@
+"""How a process of ours lives: it stops cleanly when asked, and dies loudly when a part of it dies."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any
+
+from runtime.errors import SagaError
+from runtime.telemetry import log
+
+EXIT_INTERRUPTED = 130
+
+
+class Lifecycle:
+    """The stop signal and the background tasks of one process.
+
+    A background task that ends with an error stops the process: work that nobody does any more must not look
+    like work that is going on.
+    """
+
+    def __init__(self) -> None:
+        self.stopping = asyncio.Event()
+        self.failure: BaseException | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._log = log("process")
+
+    def spawn(self, work: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        """Run `work` in the background under this process's supervision."""
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
+
+    def stop(self) -> None:
+        """Ask everything to finish what it has in hand."""
+        self.stopping.set()
+
+    async def join(self) -> None:
+        """Wait for the background tasks.
+
+        Raises:
+            BaseException: what the first of them died of.
+
+        """
+        while self._tasks:
+            await asyncio.wait(self._tasks)
+        if self.failure is not None:
+            raise self.failure
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is not None and self.failure is None:
+            self.failure = error
+            self._log.error("process.task_died", task=task.get_name(), error=f"{type(error).__name__}: {error}")
+            self.stop()
+
+
+def run_process(main: Callable[[Lifecycle], Awaitable[None]]) -> int:
+    """Run `main` until it returns; its exit code (see `runtime.errors`).
+
+    SIGTERM and SIGINT set `Lifecycle.stopping`; a second one ends the process at once, which is safe at any
+    moment. An error of ours is one line on stderr; any other keeps its traceback, since it is our bug.
+    """
+    try:
+        asyncio.run(_run(main))
+    except SagaError as error:
+        sys.stderr.write(f"saga: {error}\n")
+        return error.exit_code
+    return 0
+
+
+async def _run(main: Callable[[Lifecycle], Awaitable[None]]) -> None:
+    lifecycle = Lifecycle()
+    loop = asyncio.get_running_loop()
+
+    def asked_to_stop() -> None:
+        if lifecycle.stopping.is_set():
+            os._exit(EXIT_INTERRUPTED)
+        lifecycle.stop()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, asked_to_stop)
+    await main(lifecycle)
+    await lifecycle.join()

@@ -1,0 +1,323 @@
+"""SQLite, opened the one way that keeps its promises: WAL, synchronous=FULL, one writer, explicit transactions.
+
+A `SqlConnection` is handed to whoever owns tables (R: Ports). Two kinds exist. `ThreadedConnection` (aiosqlite)
+runs each call in its own thread: right where a call is a whole batch and must not hold up the event loop.
+`InlineConnection` runs statements in the caller's thread and only the commit, which waits for the disk, in
+another: right where statements are many and tiny, since one takes about 8 us and a hop to a thread about 60 us.
+The simulator uses the inline kind with inline commits, so the real SQL runs deterministically.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sqlite3
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, contextmanager
+from importlib import resources
+from pathlib import Path
+from typing import Any, Protocol
+
+import aiosqlite
+
+from runtime.errors import BrokenStoreError, StoreRefusedError, StoreUnavailableError
+
+Row = tuple[Any, ...]
+Params = Sequence[Any]
+
+BUSY_TIMEOUT_MS = 5_000
+"""An operator's act takes the write lock for a few milliseconds (R25); five seconds means something is wrong."""
+
+WAL_PAGES_MAX = 4_000
+"""Checkpoint at 16 MiB: keeps the WAL small and spreads the cost of checkpoints over many commits."""
+
+
+class SqlConnection(Protocol):
+    """One connection to one SQLite database, in autocommit mode until `BEGIN`."""
+
+    async def execute(self, sql: str, params: Params = ()) -> int:
+        """Run one statement; the number of rows it changed."""
+        ...
+
+    async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
+        """Run one statement for each row of parameters; the number of rows changed in all."""
+        ...
+
+    async def fetch_all(self, sql: str, params: Params = ()) -> list[Row]:
+        """Run one query; all its rows."""
+        ...
+
+    async def run_script(self, sql: str) -> None:
+        """Run several statements, without parameters."""
+        ...
+
+    async def commit(self) -> None:
+        """End the transaction; when this returns it survives a power cut."""
+        ...
+
+    async def rollback(self) -> None:
+        """Forget the transaction."""
+        ...
+
+    async def close(self) -> None:
+        """Close the database."""
+        ...
+
+
+class ThreadedConnection:
+    """`SqlConnection` through aiosqlite."""
+
+    def __init__(self, connection: aiosqlite.Connection) -> None:
+        self._connection = connection
+
+    async def execute(self, sql: str, params: Params = ()) -> int:
+        with translated_errors():
+            async with self._connection.execute(sql, params) as cursor:
+                return cursor.rowcount
+
+    async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
+        with translated_errors():
+            async with self._connection.executemany(sql, rows) as cursor:
+                return cursor.rowcount
+
+    async def fetch_all(self, sql: str, params: Params = ()) -> list[Row]:
+        with translated_errors():
+            return list(await self._connection.execute_fetchall(sql, params))  # type: ignore[arg-type] # plain tuples
+
+    async def run_script(self, sql: str) -> None:
+        with translated_errors():
+            async with self._connection.executescript(sql):
+                return
+
+    async def commit(self) -> None:
+        with translated_errors():
+            await _finish(self._connection.commit())
+
+    async def rollback(self) -> None:
+        with translated_errors():
+            await _finish(self._connection.rollback())
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+
+class InlineConnection:
+    """`SqlConnection` on `sqlite3` itself; commits in `commit_pool`, or inline where there is none."""
+
+    def __init__(self, connection: sqlite3.Connection, commit_pool: ThreadPoolExecutor | None = None) -> None:
+        self._connection = connection
+        self._commit_pool = commit_pool
+
+    async def execute(self, sql: str, params: Params = ()) -> int:
+        with translated_errors():
+            return self._connection.execute(sql, params).rowcount
+
+    async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
+        with translated_errors():
+            return self._connection.executemany(sql, rows).rowcount
+
+    async def fetch_all(self, sql: str, params: Params = ()) -> list[Row]:
+        with translated_errors():
+            return self._connection.execute(sql, params).fetchall()
+
+    async def run_script(self, sql: str) -> None:
+        with translated_errors():
+            self._connection.executescript(sql)
+
+    async def commit(self) -> None:
+        with translated_errors():
+            if self._commit_pool is None:
+                self._connection.commit()
+            else:
+                loop = asyncio.get_running_loop()
+                await _finish(loop.run_in_executor(self._commit_pool, self._connection.commit))
+
+    async def rollback(self) -> None:
+        with translated_errors():
+            self._connection.rollback()
+
+    async def close(self) -> None:
+        self._connection.close()
+        if self._commit_pool is not None:
+            self._commit_pool.shutdown()
+
+
+async def open_threaded(path: Path) -> ThreadedConnection:
+    """Open (and create, readable by its owner only) the database at `path`.
+
+    Raises:
+        StoreUnavailableError: the file cannot be opened.
+        BrokenStoreError: the file is not a sound SQLite database.
+
+    """
+    with translated_errors(path):
+        _create_private(path)
+        connection = ThreadedConnection(await aiosqlite.connect(path, isolation_level=None))
+        await _configure(connection)
+        return connection
+
+
+async def open_inline(path: Path | str) -> InlineConnection:
+    """As `open_threaded`, for many small statements. `":memory:"` gives a private database."""
+    with translated_errors(path):
+        pool = None
+        if isinstance(path, Path):
+            _create_private(path)
+            pool = ThreadPoolExecutor(1, thread_name_prefix="sqlite-commit")
+        connection = InlineConnection(sqlite3.connect(path, isolation_level=None, check_same_thread=False), pool)
+        await _configure(connection)
+        return connection
+
+
+async def open_reader(path: Path) -> ThreadedConnection:
+    """Open the database at `path` for reading only: for operators beside a running system (R24).
+
+    Raises:
+        StoreUnavailableError: there is no such file, or it cannot be opened.
+
+    """
+    with translated_errors(path):
+        connection = ThreadedConnection(await aiosqlite.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None))
+        await connection.run_script(f"PRAGMA query_only=ON; PRAGMA busy_timeout={BUSY_TIMEOUT_MS};")
+        return connection
+
+
+@asynccontextmanager
+async def transaction(connection: SqlConnection) -> AsyncIterator[None]:
+    """One write transaction: committed when the block ends, rolled back when it raises."""
+    # A deferred transaction that turns into a write fails at once with SQLITE_BUSY_SNAPSHOT, whatever the timeout.
+    await connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+    except BaseException:
+        await connection.rollback()
+        raise
+    await connection.commit()
+
+
+async def migrate(connection: SqlConnection, package: str, *, store: str) -> int:
+    """Bring the schema up to date with the numbered `NNNN_name.sql` files of `package`; the version reached.
+
+    Each file runs in a transaction of its own with its number, so a crash half way is repeated, not resumed.
+
+    Raises:
+        StoreRefusedError: the schema is newer than this program.
+
+    """
+    await connection.run_script("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY, name TEXT)")
+    [(current,)] = await connection.fetch_all("SELECT coalesce(max(version), 0) FROM schema_version")
+    migrations = sorted(
+        (int(file.name[:4]), file.name, file.read_text())
+        for file in resources.files(package).iterdir()
+        if file.name.endswith(".sql")
+    )
+    newest = migrations[-1][0]
+    if current > newest:
+        raise StoreRefusedError(
+            f"{store} has schema version {current}, this program knows versions up to {newest}: "
+            "run the newer kafka-saga that wrote it"
+        )
+    for version, name, sql in migrations:
+        if version > current:
+            await connection.run_script(
+                f"BEGIN IMMEDIATE; {sql}\nINSERT INTO schema_version VALUES ({version}, '{name}'); COMMIT;"
+            )
+    return newest
+
+
+class StoreLock:
+    """`flock` on `<store>.lock`, held by the one process that owns the store (R24)."""
+
+    def __init__(self, store: Path) -> None:
+        self._path = store.with_name(store.name + ".lock")
+        self._descriptor: int | None = None
+
+    def acquire(self, owner: str) -> None:
+        """Take the lock.
+
+        Raises:
+            StoreRefusedError: another process holds it; the message names it.
+
+        """
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
+            os.close(descriptor)
+            store = self._path.name.removesuffix(".lock")
+            raise StoreRefusedError(f"{store} is in use by {holder}: stop it first, or choose another file") from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{owner} (process {os.getpid()})\n".encode(), 0)
+        self._descriptor = descriptor
+
+    def holder(self) -> str | None:
+        """Who holds the lock now, or None."""
+        try:
+            descriptor = os.open(self._path, os.O_RDWR)
+        except FileNotFoundError:
+            return None
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return os.pread(descriptor, 200, 0).decode(errors="replace").strip()
+        else:
+            return None
+        finally:
+            os.close(descriptor)
+
+    def release(self) -> None:
+        """Give the lock back. The file stays: removing it would let two processes lock two files."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+@contextmanager
+def translated_errors(path: Path | str = "the store") -> Iterator[None]:
+    """SQLite's errors as ours, sorted by what the reader can do."""
+    try:
+        yield
+    except sqlite3.IntegrityError:
+        raise  # a broken constraint is the caller's business rule or our bug, never the disk's
+    except sqlite3.OperationalError as error:
+        text = str(error)
+        if "full" in text or "readonly" in text or "disk I/O" in text:
+            raise BrokenStoreError(f"cannot write {path}: {text}; free or mend the disk, then start again") from error
+        if "unable to open" in text:
+            raise StoreUnavailableError(f"cannot open {path}: no such file or directory, or no permission") from error
+        if "locked" in text or "busy" in text:
+            raise StoreUnavailableError(f"{path} is busy: another program holds its write lock") from error
+        raise
+    except sqlite3.DatabaseError as error:
+        if "malformed" in str(error) or "not a database" in str(error):
+            raise BrokenStoreError(f"{path} is damaged ({error}): restore it from a backup") from error
+        raise
+    except OSError as error:
+        raise StoreUnavailableError(f"cannot open {path}: {error.strerror}") from error
+
+
+async def _configure(connection: SqlConnection) -> None:
+    await connection.run_script(
+        f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
+        f"PRAGMA wal_autocheckpoint={WAL_PAGES_MAX}; PRAGMA mmap_size=0; PRAGMA foreign_keys=ON;"
+        "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-32000;"
+    )
+
+
+def _create_private(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+async def _finish(work: Any) -> None:
+    """Wait for `work` even if we are cancelled meanwhile: a commit's outcome must be known (I12)."""
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        raise
