@@ -1,0 +1,179 @@
+"""Single requests to the cluster: metadata, topics, and the offsets that a group committed.
+
+aiokafka's own admin client and group coordinator retry without limit, hide errors per topic or need a
+controller, which the embedded broker does not have. These few requests are sent by hand instead.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any
+
+from aiokafka import errors as kafka_errors
+from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
+from aiokafka.protocol.admin import CreateTopicsRequest, DescribeConfigsRequest
+from aiokafka.protocol.api import Request
+from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
+from aiokafka.protocol.metadata import MetadataRequest
+
+from messaging.records import TopicPartition
+from messaging.settings import KafkaSettings
+from messaging.waiting import abandon, within
+from runtime import limits
+from runtime.clock import Clock, SystemClock
+from runtime.errors import BrokerUnavailableError
+
+_RESOURCE_TOPIC = 2
+_TOPIC_WAIT_MS = 2_000
+_RETRY_MS = 100
+
+
+class Cluster:
+    """One connection to the brokers for questions about topics and groups; connects when first asked.
+
+    Every method raises `BrokerUnavailableError` when Kafka does not answer within REQUEST_TIMEOUT_MS.
+    """
+
+    def __init__(self, settings: KafkaSettings, *, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._client: AIOKafkaClient | None = None
+        self._connecting = asyncio.Lock()
+
+    async def close(self) -> None:
+        """Close the connections, or leave them to the system when that takes longer than STOP_TIMEOUT_MS."""
+        client, self._client = self._client, None
+        if client is not None:
+            await within(limits.STOP_TIMEOUT_MS, "closing the connection", client.close())
+
+    async def partition_counts(self, topics: Iterable[str], *, create: bool = False) -> dict[str, int]:
+        """How many partitions each of `topics` has; a topic that does not exist is left out.
+
+        Waits up to 2 s for missing ones: a new topic reaches the brokers one after the other.
+
+        Args:
+            topics: their names.
+            create: let the broker create missing ones, which only the embedded broker is asked to.
+
+        """
+        wanted = sorted(set(topics))
+        deadline = self._clock.monotonic_ms() + _TOPIC_WAIT_MS
+        while True:
+            response = await self._metadata(wanted, create=create)
+            counts = {name: len(partitions) for code, name, _, partitions in response.topics if code == 0}
+            if len(counts) == len(wanted) or self._clock.monotonic_ms() >= deadline:
+                return counts
+            await self._clock.sleep(_RETRY_MS)
+
+    async def topics(self) -> dict[str, int]:
+        """Every topic and its number of partitions, without Kafka's internal ones."""
+        response = await self._metadata(None, create=False)
+        return {name: len(partitions) for _, name, internal, partitions in response.topics if not internal}
+
+    async def administers_topics(self) -> bool:
+        """Whether this broker can create and describe topics; the embedded one cannot."""
+        try:
+            await self._send(CreateTopicsRequest([], limits.REQUEST_TIMEOUT_MS, validate_only=False))
+        except kafka_errors.IncompatibleBrokerVersion:
+            return False
+        return True
+
+    async def create_topics(self, topics: Sequence[tuple[str, int, int, Mapping[str, str]]]) -> dict[str, type[Any]]:
+        """Create `(name, partitions, replicas, config)` topics; replicas -1 is the broker's default.
+
+        Returns: the error class per topic (`NoError` when it was created).
+        """
+        wanted: list[Any] = [
+            (name, count, replicas, [], list(config.items())) for name, count, replicas, config in topics
+        ]
+        request = CreateTopicsRequest(wanted, limits.REQUEST_TIMEOUT_MS, validate_only=False)
+        response = await self._send(request)
+        return {row[0]: kafka_errors.for_code(row[1]) for row in response.topic_errors}
+
+    async def topic_configs(self, topics: Iterable[str]) -> dict[str, dict[str, str]]:
+        """The settings of each topic that were set for it and not left at the broker's default."""
+        resources = [(_RESOURCE_TOPIC, name, None) for name in topics]
+        response = await self._send(DescribeConfigsRequest(resources, include_synonyms=False))
+        own = 1  # config_source: set on the topic itself
+        return {
+            name: {entry[0]: entry[1] for entry in entries if entry[3] == own}
+            for _code, _message, _kind, name, entries in response.resources
+        }
+
+    async def commit(self, group: str, offsets: Mapping[TopicPartition, int], metadata: str) -> None:
+        """Commit `offsets` (next ones to read) for `group` from outside of it, with `metadata` on each."""
+        by_topic: dict[str, list[tuple[int, int, str]]] = defaultdict(list)
+        for (topic, partition), offset in offsets.items():
+            by_topic[topic].append((partition, offset, metadata))
+        # Generation -1 and no member: what Kafka expects of a consumer that assigns its partitions itself.
+        request = OffsetCommitRequest(group, -1, "", -1, list(by_topic.items()))
+        response = await self._send_to_coordinator(group, request)
+        codes = {code for _, partitions in response.topics for _, code in partitions if code}
+        if codes:
+            names = ", ".join(sorted(kafka_errors.for_code(code).__name__ for code in codes))
+            raise BrokerUnavailableError(f"committing offsets of group {group}: {names}")
+
+    async def committed_metadata(self, group: str, partitions: Iterable[TopicPartition]) -> set[str]:
+        """The distinct texts that `group` committed with its offsets of `partitions`."""
+        by_topic: dict[str, list[int]] = defaultdict(list)
+        for topic, partition in partitions:
+            by_topic[topic].append(partition)
+        response = await self._send_to_coordinator(group, OffsetFetchRequest(group, list(by_topic.items())))
+        return {
+            metadata
+            for _, rows in response.topics
+            for _, offset, metadata, code in rows
+            if code == 0 and offset >= 0 and metadata
+        }
+
+    async def _metadata(self, topics: list[str] | None, *, create: bool) -> Any:
+        return await self._send(MetadataRequest(topics, allow_auto_topic_creation=create))
+
+    async def _send(self, request: Request[Any]) -> Any:
+        async def work(client: AIOKafkaClient) -> Any:
+            # Only the controller creates topics; the embedded broker has none.
+            controller = client.cluster.controller
+            node = controller.nodeId if controller is not None else client.get_random_node()
+            return await client.send(node, request)
+
+        return await self._answered("asking the cluster", work)
+
+    async def _send_to_coordinator(self, group: str, request: Request[Any]) -> Any:
+        async def work(client: AIOKafkaClient) -> Any:
+            node = await self._coordinator(client, group)
+            return await client.send(node, request, group=ConnectionGroup.COORDINATION)
+
+        return await self._answered(f"asking the coordinator of group {group}", work)
+
+    async def _coordinator(self, client: AIOKafkaClient, group: str) -> int:
+        deadline = self._clock.monotonic_ms() + limits.REQUEST_TIMEOUT_MS
+        while True:
+            try:
+                node: int = await client.coordinator_lookup(CoordinationType.GROUP, group)
+            except kafka_errors.GroupCoordinatorNotAvailableError:
+                # The first group of a new cluster: the topic for offsets is being created.
+                if self._clock.monotonic_ms() >= deadline:
+                    raise
+                await self._clock.sleep(_RETRY_MS)
+            else:
+                return node
+
+    async def _answered(self, what: str, work: Callable[[AIOKafkaClient], Coroutine[Any, Any, Any]]) -> Any:
+        async def connected() -> Any:
+            async with self._connecting:
+                if self._client is None:
+                    client = AIOKafkaClient(**self._settings.client_options())
+                    await client.bootstrap()
+                    self._client = client
+            return await work(self._client)
+
+        try:
+            return await within(limits.REQUEST_TIMEOUT_MS, what, connected())
+        except BrokerUnavailableError:
+            # The next question starts from the bootstrap addresses: the brokers may have moved.
+            client, self._client = self._client, None
+            if client is not None:
+                abandon(asyncio.ensure_future(client.close()))
+            raise

@@ -1,0 +1,346 @@
+"""Reading: every partition of some topics, from positions that the caller's own store knows."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal, NamedTuple
+
+from aiokafka import AIOKafkaConsumer
+from aiokafka import TopicPartition as KafkaPartition
+from aiokafka import errors as kafka_errors
+
+from messaging.cluster import Cluster
+from messaging.errors import UnknownTopicError
+from messaging.hints import CommitHints
+from messaging.records import Record, TopicPartition
+from messaging.settings import KafkaSettings
+from messaging.waiting import abandon, describe, opened, within
+from runtime import limits
+from runtime.clock import Clock, SystemClock
+from runtime.errors import BrokerUnavailableError, RefusedError
+from runtime.telemetry import log
+
+_log = log("consumer")
+
+FETCH_WAIT_MS = 100
+METADATA_AGE_MS = 30_000
+SILENCE_MS_MAX = 30_000
+_LOOK_INTERVAL_MS = 1_000
+_ERROR_PAUSE_MS = 1_000
+_EMBEDDED_WAIT_MS = 10
+_FETCH_BYTES_MAX = 16 * 1024 * 1024
+
+
+class Reset(NamedTuple):
+    """A position that Kafka does not have; reading goes on at `position`, the earliest that it has.
+
+    `beyond_end`: the topic was emptied or created anew, or the broker lost what it had acknowledged; what
+    comes may have been seen before. `deleted`: records were removed before they were read, by retention.
+    """
+
+    partition: TopicPartition
+    wanted: int
+    position: int
+    reason: Literal["beyond_end", "deleted"]
+
+
+class Consumer:
+    """Reads all partitions of its topics, with positions under the caller's control (R22, R23).
+
+    It belongs to no group and never rebalances: `group` only names the offsets it commits as a hint for
+    lag tools. Brokers may come and go; `poll` returns nothing meanwhile and goes on afterwards. One task
+    polls; the other methods may be called between polls or, where they are `async`, beside one.
+    """
+
+    def __init__(
+        self,
+        settings: KafkaSettings,
+        topics: Iterable[str],
+        *,
+        group: str,
+        clock: Clock | None = None,
+        fetch_wait_ms: int = FETCH_WAIT_MS,
+        metadata_age_ms: int = METADATA_AGE_MS,
+    ) -> None:
+        """Nothing is sent before `start`.
+
+        Args:
+            settings: how to reach Kafka.
+            topics: what to read.
+            group: under which name offsets are committed.
+            clock: the machine's when not given.
+            fetch_wait_ms: how long the broker may hold back an empty answer; a resumed topic waits at most
+                this long. On the embedded broker, which does not wake up for new records, it is 10 at most.
+            metadata_age_ms: how often to look for added partitions.
+
+        """
+        self._settings = settings
+        self._topics = tuple(sorted(set(topics)))
+        self._group = group
+        self._clock = clock or SystemClock()
+        self._fetch_wait_ms = fetch_wait_ms
+        self._metadata_age_ms = metadata_age_ms
+        self._cluster = Cluster(settings, clock=self._clock)
+        self._hints = CommitHints(self._cluster, group, self._clock)
+        self._consumer: AIOKafkaConsumer | None = None
+        self._positions: dict[TopicPartition, int] = {}
+        self._paused: frozenset[str] = frozenset()
+        self._resets: list[Reset] = []
+        self._stopped = False
+        self._embedded = False
+        self._looked_at_ms = 0
+        self._last_answer = 0
+        self._answered_at_ms = 0
+        self._rebuilt_at_ms = 0
+
+    async def start(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Connect and take position: `positions` holds the next offset per partition.
+
+        A partition without one starts at its earliest record. One beyond the end or before the start does
+        too, with an alarm and a `Reset` (see `take_resets`).
+
+        Raises:
+            UnknownTopicError: topics that do not exist; it names them all.
+            BrokerUnavailableError: no broker answers.
+
+        """
+        self._embedded = not await self._cluster.administers_topics()
+        partitions = await self._partitions()
+        self._consumer = await self._connect()
+        await self._take_position(self._consumer, partitions, positions)
+        self._assign(self._consumer)
+        self._answered_at_ms = self._looked_at_ms = self._clock.monotonic_ms()
+
+    async def stop(self) -> None:
+        """Send the last hint and close, each within STOP_TIMEOUT_MS; a poll in progress returns nothing."""
+        if self._stopped:
+            return
+        self._stopped = True
+        await self._hints.stop()
+        closing = [self._cluster.close()]
+        if self._consumer is not None:
+            closing.append(within(limits.STOP_TIMEOUT_MS, "closing the consumer", self._consumer.stop()))
+        for result in await asyncio.gather(*closing, return_exceptions=True):
+            if isinstance(result, BaseException):
+                _log.warning("consumer.stop_abandoned", error=describe(result))
+
+    async def poll(self, timeout_ms: int, records_max: int) -> list[Record]:
+        """Records that have come, at most `records_max`; waits up to `timeout_ms` for the first.
+
+        Records of one partition come in order. No broker is no error: the list is empty then. Cancelling a
+        poll loses nothing (without a group aiokafka keeps no books of who is polling).
+
+        Raises:
+            RefusedError: this user may not read one of the topics.
+
+        """
+        if self._stopped:
+            return []
+        consumer = self._running()
+        await self._look_after(consumer)
+        try:
+            fetched = await self._running().getmany(timeout_ms=timeout_ms, max_records=records_max)
+        except kafka_errors.ConsumerStoppedError:
+            return []
+        except kafka_errors.OffsetOutOfRangeError as error:
+            await self._reset(error.args[0])
+            return []
+        except kafka_errors.TopicAuthorizationFailedError as error:
+            raise RefusedError(f"this user may not read topic {describe(error)}") from error
+        except kafka_errors.KafkaError as error:
+            _log.error("consumer.poll_failed", error=describe(error))
+            await self._clock.sleep(_ERROR_PAUSE_MS)
+            await self._rebuild()
+            return []
+        records: list[Record] = []
+        for tp, batch in fetched.items():
+            self._positions[TopicPartition(tp.topic, tp.partition)] = batch[-1].offset + 1
+            records += batch
+        return records
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        """Read `partition` from `offset` next; what was fetched from it before is dropped."""
+        assert partition in self._positions, f"{partition} is not read by this consumer"
+        self._positions[partition] = offset
+        self._running().seek(KafkaPartition(*partition), offset)
+
+    def pause(self, topics: Iterable[str]) -> None:
+        """Return no records of `topics` until they are resumed; what was fetched is fetched again then."""
+        self._paused |= set(topics) & set(self._topics)
+        self._running().pause(*(KafkaPartition(*tp) for tp in self._positions if tp.topic in self._paused))
+
+    def resume(self, topics: Iterable[str]) -> None:
+        """Return records of `topics` again."""
+        self._paused -= set(topics)
+        self._running().resume(*(KafkaPartition(*tp) for tp in self._positions if tp.topic not in self._paused))
+
+    @property
+    def paused(self) -> frozenset[str]:
+        """The paused topics."""
+        return self._paused
+
+    @property
+    def partitions(self) -> frozenset[TopicPartition]:
+        """All partitions that are read; it grows when partitions are added to a topic."""
+        return frozenset(self._positions)
+
+    @property
+    def silent_ms(self) -> int:
+        """For how long no broker has answered a fetch, in milliseconds.
+
+        Seen while polling, once a second: more than a few seconds are an outage.
+        """
+        return self._clock.monotonic_ms() - self._answered_at_ms
+
+    def take_resets(self) -> tuple[Reset, ...]:
+        """The positions that had to be given up since the last call; to be asked after `start` and each poll."""
+        resets, self._resets = tuple(self._resets), []
+        return resets
+
+    async def end_offsets(self, topics: Iterable[str]) -> dict[TopicPartition, int]:
+        """The offset after the last readable record, per partition of `topics`.
+
+        Raises:
+            BrokerUnavailableError: no answer within REQUEST_TIMEOUT_MS.
+
+        """
+        wanted = set(topics)
+        partitions = [KafkaPartition(*tp) for tp in self._positions if tp.topic in wanted]
+        ends = await within(limits.REQUEST_TIMEOUT_MS, "reading end offsets", self._running().end_offsets(partitions))
+        return {TopicPartition(*tp): offset for tp, offset in ends.items()}
+
+    async def positions(self, topics: Iterable[str]) -> dict[TopicPartition, int]:
+        """The next offset to read, per partition of `topics`: a partition is drained when it reached its end.
+
+        It may be beyond the last record: transactions leave marks that are offsets, but not records.
+        """
+        wanted = set(topics)
+        consumer = self._running()
+        return {tp: await consumer.position(KafkaPartition(*tp)) for tp in self._positions if tp.topic in wanted}
+
+    def commit_hint(self, offsets: Mapping[TopicPartition, int], metadata: str) -> None:
+        """Tell Kafka the next `offsets`, for lag tools; returns at once, never fails, the latest wins."""
+        self._hints.put(offsets, metadata)
+
+    async def committed_metadata(self) -> set[str]:
+        """The texts that this group's commits carry; empty when there are none or they cannot be read (R22)."""
+        try:
+            self._embedded = not await self._cluster.administers_topics()
+            return await self._cluster.committed_metadata(self._group, await self._partitions())
+        except BrokerUnavailableError as error:
+            _log.warning("consumer.group_unreadable", group=self._group, error=str(error))
+            return set()
+
+    def _running(self) -> AIOKafkaConsumer:
+        assert self._consumer is not None, "start() first"
+        return self._consumer
+
+    async def _partitions(self) -> list[TopicPartition]:
+        counts = await self._cluster.partition_counts(self._topics)
+        missing = [topic for topic in self._topics if topic not in counts]
+        if missing and self._embedded:
+            counts |= await self._cluster.partition_counts(missing, create=True)  # as the embedded broker does it
+            missing = [topic for topic in self._topics if topic not in counts]
+        if missing:
+            raise UnknownTopicError(missing)
+        return [TopicPartition(topic, number) for topic in self._topics for number in range(counts[topic])]
+
+    async def _connect(self) -> AIOKafkaConsumer:
+        consumer = AIOKafkaConsumer(
+            **self._settings.client_options(),
+            group_id=None,
+            enable_auto_commit=False,
+            auto_offset_reset="none",  # a lost position is an alarm, never a silent jump
+            isolation_level="read_committed",  # a foreign participant's aborted reply was never given
+            fetch_min_bytes=1,
+            fetch_max_wait_ms=min(self._fetch_wait_ms, _EMBEDDED_WAIT_MS) if self._embedded else self._fetch_wait_ms,
+            fetch_max_bytes=_FETCH_BYTES_MAX,
+            metadata_max_age_ms=self._metadata_age_ms,
+        )
+        return await opened(consumer, AIOKafkaConsumer.stop)
+
+    async def _take_position(
+        self,
+        consumer: AIOKafkaConsumer,
+        partitions: Sequence[TopicPartition],
+        wanted: Mapping[TopicPartition, int],
+    ) -> None:
+        """Set `_positions` of `partitions` to what is wanted, or to the earliest where Kafka has no such offset."""
+        theirs = [KafkaPartition(*tp) for tp in partitions]
+        earliest = await within(
+            limits.REQUEST_TIMEOUT_MS, "reading earliest offsets", consumer.beginning_offsets(theirs)
+        )
+        ends = await within(limits.REQUEST_TIMEOUT_MS, "reading end offsets", consumer.end_offsets(theirs))
+        for tp, their in zip(partitions, theirs, strict=True):
+            first, end, position = earliest[their], ends[their], wanted.get(tp)
+            if position is not None and not first <= position <= end:
+                reset = Reset(tp, position, first, "beyond_end" if position > end else "deleted")
+                self._resets.append(reset)
+                _log.error("consumer.position_lost", **reset._asdict(), end=end)
+                position = None
+            self._positions[tp] = first if position is None else position
+
+    def _assign(self, consumer: AIOKafkaConsumer) -> None:
+        """Give `consumer` all partitions, with our positions and pauses: it forgets both at each assignment."""
+        consumer.assign([KafkaPartition(*tp) for tp in self._positions])
+        for tp, offset in self._positions.items():
+            consumer.seek(KafkaPartition(*tp), offset)
+        consumer.pause(*(KafkaPartition(*tp) for tp in self._positions if tp.topic in self._paused))
+
+    async def _reset(self, lost: Mapping[KafkaPartition, int]) -> None:
+        partitions = [TopicPartition(*tp) for tp in lost]
+        consumer = self._running()
+        try:
+            await self._take_position(consumer, partitions, {TopicPartition(*tp): at for tp, at in lost.items()})
+        except BrokerUnavailableError as error:
+            _log.warning("consumer.reset_delayed", error=str(error))  # the next fetch fails the same way
+            return
+        for tp in partitions:
+            consumer.seek(KafkaPartition(*tp), self._positions[tp])
+
+    async def _look_after(self, consumer: AIOKafkaConsumer) -> None:
+        """Once in a while: take up added partitions, and replace a consumer that went silent."""
+        now_ms = self._clock.monotonic_ms()
+        if now_ms - self._looked_at_ms < _LOOK_INTERVAL_MS:
+            return
+        self._looked_at_ms = now_ms
+        active = [KafkaPartition(*tp) for tp in self._positions if tp.topic not in self._paused]
+        last_answer = max((consumer.last_poll_timestamp(tp) or 0 for tp in active), default=None)
+        if last_answer is None or last_answer != self._last_answer:
+            self._last_answer = last_answer or 0
+            self._answered_at_ms = now_ms
+        elif now_ms - max(self._answered_at_ms, self._rebuilt_at_ms) > SILENCE_MS_MAX:
+            await self._rebuild()
+        await self._take_up_added(self._running())
+
+    async def _take_up_added(self, consumer: AIOKafkaConsumer) -> None:
+        known = {topic: consumer.partitions_for_topic(topic) or () for topic in self._topics}
+        added = [
+            tp
+            for topic in known
+            for n in sorted(known[topic])
+            if (tp := TopicPartition(topic, n)) not in self._positions
+        ]
+        if not added:
+            return
+        try:
+            await self._take_position(consumer, added, {})
+        except BrokerUnavailableError as error:
+            _log.warning("consumer.added_partitions_delayed", error=str(error))
+            return
+        _log.info("consumer.partitions_added", partitions=[f"{topic}[{number}]" for topic, number in added])
+        self._assign(consumer)
+
+    async def _rebuild(self) -> None:
+        """Replace the aiokafka consumer by a new one at the same positions (it can get stuck, #1154)."""
+        self._rebuilt_at_ms = self._clock.monotonic_ms()
+        try:
+            fresh = await self._connect()
+        except BrokerUnavailableError as error:
+            _log.warning("consumer.broker_away", silent_ms=self.silent_ms, error=str(error))
+            return
+        old, self._consumer = self._running(), fresh
+        self._assign(fresh)
+        abandon(asyncio.ensure_future(old.stop()))
+        _log.warning("consumer.rebuilt", silent_ms=self.silent_ms)

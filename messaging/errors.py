@@ -1,0 +1,39 @@
+"""Kafka's errors in our words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar, Literal
+
+from messaging.records import Message
+from runtime.errors import NotFoundError, SagaError
+
+RefusalReason = Literal["too_large", "not_authorised", "unknown_topic", "refused"]
+
+
+class UnknownTopicError(NotFoundError):
+    """The topic does not exist."""
+
+    code = "unknown_topic"
+
+    def __init__(self, topics: Sequence[str]) -> None:
+        """`topics` are the missing ones."""
+        names = ", ".join(topics)
+        noun = "topic does" if len(topics) == 1 else "topics do"
+        super().__init__(f"the {noun} not exist: {names}. Create with: saga topics create")
+        self.topics = tuple(topics)
+
+
+class PublishRefusedError(SagaError):
+    """The broker refused messages for good: sending the same ones again cannot help."""
+
+    code: ClassVar[str] = "publish_refused"
+
+    def __init__(self, topic: str, reason: RefusalReason, detail: str, messages: Sequence[Message]) -> None:
+        """`messages`, all for `topic`, were refused. Others of the same call may be published or not."""
+        noun = "a message" if len(messages) == 1 else f"{len(messages)} messages"
+        super().__init__(f"the broker refused {noun} for topic {topic}: {detail}")
+        self.topic = topic
+        self.reason = reason
+        self.detail = detail
+        self.messages = tuple(messages)

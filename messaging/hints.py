@@ -1,0 +1,67 @@
+"""Committed offsets as a hint: lag tools see them, nothing else depends on them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from messaging.cluster import Cluster
+from messaging.records import TopicPartition
+from runtime.clock import Clock
+from runtime.errors import BrokerUnavailableError
+from runtime.telemetry import log
+
+_log = log("commit_hints")
+
+# A commit costs the broker a write. Lag tools look every few seconds.
+_INTERVAL_MS = 500
+
+
+class CommitHints:
+    """Commits a group's offsets in the background: one commit at a time, later ones replace what still waits."""
+
+    def __init__(self, cluster: Cluster, group: str, clock: Clock) -> None:
+        self._cluster = cluster
+        self._group = group
+        self._clock = clock
+        self._offsets: dict[TopicPartition, int] = {}
+        self._metadata = ""
+        self._task: asyncio.Task[None] | None = None
+        self._rest: asyncio.Task[None] | None = None
+        self._failing = False
+        self._stopping = False
+
+    def put(self, offsets: Mapping[TopicPartition, int], metadata: str) -> None:
+        """Have `offsets` committed with `metadata` before long; of two for one partition the later counts."""
+        self._offsets |= offsets
+        self._metadata = metadata
+        if self._task is None and offsets and not self._stopping:
+            self._task = asyncio.ensure_future(self._run())
+
+    async def stop(self) -> None:
+        """Commit what still waits and end; takes one request's deadline at most."""
+        self._stopping = True
+        if self._rest is not None:
+            self._rest.cancel()
+        if self._task is not None:
+            await asyncio.wait({self._task})
+
+    async def _run(self) -> None:
+        while self._offsets:
+            offsets, self._offsets = self._offsets, {}
+            await self._commit(offsets)
+            if not self._stopping:
+                self._rest = asyncio.ensure_future(self._clock.sleep(_INTERVAL_MS))
+                await asyncio.wait({self._rest})
+                self._rest = None
+        self._task = None
+
+    async def _commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+        try:
+            await self._cluster.commit(self._group, offsets, self._metadata)
+        except BrokerUnavailableError as error:
+            if not self._failing:  # once per outage: the next hint will say the same
+                _log.warning("commit_hints.failing", group=self._group, error=str(error))
+            self._failing = True
+        else:
+            self._failing = False

@@ -1,0 +1,201 @@
+"""Publishing: many messages at once, in order per partition, known to be stored when the call returns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from zlib import crc32
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from messaging.errors import PublishRefusedError, RefusalReason
+from messaging.records import Message
+from messaging.sending import Batch, Failure, Lanes, close_producer, refusal_reason, send
+from messaging.settings import KafkaSettings
+from messaging.waiting import abandon, describe, opened, within
+from runtime import limits
+from runtime.clock import Clock, SystemClock
+from runtime.errors import BrokerUnavailableError
+from runtime.telemetry import log
+
+_log = log("producer")
+
+_TOPIC_WAIT_MS = 2_000  # a topic that was just created reaches the brokers one after the other
+_RETRY_MS = 100
+_NO_COMPRESSION = 0
+_SMALL_BATCH_BYTES = 16 * 1024
+
+
+class Producer:
+    """Publishes messages, one call at a time.
+
+    A failure of any kind ends the underlying producer, because aiokafka's idempotent producer does not
+    recover from a final error (#1017) and waits for ever while brokers are away (#1101). The next call to
+    `publish` builds a new one, so a caller simply publishes again. What was stored already is then stored
+    twice: receivers take a second copy of an id as a duplicate.
+    """
+
+    def __init__(self, settings: KafkaSettings, *, clock: Clock | None = None) -> None:
+        self._settings = settings
+        self._clock = clock or SystemClock()
+        self._producer: AIOKafkaProducer | None = None
+        self._one_at_a_time = asyncio.Lock()
+        self._batch_bytes: dict[str, int] = {}  # of topics whose own limit turned out to be below ours
+        self._keyless = 0
+
+    async def start(self) -> None:
+        """Connect. Optional: `publish` connects when it must.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+
+        """
+        await self._connected()
+
+    async def stop(self) -> None:
+        """Close the connections within STOP_TIMEOUT_MS; whatever hangs longer is left behind."""
+        producer, self._producer = self._producer, None
+        if producer is None:
+            return
+        closing = asyncio.ensure_future(close_producer(producer))
+        abandon(closing)
+        await asyncio.wait({closing}, timeout=limits.STOP_TIMEOUT_MS / 1000)
+        if not closing.done():
+            _log.warning("producer.stop_abandoned", after_ms=limits.STOP_TIMEOUT_MS)
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        """Store all `messages` on the brokers (acks=all) before returning; per partition in the given order.
+
+        After an error some of them may be stored: publish all of them again.
+
+        Raises:
+            BrokerUnavailableError: no success within PUBLISH_TIMEOUT_MS, or the connection failed. Try again.
+            PublishRefusedError: the broker will never take some of them; the error says which and why.
+
+        """
+        async with self._one_at_a_time:
+            left: Sequence[Message] = messages
+            while left:
+                left = await self._publish_once(left)
+
+    async def partition_count(self, topic: str) -> int:
+        """How many partitions `topic` has.
+
+        Raises:
+            BrokerUnavailableError: no broker answers.
+            PublishRefusedError: the topic does not exist, or this user may not see it.
+
+        """
+        producer = await self._connected()
+        return await within(limits.REQUEST_TIMEOUT_MS, "reading partitions", self._count(producer, topic))
+
+    async def _publish_once(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Publish; return what must be sent again in smaller batches (usually nothing)."""
+        producer = await self._connected()
+        work = self._fill_and_send(producer, messages)
+        try:
+            lanes, failures = await within(limits.PUBLISH_TIMEOUT_MS, "publishing", work)
+        except PublishRefusedError as error:
+            raise PublishRefusedError(
+                error.topic, error.reason, error.detail, [m for m in messages if m.topic == error.topic]
+            ) from error
+        except BaseException:
+            self._abandon()
+            raise
+        if not failures:
+            return ()
+        self._abandon()
+        return self._after(lanes, failures)
+
+    async def _fill_and_send(
+        self, producer: AIOKafkaProducer, messages: Sequence[Message]
+    ) -> tuple[Lanes, list[Failure]]:
+        counts = {topic: await self._count(producer, topic) for topic in {message.topic for message in messages}}
+        lanes = self._fill(messages, counts)
+        return lanes, await send(producer, lanes)
+
+    def _fill(self, messages: Sequence[Message], counts: dict[str, int]) -> Lanes:
+        """Messages into batches per partition. The hot loop: a hundred thousand turns a second."""
+        lanes: Lanes = {}
+        now_ms = self._clock.now_ms()
+        for message in messages:
+            topic, key = message.topic, message.key
+            if key is None:
+                self._keyless += 1
+                partition = self._keyless % counts[topic]
+            else:
+                # librdkafka's default partitioner, so that clients in other languages agree with us.
+                partition = crc32(key) % counts[topic]
+            batches = lanes.get((topic, partition))
+            if batches is None:
+                batches = lanes[topic, partition] = [self._new_batch(topic)]
+            if not batches[-1].add(message, now_ms):
+                batches.append(self._new_batch(topic))
+                batches[-1].add(message, now_ms)  # an empty batch takes a message of any size
+        return lanes
+
+    def _new_batch(self, topic: str) -> Batch:
+        size = self._batch_bytes.get(topic, limits.PUBLISH_BATCH_BYTES_MAX)
+        return Batch(BatchBuilder(size, _NO_COMPRESSION))
+
+    def _after(self, lanes: Lanes, failures: Sequence[Failure]) -> list[Message]:
+        """What to send again in smaller batches, if that may help; raises when it cannot."""
+        passing: Failure | None = None
+        again: list[Message] = []
+        for failure in failures:
+            unsent = lanes[failure.lane][failure.batch :]
+            refused = unsent[0].messages
+            reason = refusal_reason(failure.error)
+            if reason is None:
+                passing = failure
+            elif reason == "too_large" and len(refused) > 1:
+                self._shrink_batches(failure.lane[0])
+            else:
+                raise PublishRefusedError(failure.lane[0], reason, describe(failure.error), refused) from failure.error
+            again += [message for batch in unsent for message in batch.messages]
+        if passing is not None:
+            topic, partition = passing.lane
+            raise BrokerUnavailableError(
+                f"publishing to {topic}[{partition}]: {describe(passing.error)}"
+            ) from passing.error
+        return again
+
+    def _shrink_batches(self, topic: str) -> None:
+        """The topic takes less than our batches (its max.message.bytes): approach its limit from above."""
+        size = self._batch_bytes.get(topic, limits.PUBLISH_BATCH_BYTES_MAX)
+        self._batch_bytes[topic] = size // 4 if size > _SMALL_BATCH_BYTES else 1
+        _log.warning("producer.batches_shrunk", topic=topic, bytes=self._batch_bytes[topic])
+
+    async def _connected(self) -> AIOKafkaProducer:
+        if self._producer is None:
+            options = self._settings.client_options()
+            producer = AIOKafkaProducer(**options, acks="all", enable_idempotence=True, linger_ms=0)
+            self._producer = await opened(producer, close_producer)
+        return self._producer
+
+    def _abandon(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            abandon(asyncio.ensure_future(close_producer(producer)))
+
+    async def _count(self, producer: AIOKafkaProducer, topic: str) -> int:
+        """Partitions of `topic`; like aiokafka's own look-up, but it gives up long before a request times out."""
+        cluster = producer.client.cluster
+        known: set[int] | None = cluster.partitions_for_topic(topic)
+        deadline = self._clock.monotonic_ms() + _TOPIC_WAIT_MS
+        while known is None:
+            producer.client.add_topic(topic)
+            answered = await producer.client.force_metadata_update()
+            known = cluster.partitions_for_topic(topic)
+            if known is None and answered and self._clock.monotonic_ms() >= deadline:
+                raise _unknown(topic, may_see=topic not in cluster.unauthorized_topics)
+            if known is None:
+                await self._clock.sleep(_RETRY_MS)
+        return len(known)
+
+
+def _unknown(topic: str, *, may_see: bool) -> PublishRefusedError:
+    reason: RefusalReason = "unknown_topic" if may_see else "not_authorised"
+    detail = "it does not exist. Create with: saga topics create" if may_see else "this user may not see it"
+    return PublishRefusedError(topic, reason, detail, ())

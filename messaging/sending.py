@@ -1,0 +1,118 @@
+"""How a filled batch reaches its partition, and how a producer is closed for good: aiokafka's inner side."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from aiokafka import AIOKafkaProducer
+from aiokafka import errors as kafka_errors
+from aiokafka.producer.message_accumulator import BatchBuilder
+
+from messaging.errors import RefusalReason
+from messaging.records import Message
+
+# What no repetition can change. Everything else may pass: a leader that moves, a lost sequence number.
+_REFUSALS: dict[type[BaseException], RefusalReason] = {
+    kafka_errors.MessageSizeTooLargeError: "too_large",
+    kafka_errors.RecordListTooLargeError: "too_large",
+    kafka_errors.TopicAuthorizationFailedError: "not_authorised",
+    kafka_errors.ClusterAuthorizationFailedError: "not_authorised",
+    kafka_errors.InvalidTopicError: "refused",
+    kafka_errors.InvalidTimestampError: "refused",
+    kafka_errors.PolicyViolationError: "refused",
+}
+
+Lane = tuple[str, int]
+"""Topic and partition."""
+
+
+@dataclass(slots=True)
+class Batch:
+    """Messages of one partition, in Kafka's own form and in ours."""
+
+    builder: BatchBuilder
+    messages: list[Message] = field(default_factory=list)
+
+    def add(self, message: Message, now_ms: int) -> bool:
+        """Append `message`; False when the batch is full."""
+        added = self.builder.append(
+            timestamp=now_ms, key=message.key, value=message.value, headers=list(message.headers)
+        )
+        if added is None:
+            return False
+        self.messages.append(message)
+        return True
+
+
+Lanes = dict[Lane, list[Batch]]
+
+
+class Failure(NamedTuple):
+    """Batch number `batch` of `lane` was not stored, nor any after it."""
+
+    lane: Lane
+    batch: int
+    error: BaseException
+
+
+def refusal_reason(error: BaseException) -> RefusalReason | None:
+    """Why the broker will never take a message, or None when trying again may help."""
+    return _REFUSALS.get(type(error))
+
+
+async def send(producer: AIOKafkaProducer, lanes: Lanes) -> list[Failure]:
+    """Send all lanes side by side and each lane's batches one after the other; wait for all of them.
+
+    A lane ends at its first failure: what comes after must not overtake what failed.
+    """
+    # Queued without a pause between them, the first batches of all lanes leave in one request per broker.
+    firsts = {lane: await _queue(producer, lane, batches[0]) for lane, batches in lanes.items()}
+    await asyncio.wait(firsts.values())
+    failures: list[Failure] = []
+    longer: list[Lane] = []
+    for lane, future in firsts.items():
+        error = future.exception()
+        if error is not None:
+            failures.append(Failure(lane, 0, error))
+        elif len(lanes[lane]) > 1:
+            longer.append(lane)
+    rests = await asyncio.gather(*(_send_rest(producer, lane, lanes[lane]) for lane in longer))
+    return failures + [failure for failure in rests if failure is not None]
+
+
+async def _send_rest(producer: AIOKafkaProducer, lane: Lane, batches: list[Batch]) -> Failure | None:
+    for number, batch in enumerate(batches[1:], start=1):
+        future = await _queue(producer, lane, batch)
+        await asyncio.wait({future})
+        error = future.exception()
+        if error is not None:
+            return Failure(lane, number, error)
+    return None
+
+
+async def _queue(producer: AIOKafkaProducer, lane: Lane, batch: Batch) -> asyncio.Future[Any]:
+    topic, partition = lane
+    future: asyncio.Future[Any] = await producer.send_batch(batch.builder, topic, partition=partition)
+    return future
+
+
+async def close_producer(producer: AIOKafkaProducer) -> None:
+    """Close `producer` without sending what it still holds.
+
+    Its own stop() first flushes, which waits for ever while brokers are away (#1101), and delivers late
+    copies when they return. So the sender ends first; then whoever still waits for a batch is told.
+    """
+    sender = producer._sender.sender_task  # noqa: SLF001
+    if sender is not None:
+        sender.cancel()
+    await producer.stop()
+    accumulator = producer._message_accumulator  # noqa: SLF001
+    queued = [batch for batches in accumulator._batches.values() for batch in batches]  # noqa: SLF001
+    for batch in [*accumulator._pending_batches, *queued]:  # noqa: SLF001
+        batch.failure(kafka_errors.ProducerClosed())
+        # Looked at, or the loop would report them as errors that nobody saw.
+        for future in (batch.future, batch._drain_waiter):  # noqa: SLF001
+            if future.done():
+                future.exception()
