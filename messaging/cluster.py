@@ -80,17 +80,19 @@ class Cluster:
             return False
         return True
 
-    async def create_topics(self, topics: Sequence[tuple[str, int, int, Mapping[str, str]]]) -> dict[str, type[Any]]:
+    async def create_topics(
+        self, topics: Sequence[tuple[str, int, int, Mapping[str, str]]]
+    ) -> dict[str, tuple[type[Exception], str]]:
         """Create `(name, partitions, replicas, config)` topics; replicas -1 is the broker's default.
 
-        Returns: the error class per topic (`NoError` when it was created).
+        Returns: Kafka's error class (`NoError` when it was created) and text per topic.
         """
         wanted: list[Any] = [
             (name, count, replicas, [], list(config.items())) for name, count, replicas, config in topics
         ]
         request = CreateTopicsRequest(wanted, limits.REQUEST_TIMEOUT_MS, validate_only=False)
         response = await self._send(request)
-        return {row[0]: kafka_errors.for_code(row[1]) for row in response.topic_errors}
+        return {name: (kafka_errors.for_code(code), text or "") for name, code, text in response.topic_errors}
 
     async def topic_configs(self, topics: Iterable[str]) -> dict[str, dict[str, str]]:
         """The settings of each topic that were set for it and not left at the broker's default."""
