@@ -1,0 +1,139 @@
+"""The operator's verbs as rules (R25): each is checked against the state it was meant for, and leaves a log row."""
+
+from __future__ import annotations
+
+from orchestrator.machine import compensation, forward
+from orchestrator.machine.decision import Refused, Result, Unchanged
+from orchestrator.machine.draft import Draft
+from orchestrator.machine.events import Act, Replied
+from orchestrator.machine.states import LogStatus, ParkReason, SagaState, StepStatus
+from schemas.codec import encode
+from schemas.envelope import Effect, Outcome
+from schemas.events import LifecycleEvent
+from schemas.ids import Phase
+
+
+def on_cancel_pending(draft: Draft, event: Act) -> Result:
+    """Nothing was sent: the saga ends (R19)."""
+    _note(draft, event)
+    draft.error = _cancelled(event)
+    draft.state = SagaState.COMPENSATED
+    draft.emit(LifecycleEvent.COMPENSATED)
+    return draft.finish()
+
+
+def on_cancel_running(draft: Draft, event: Act) -> Result:
+    """The step in flight is in doubt; undoing starts at once (R19)."""
+    index = draft.before.active_index
+    reached = index if index is not None else _last_begun(draft)
+    if draft.definition.forward_only(reached):
+        return Refused("the saga has reached its point of no return: it can only go forward (R19)")
+    _note(draft, event)
+    draft.error = _cancelled(event)
+    if index is not None:
+        draft.step(index, status=StepStatus.IN_DOUBT, deadline_at=None, retry_at=None)
+    compensation.begin(draft)
+    return draft.finish()
+
+
+def on_cancel_parked(draft: Draft, event: Act) -> Result:
+    """As from the state in which it was parked."""
+    assert draft.parked is not None
+    if draft.parked.from_state is SagaState.COMPENSATING:
+        return Unchanged("the saga is being compensated already; it is parked: use retry, skip or resolve")
+    draft.unpark()
+    return on_cancel_running(draft, event)
+
+
+def on_retry_active(draft: Draft, event: Act) -> Result:
+    """Skip the backoff."""
+    index = draft.before.active_index
+    assert index is not None, "an active saga has an active step"
+    step = draft.steps[index]
+    if step.retry_at is None:
+        return Refused(f"attempt {max(step.attempt, step.undo_attempt)} is in flight: wait for its reply or timeout")
+    _note(draft, event, index)
+    draft.send(index, _phase(draft))
+    return draft.finish()
+
+
+def on_retry_parked(draft: Draft, event: Act) -> Result:
+    """Send the parked command again, as a new epoch (R14)."""
+    assert draft.parked is not None
+    if draft.parked.reason is ParkReason.DATA_LIMIT:
+        return Refused("the saga's data is too large; a retry cannot change that: cancel or resolve it")
+    index = draft.before.active_index
+    draft.unpark()
+    _note(draft, event, index)
+    if draft.state is SagaState.PENDING:
+        return draft.finish()
+    phase = _phase(draft)
+    if index is None:  # its command could not be built: nothing was sent, so there is no epoch to leave behind
+        if phase is Phase.COMPENSATE:
+            compensation.undo_next(draft)
+        else:
+            draft.send(_last_begun(draft) + 1, phase)
+        return draft.finish()
+    step = draft.steps[index]
+    if phase is Phase.FORWARD:
+        draft.step(index, epoch=step.epoch + 1, attempt=0)
+    else:
+        draft.step(index, undo_epoch=step.undo_epoch + 1, undo_attempt=0)
+    draft.send(index, phase)
+    return draft.finish()
+
+
+def on_skip_active(draft: Draft, event: Act) -> Result:
+    """A person did the step, or undid it, by hand: go on as if its reply had come."""
+    index = draft.before.active_index
+    if index is None:
+        return Refused("no step is in flight: use retry, cancel or resolve")
+    name = draft.definition.steps[index].name
+    if event.arguments.get("step") != name:
+        return Refused(f"the step in flight is '{name}': name it to skip it")
+    if draft.parked is not None:
+        draft.unpark()
+    _note(draft, event, index)
+    data = dict(event.arguments.get("data") or {})
+    if _phase(draft) is Phase.COMPENSATE:
+        compensation.confirm(draft, index, Effect.DONE)
+        compensation.undo_next(draft)
+    else:
+        epoch = draft.steps[index].epoch
+        done = Replied(name, Phase.FORWARD, epoch, Outcome.SUCCESS, body=data, body_bytes=len(encode(data)))
+        forward.succeed(draft, index, done)
+    return draft.finish()
+
+
+def on_resolve_parked(draft: Draft, event: Act) -> Result:
+    """A person settled the saga outside; its state is what they say it is."""
+    target = event.arguments.get("as")
+    if target not in ("completed", "compensated"):
+        return Refused("resolve it as `completed` or as `compensated`")
+    draft.unpark()
+    _note(draft, event)
+    index = draft.before.active_index
+    completed = target == "completed"
+    if index is not None:
+        status = StepStatus.SUCCESS if completed else StepStatus.COMPENSATED
+        draft.step(index, status=status, executed=True, deadline_at=None, retry_at=None)
+    draft.state = SagaState.COMPLETED if completed else SagaState.COMPENSATED
+    draft.emit(LifecycleEvent.COMPLETED if completed else LifecycleEvent.COMPENSATED)
+    return draft.finish()
+
+
+def _note(draft: Draft, event: Act, index: int | None = None) -> None:
+    draft.log(index, LogStatus.ACT, verb=event.verb.value, actor=event.actor)
+
+
+def _cancelled(event: Act) -> str:
+    return f"cancelled by {event.actor}: {event.reason}"
+
+
+def _phase(draft: Draft) -> Phase:
+    return Phase.COMPENSATE if draft.state is SagaState.COMPENSATING else Phase.FORWARD
+
+
+def _last_begun(draft: Draft) -> int:
+    """The last step that was begun, from 0; -1 where none was."""
+    return max((index for index, step in enumerate(draft.steps) if step.status is not StepStatus.PENDING), default=-1)

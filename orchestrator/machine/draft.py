@@ -1,0 +1,109 @@
+"""A decision in the making. Rules change a draft; `finish()` turns it into one immutable `Decision`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from orchestrator.definition import Saga as Definition
+from orchestrator.machine.decision import Decision, Effect, EmitEvent, LogEntry, SendCommand
+from orchestrator.machine.events import Event, to_detail
+from orchestrator.machine.saga import Parked, Saga, StepState, command_id, saga_data
+from orchestrator.machine.states import LogStatus, ParkReason, SagaState, StepStatus
+from runtime.errors import DefinitionError
+from runtime.limits import ERROR_TEXT_LENGTH_MAX, PAYLOAD_BYTES_MAX
+from schemas.events import LifecycleEvent
+from schemas.ids import Phase
+
+
+class Draft:
+    """The saga as it will be after `event`."""
+
+    def __init__(self, definition: Definition, saga: Saga, event: Event, now: int) -> None:
+        self.definition = definition
+        self.before = saga
+        self.now = now
+        self.state = saga.state
+        self.error = saga.error
+        self.parked = saga.parked
+        self.steps = list(saga.steps)
+        self._event: Event | None = event
+        self._log: list[LogEntry] = []
+        self._effects: list[Effect] = []
+
+    def step(self, index: int, **changes: Any) -> StepState:
+        """Change one step."""
+        self.steps[index] = replace(self.steps[index], **changes)
+        return self.steps[index]
+
+    def log(self, index: int | None, status: LogStatus, attempt: int = 0, **detail: Any) -> None:
+        """Add a log row; the first one of a draft holds the event, so that the log can be folded (R28)."""
+        if self._event is not None:
+            detail = {**to_detail(self._event), **detail}
+            self._event = None
+        name = "" if index is None else self.definition.steps[index].name
+        seq = self.before.log_seq + len(self._log) + 1
+        self._log.append(LogEntry(seq, name, status, attempt, self.now, detail))
+
+    def emit(self, event: LifecycleEvent) -> None:
+        """Tell the world."""
+        self._effects.append(EmitEvent(event))
+
+    def send(self, index: int, phase: Phase) -> None:
+        """Send the step's command, for the first time or again; a command that cannot be built parks the saga."""
+        step = self.definition.steps[index]
+        state = self.steps[index]
+        try:
+            body = self.definition.command_body(step.name, phase, saga_data(self.definition, self._as_saga()))
+        except DefinitionError as error:
+            self.park(ParkReason.DEFINITION_ERROR, str(error), index)
+            return
+        if len(body) > PAYLOAD_BYTES_MAX:
+            command = self.definition.command_type(step.name, phase)
+            self.park(ParkReason.DATA_LIMIT, f"{command} would have {len(body):,} bytes", index)
+            return
+        attempt = state.command_attempt(phase) + 1
+        waiting: dict[str, Any] = {
+            "sent_at": self.now,
+            "deadline_at": self.now + step.policy(phase).timeout_ms,
+            "retry_at": None,
+        }
+        if phase is Phase.FORWARD:
+            self.step(index, status=StepStatus.IN_PROGRESS, attempt=attempt, **waiting)
+            self.log(index, LogStatus.IN_PROGRESS, attempt)
+        else:
+            self.step(index, status=StepStatus.COMPENSATING, undo_attempt=attempt, **waiting)
+            self.log(index, LogStatus.COMPENSATING, attempt)
+        identity = command_id(self.definition, self._as_saga(), index, phase)
+        command = self.definition.command_type(step.name, phase)
+        self._effects.append(SendCommand(identity, step.service, command, attempt, body))
+
+    def park(self, reason: ParkReason, detail: str, index: int | None) -> None:
+        """Stop here until a person acts (R18). The step keeps its status, so that its reply is still known (R11)."""
+        assert self.state is not SagaState.PARKED, "a parked saga is not parked again"
+        self.parked = Parked(reason, self.state, detail[:ERROR_TEXT_LENGTH_MAX])
+        self.state = SagaState.PARKED
+        if index is not None:
+            self.step(index, deadline_at=None, retry_at=None)
+        self.log(index, LogStatus.PARKED, park_reason=reason.value, why=self.parked.detail)
+        self.emit(LifecycleEvent.PARKED)
+
+    def unpark(self) -> None:
+        """Go on from where the saga was parked."""
+        assert self.parked is not None, "only a parked saga can go on"
+        self.state = self.parked.from_state
+        self.parked = None
+
+    def finish(self) -> Decision:
+        """The decision: one version later, whatever happened in between (I12)."""
+        assert self._event is None, "a transition without a log row could not be folded"
+        saga = replace(
+            self._as_saga(),
+            version=self.before.version + 1,
+            log_seq=self.before.log_seq + len(self._log),
+            updated_at=self.now,
+        )
+        return Decision(saga, tuple(self._effects), tuple(self._log))
+
+    def _as_saga(self) -> Saga:
+        return replace(self.before, state=self.state, steps=tuple(self.steps), error=self.error, parked=self.parked)

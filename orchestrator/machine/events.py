@@ -1,0 +1,160 @@
+"""What happens to a saga. Each event can be written into the log and read back, so the log can be folded (R28)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from orchestrator.machine.states import EventKind, ParkReason
+from schemas.envelope import Effect, Outcome, Reason
+from schemas.ids import Phase
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Which record brought the event."""
+
+    topic: str
+    partition: int
+    offset: int
+    message_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """There is room for the saga (R20)."""
+
+    kind = EventKind.ADMITTED
+
+
+@dataclass(frozen=True, slots=True)
+class Replied:
+    """A participant answered a command."""
+
+    step: str
+    phase: Phase
+    epoch: int
+    outcome: Outcome
+    attempt: int | None = None
+    effect: Effect = Effect.DONE
+    reason: Reason | None = None
+    body: Mapping[str, Any] = field(default_factory=dict)
+    body_bytes: int = 0
+    origin: Origin | None = None
+
+    @property
+    def kind(self) -> EventKind:
+        return _OUTCOMES[self.outcome]
+
+    @property
+    def error(self) -> str:
+        """The participant's own words for what went wrong."""
+        text = self.body.get("error")
+        if isinstance(text, str) and text:
+            return text
+        return self.reason.value if self.reason is not None else f"{self.step}: {self.outcome.value}"
+
+
+_OUTCOMES = {
+    Outcome.SUCCESS: EventKind.SUCCESS,
+    Outcome.FAILURE: EventKind.FAILURE,
+    Outcome.RETRY: EventKind.RETRY,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class ReplyUnreadable:
+    """A reply's headers were good and its body was not: it is a dead letter, and its attempt goes on (R12)."""
+
+    step: str
+    phase: Phase
+    epoch: int
+    cause: str
+    message: str
+    origin: Origin | None = None
+    kind = EventKind.UNREADABLE
+
+
+@dataclass(frozen=True, slots=True)
+class TimerFired:
+    """`wake_at` has passed.
+
+    Attributes:
+        published_at: when the command in flight is known to have been published at the latest. After an outage
+            this is later than the moment it was decided, and the wait starts then (R21).
+
+    """
+
+    published_at: int
+    kind = EventKind.TIMER
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """The engine cannot go on with this saga."""
+
+    reason: ParkReason
+    detail: str
+    kind = EventKind.PARK
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """An operator's verb (R25).
+
+    Attributes:
+        verb: one of the four act kinds of `EventKind`.
+        expected_state: the state the operator saw; None accepts any.
+        expected_version: the exact version the operator saw; None accepts any.
+        arguments: `step` and `data` of a skip, `as` of a resolve.
+
+    """
+
+    act_id: str
+    verb: EventKind
+    actor: str
+    reason: str
+    expected_state: str | None = None
+    expected_version: int | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def kind(self) -> EventKind:
+        return self.verb
+
+
+Event = Admitted | Replied | ReplyUnreadable | TimerFired | Park | Act
+
+_BY_NAME = {kind.__name__: kind for kind in (Admitted, Replied, ReplyUnreadable, TimerFired, Park, Act)}
+_WORDS: dict[str, Any] = {
+    "phase": Phase,
+    "outcome": Outcome,
+    "effect": Effect,
+    "verb": EventKind,
+}
+
+
+def to_detail(event: Event) -> dict[str, Any]:
+    """The event for the log's `detail`."""
+    detail: dict[str, Any] = {"event": type(event).__name__}
+    for name in event.__dataclass_fields__:
+        value = getattr(event, name)
+        if value is not None:
+            detail[name] = asdict(value) if isinstance(value, Origin) else value
+    return detail
+
+
+def from_detail(detail: Mapping[str, Any]) -> Event:
+    """The event that `to_detail` wrote."""
+    kind = _BY_NAME[detail["event"]]
+    fields = {name: value for name, value in detail.items() if name in kind.__dataclass_fields__}
+    for name, word in _WORDS.items():
+        if name in fields:
+            fields[name] = word(fields[name])
+    if "reason" in fields and kind is not Act:
+        fields["reason"] = (ParkReason if kind is Park else Reason)(fields["reason"])
+    if "origin" in fields:
+        fields["origin"] = Origin(**fields["origin"])
+    event: Event = kind(**fields)
+    return event

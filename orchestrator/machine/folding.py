@@ -1,0 +1,34 @@
+"""The log folded from zero gives the row (R28, I11): for audits, tests, and rebuilding a damaged row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from orchestrator.definition import Saga as Definition
+from orchestrator.machine.decision import Decision, LogEntry
+from orchestrator.machine.events import from_detail
+from orchestrator.machine.saga import Saga
+from orchestrator.machine.transitions import advance
+
+
+def fold(definition: Definition, start: Saga, log: Iterable[LogEntry]) -> Saga:
+    """The saga that its log tells of.
+
+    Args:
+        definition: the version that the saga is pinned to.
+        start: the saga as accepted, PENDING.
+        log: its rows in order; those with an event are replayed, the others follow from them.
+
+    Raises:
+        ValueError: the log tells of an event that the machine does not accept there.
+
+    """
+    saga = start
+    for entry in log:
+        if "event" not in entry.detail:
+            continue
+        result = advance(definition, saga, from_detail(entry.detail), entry.at)
+        if not isinstance(result, Decision):
+            raise ValueError(f"{saga.ref}: log row {entry.seq} cannot be replayed: {result}")  # noqa: TRY004 -- data
+        saga = result.saga
+    return saga

@@ -1,0 +1,139 @@
+"""The rules of going forward, step by step (R7, R8, R19)."""
+
+from __future__ import annotations
+
+from orchestrator.machine import compensation
+from orchestrator.machine.backoff import attempts_max, backoff_ms
+from orchestrator.machine.decision import Ignored, Result
+from orchestrator.machine.draft import Draft
+from orchestrator.machine.events import Replied, TimerFired
+from orchestrator.machine.states import IgnoredReason, LogStatus, ParkReason, SagaState, StepStatus
+from runtime.limits import ERROR_TEXT_LENGTH_MAX, SAGA_DATA_BYTES_MAX
+from schemas.envelope import Reason
+from schemas.events import LifecycleEvent
+from schemas.ids import Phase
+
+
+def on_admitted(draft: Draft) -> Result:
+    """There is room: the first step's command goes out."""
+    draft.state = SagaState.RUNNING
+    draft.emit(LifecycleEvent.STARTED)
+    draft.send(0, Phase.FORWARD)
+    return draft.finish()
+
+
+def on_success(draft: Draft, event: Replied) -> Result:
+    """A step is done: the next one, or the end."""
+    index = awaited(draft, event)
+    if isinstance(index, Ignored):
+        return index
+    succeed(draft, index, event)
+    return draft.finish()
+
+
+def succeed(draft: Draft, index: int, event: Replied) -> None:
+    """Note the success and go on."""
+    step = draft.steps[index]
+    changes = {"status": StepStatus.SUCCESS, "executed": True, "deadline_at": None, "retry_at": None}
+    if draft.before.data_bytes + event.body_bytes > SAGA_DATA_BYTES_MAX:
+        draft.step(index, **changes)
+        draft.log(index, LogStatus.SUCCESS, step.attempt)
+        message = f"the saga's data would pass {SAGA_DATA_BYTES_MAX:,} bytes; cancel or resolve it"
+        draft.park(ParkReason.DATA_LIMIT, message, index)
+        return
+    draft.step(index, reply=event.body, reply_bytes=event.body_bytes, error=None, **changes)
+    draft.log(index, LogStatus.SUCCESS, step.attempt)
+    draft.emit(LifecycleEvent.STEP_SUCCEEDED)
+    if index + 1 < len(draft.steps):
+        draft.send(index + 1, Phase.FORWARD)
+    else:
+        draft.state = SagaState.COMPLETED
+        draft.emit(LifecycleEvent.COMPLETED)
+
+
+def on_failure(draft: Draft, event: Replied) -> Result:
+    """A step is refused: nothing happened there, and what happened before it is undone (R8)."""
+    index = awaited(draft, event)
+    if isinstance(index, Ignored):
+        return index
+    error = event.error[:ERROR_TEXT_LENGTH_MAX]
+    if event.reason is Reason.FENCE_EXPIRED:
+        draft.step(index, error=error)
+        draft.park(ParkReason.FENCE_EXPIRED, error, index)
+        return draft.finish()
+    after_pivot = draft.definition.forward_only(index) and index != draft.definition.pivot_index
+    if after_pivot:
+        draft.step(index, error=error)
+        draft.park(ParkReason.PIVOT_UNRESOLVED, error, index)
+        return draft.finish()
+    _fail(draft, index, error, StepStatus.FAILED)
+    compensation.begin(draft)
+    return draft.finish()
+
+
+def on_retry(draft: Draft, event: Replied) -> Result:
+    """The attempt in flight failed technically (R7)."""
+    index = awaited(draft, event)
+    if isinstance(index, Ignored):
+        return index
+    step = draft.steps[index]
+    if step.deadline_at is None or (event.attempt or step.attempt) != step.attempt:
+        return Ignored(IgnoredReason.OTHER_ATTEMPT)
+    _spend(draft, index, LogStatus.RETRY, event.error[:ERROR_TEXT_LENGTH_MAX])
+    return draft.finish()
+
+
+def on_timer(draft: Draft, event: TimerFired) -> Result:
+    """A backoff has ended, or a reply has not come."""
+    index = draft.before.active_index
+    wake_at = draft.before.wake_at
+    if index is None or wake_at is None or wake_at > draft.now:
+        return Ignored(IgnoredReason.NOT_DUE)
+    step = draft.steps[index]
+    if step.deadline_at is None:
+        draft.send(index, Phase.FORWARD)
+        return draft.finish()
+    timeout_ms = draft.definition.steps[index].timeout_ms
+    if event.published_at + timeout_ms > draft.now:
+        draft.step(index, deadline_at=event.published_at + timeout_ms)
+        draft.log(index, LogStatus.IN_PROGRESS, step.attempt, note="published late: the wait starts again (R21)")
+        return draft.finish()
+    _spend(draft, index, LogStatus.TIMEOUT, f"no reply within {timeout_ms / 1000:g} s")
+    return draft.finish()
+
+
+def awaited(draft: Draft, event: Replied) -> int | Ignored:
+    """The step whose action this reply answers, whichever attempt (R7), or why it answers none."""
+    index = draft.definition.index(event.step)
+    if index is None or event.phase is not Phase.FORWARD:
+        return Ignored(IgnoredReason.NOT_AWAITED)
+    step = draft.steps[index]
+    if step.status in (StepStatus.SUCCESS, StepStatus.FAILED):
+        return Ignored(IgnoredReason.DUPLICATE)
+    if step.status is not StepStatus.IN_PROGRESS or step.epoch != event.epoch:
+        return Ignored(IgnoredReason.NOT_AWAITED)
+    return index
+
+
+def _spend(draft: Draft, index: int, status: LogStatus, error: str) -> None:
+    """One more attempt has failed: wait for the next; or undo, the step in doubt first; or park (R8, R19)."""
+    step = draft.step(index, error=error)
+    retry = draft.definition.steps[index].retry
+    forward_only = draft.definition.forward_only(index)
+    if step.attempt < attempts_max(retry, forward_only=forward_only):
+        retry_at = draft.now + backoff_ms(retry, step.attempt)
+        draft.step(index, deadline_at=None, retry_at=retry_at)
+        draft.log(index, status, step.attempt, error=error, retry_at=retry_at)
+        return
+    draft.log(index, status, step.attempt, error=error)
+    if forward_only:
+        draft.park(ParkReason.PIVOT_UNRESOLVED, error, index)
+        return
+    _fail(draft, index, error, StepStatus.IN_DOUBT)
+    compensation.begin(draft)
+
+
+def _fail(draft: Draft, index: int, error: str, status: StepStatus) -> None:
+    draft.error = error
+    step = draft.step(index, status=status, error=error, deadline_at=None, retry_at=None)
+    draft.log(index, LogStatus.FAILED, step.attempt, error=error)

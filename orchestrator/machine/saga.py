@@ -1,0 +1,169 @@
+"""A saga's state as a value. Every step keeps its own state; there is no single cursor (design §6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from orchestrator.definition import Saga as Definition
+from orchestrator.definition import SagaData
+from orchestrator.machine.states import ParkReason, SagaState, StepStatus
+from schemas.events import SagaRecord
+from schemas.ids import CommandId, Phase, SagaRef
+
+
+@dataclass(frozen=True, slots=True)
+class StepState:
+    """Where one step is.
+
+    Attributes:
+        epoch, attempt: of the action's command; the epoch rises only when an operator retries a parked one (R14).
+        undo_epoch, undo_attempt: of the compensation's.
+        sent_at: when the latest attempt, of either, was decided; milliseconds, the store's clock.
+        deadline_at: a reply is awaited until then.
+        retry_at: a backoff ends then. At most one of the two is set.
+        executed: a success reply came, or the compensation really undid something (R9).
+        late: a success that came too late has been logged (R11).
+        reply, reply_bytes: the action's reply and its size on the wire.
+        error: what the step last failed with.
+
+    """
+
+    status: StepStatus = StepStatus.PENDING
+    epoch: int = 1
+    attempt: int = 0
+    undo_epoch: int = 1
+    undo_attempt: int = 0
+    sent_at: int | None = None
+    deadline_at: int | None = None
+    retry_at: int | None = None
+    executed: bool = False
+    late: bool = False
+    reply: Mapping[str, Any] | None = None
+    reply_bytes: int = 0
+    error: str | None = None
+
+    @property
+    def wake_at(self) -> int | None:
+        """When this step needs the timer, or None."""
+        return self.deadline_at if self.deadline_at is not None else self.retry_at
+
+    def command_epoch(self, phase: Phase) -> int:
+        return self.epoch if phase is Phase.FORWARD else self.undo_epoch
+
+    def command_attempt(self, phase: Phase) -> int:
+        return self.attempt if phase is Phase.FORWARD else self.undo_attempt
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """Why and from where a saga was parked."""
+
+    reason: ParkReason
+    from_state: SagaState
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Saga:
+    """One saga. `version` rises by one with every transition (I12); `log_seq` counts its log rows."""
+
+    ref: SagaRef
+    definition_version: int
+    state: SagaState
+    steps: tuple[StepState, ...]
+    request: Mapping[str, Any]
+    request_bytes: int
+    created_at: int
+    updated_at: int
+    error: str | None = None
+    parked: Parked | None = None
+    version: int = 0
+    log_seq: int = 0
+    row: int = field(default=0, compare=False)
+    """The store's own handle of the row; no part of the saga's state."""
+
+    @property
+    def wake_at(self) -> int | None:
+        """The earliest moment at which this saga needs the timer, or None."""
+        return min((step.wake_at for step in self.steps if step.wake_at is not None), default=None)
+
+    @property
+    def data_bytes(self) -> int:
+        """What the saga's data weighs, against `SAGA_DATA_BYTES_MAX`."""
+        return self.request_bytes + sum(step.reply_bytes for step in self.steps)
+
+    @property
+    def active_index(self) -> int | None:
+        """The step in progress or being undone, from 0; None where there is none."""
+        for index, step in enumerate(self.steps):
+            if step.status in (StepStatus.IN_PROGRESS, StepStatus.COMPENSATING):
+                return index
+        return None
+
+
+def accepted(definition: Definition, ref: SagaRef, request: Mapping[str, Any], request_bytes: int, now: int) -> Saga:
+    """A saga as its request makes it: PENDING, nothing sent (R5)."""
+    return Saga(
+        ref=ref,
+        definition_version=definition.version,
+        state=SagaState.PENDING,
+        steps=tuple(StepState() for _ in definition.steps),
+        request=request,
+        request_bytes=request_bytes,
+        created_at=now,
+        updated_at=now,
+    )
+
+
+def saga_data(definition: Definition, saga: Saga) -> SagaData:
+    """What the saga knows, for filling commands."""
+    names = (step.name for step in definition.steps)
+    replies = {name: step.reply for name, step in zip(names, saga.steps, strict=True) if step.reply is not None}
+    return SagaData(saga.request, replies)
+
+
+def command_id(definition: Definition, saga: Saga, index: int, phase: Phase) -> CommandId:
+    """The id of the step's command in `phase`: a pure function of saga, step, phase and epoch (R2, I13)."""
+    return CommandId(*saga.ref, definition.steps[index].name, phase, saga.steps[index].command_epoch(phase))
+
+
+def current_step(saga: Saga) -> int:
+    """The step's number that people see, from 1; 0 where nothing began or nothing was undone (R4)."""
+    if saga.state is SagaState.COMPLETED:
+        return len(saga.steps)
+    active = saga.active_index
+    if active is not None:
+        return active + 1
+    undone = [index for index, step in enumerate(saga.steps) if step.status is StepStatus.COMPENSATED]
+    if undone:
+        return undone[0] + 1
+    if saga.state is SagaState.COMPENSATED:
+        return 0
+    begun = [index for index, step in enumerate(saga.steps) if step.status is not StepStatus.PENDING]
+    return begun[-1] + 1 if begun else 0
+
+
+def record(definition: Definition, saga: Saga) -> SagaRecord:
+    """The saga as people and other services see it."""
+    data = saga_data(definition, saga)
+    return SagaRecord.model_construct(
+        sagaId=saga.ref.saga_id,
+        state=saga.state.value,
+        currentStep=current_step(saga),
+        stepsExecuted=[number for number, step in enumerate(saga.steps, 1) if step.executed],
+        stepsCompensated=[number for number, step in enumerate(saga.steps, 1) if step.status is StepStatus.COMPENSATED][
+            ::-1
+        ],
+        error=saga.error,
+        data={"request": data.request, "replies": data.replies},
+    )
+
+
+def status_sentence(saga: Saga) -> str:
+    """The state for people, with the step where one is active: `STEP_2 IN_PROGRESS` (R5)."""
+    active = saga.active_index
+    if active is None or saga.state is SagaState.PARKED:
+        return saga.state.value
+    return f"STEP_{active + 1} {saga.steps[active].status.value}"

@@ -1,0 +1,101 @@
+"""The closed sets: where a saga and its steps can be, what can happen to them, and why something is not wanted."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class SagaState(StrEnum):
+    """Where a saga is (design §6)."""
+
+    PENDING = "PENDING"
+    """Accepted, not yet admitted (R5, R20)."""
+    RUNNING = "RUNNING"
+    COMPENSATING = "COMPENSATING"
+    COMPLETED = "COMPLETED"
+    COMPENSATED = "COMPENSATED"
+    PARKED = "PARKED"
+    """A person must act."""
+
+
+TERMINAL = frozenset({SagaState.COMPLETED, SagaState.COMPENSATED})
+ACTIVE = frozenset({SagaState.RUNNING, SagaState.COMPENSATING})
+"""The states that hold a place in the admission window (R20)."""
+
+
+class StepStatus(StrEnum):
+    """Where a step is."""
+
+    PENDING = "PENDING"
+    IN_PROGRESS = "IN_PROGRESS"
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+    IN_DOUBT = "IN_DOUBT"
+    """It may or may not have happened: it will be undone (R8)."""
+    COMPENSATING = "COMPENSATING"
+    """Being undone: after a success, or in doubt (then `executed` is false)."""
+    COMPENSATED = "COMPENSATED"
+    NOTHING_TO_UNDO = "NOTHING_TO_UNDO"
+
+
+class LogStatus(StrEnum):
+    """What one row of the step log says (R28)."""
+
+    IN_PROGRESS = "IN_PROGRESS"
+    RETRY = "RETRY"
+    TIMEOUT = "TIMEOUT"
+    SUCCESS = "SUCCESS"
+    FAILED = "FAILED"
+    COMPENSATING = "COMPENSATING"
+    COMPENSATED = "COMPENSATED"
+    NOTHING_TO_UNDO = "NOTHING_TO_UNDO"
+    LATE_SUCCESS = "LATE_SUCCESS"
+    PARKED = "PARKED"
+    ACT = "ACT"
+
+
+class ParkReason(StrEnum):
+    """Why a saga waits for a person (R18)."""
+
+    COMPENSATION_FAILED = "compensation_failed"
+    PIVOT_UNRESOLVED = "pivot_unresolved"
+    DEFINITION_MISSING = "definition_missing"
+    DEFINITION_ERROR = "definition_error"
+    DATA_LIMIT = "data_limit"
+    FENCE_EXPIRED = "fence_expired"
+    OPERATOR = "operator"
+
+
+class EventKind(StrEnum):
+    """What can happen to a saga: the columns of the table."""
+
+    ADMITTED = "admitted"
+    SUCCESS = "success"
+    FAILURE = "failure"
+    RETRY = "retry"
+    UNREADABLE = "unreadable"
+    TIMER = "timer"
+    PARK = "park"
+    CANCEL = "cancel"
+    RETRY_NOW = "retry_now"
+    SKIP = "skip"
+    RESOLVE = "resolve"
+
+
+class IgnoredReason(StrEnum):
+    """Why an event changes nothing. Logged and counted, never an error."""
+
+    FINISHED = "finished"
+    """The saga has ended (R11)."""
+    DUPLICATE = "duplicate"
+    """The step has had its answer."""
+    NOT_AWAITED = "not_awaited"
+    """No such command is in flight: another step, phase or epoch."""
+    OTHER_ATTEMPT = "other_attempt"
+    """A `retry` for an attempt that is not the one in flight (R7)."""
+    NOT_DUE = "not_due"
+    """A timer that was moved or cancelled after it was read."""
+    NOT_ADMITTED = "not_admitted"
+    """Nothing has been sent for this saga yet."""
+    ALREADY = "already"
+    """It has happened before."""
