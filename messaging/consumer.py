@@ -15,10 +15,11 @@ from messaging.errors import UnknownTopicError
 from messaging.hints import CommitHints
 from messaging.records import Record, TopicPartition
 from messaging.settings import KafkaSettings
+from messaging.unreadable import UnreadableRecord, is_parse_error, read_singly
 from messaging.waiting import abandon, describe, opened, within
 from runtime import limits
 from runtime.clock import Clock, SystemClock
-from runtime.errors import BrokerUnavailableError, RefusedError
+from runtime.errors import BrokerUnavailableError, ConfigError, RefusedError
 from runtime.telemetry import log
 
 _log = log("consumer")
@@ -129,34 +130,73 @@ class Consumer:
         """Records that have come, at most `records_max`; waits up to `timeout_ms` for the first.
 
         Records of one partition come in order. No broker is no error: the list is empty then. Cancelling a
-        poll loses nothing (without a group aiokafka keeps no books of who is polling).
+        poll loses nothing (without a group aiokafka keeps no books of who is polling). A record that cannot
+        be parsed at all comes as an `UnreadableRecord`, without key and value.
 
         Raises:
             RefusedError: this user may not read one of the topics.
+            ConfigError: records are compressed in a way that needs a library which is not installed.
 
         """
         if self._stopped:
             return []
-        consumer = self._running()
-        await self._look_after(consumer)
+        await self._look_after(self._running())
         try:
             fetched = await self._running().getmany(timeout_ms=timeout_ms, max_records=records_max)
-        except kafka_errors.ConsumerStoppedError:
-            return []
-        except kafka_errors.OffsetOutOfRangeError as error:
-            await self._reset(error.args[0])
-            return []
-        except kafka_errors.TopicAuthorizationFailedError as error:
-            raise RefusedError(f"this user may not read topic {describe(error)}") from error
-        except kafka_errors.KafkaError as error:
-            _log.error("consumer.poll_failed", error=describe(error))
-            await self._clock.sleep(_ERROR_PAUSE_MS)
-            await self._rebuild()
-            return []
+        except Exception as error:  # noqa: BLE001 - a record's bytes can raise anything
+            return await self._recover(error, records_max)
         records: list[Record] = []
         for tp, batch in fetched.items():
             self._positions[TopicPartition(tp.topic, tp.partition)] = batch[-1].offset + 1
             records += batch
+        return records
+
+    async def _recover(self, error: Exception, records_max: int) -> list[Record]:
+        """What a failed poll returns instead, after the cause was seen to."""
+        if isinstance(error, kafka_errors.ConsumerStoppedError):
+            return []
+        if isinstance(error, kafka_errors.OffsetOutOfRangeError):
+            await self._reset(error.args[0])
+            return []
+        if isinstance(error, kafka_errors.TopicAuthorizationFailedError):
+            raise RefusedError(f"this user may not read topic {describe(error)}") from error
+        if isinstance(error, kafka_errors.UnsupportedCodecError):
+            raise ConfigError(f"cannot read compressed records: {describe(error)} (pip install cramjam)") from error
+        if is_parse_error(error):
+            return await self._read_around(error, records_max)
+        _log.error("consumer.poll_failed", error=describe(error))
+        await self._clock.sleep(_ERROR_PAUSE_MS)
+        await self._rebuild()
+        return []
+
+    async def _read_around(self, error: Exception, records_max: int) -> list[Record]:
+        """Records up to and with the one that cannot be parsed; reading goes on after it."""
+        consumer = self._running()
+        self._assign(consumer)  # back to our positions: the failed poll has dropped good records
+        records: list[Record] = []
+        try:
+            ends = await self.end_offsets(set(self._topics) - self._paused)
+        except BrokerUnavailableError:
+            return records  # the next poll fails the same way, and comes here again
+        for partition, end in ends.items():
+            position, room = self._positions[partition], records_max - len(records)
+            records += await read_singly(consumer, partition, position, end, room)
+            if not records:
+                continue
+            last = records[-1]
+            if (last.topic, last.partition) == partition:
+                self._positions[partition] = last.offset + 1
+            if isinstance(last, UnreadableRecord):
+                _log.error(
+                    "consumer.record_unreadable",
+                    topic=last.topic,
+                    partition=last.partition,
+                    offset=last.offset,
+                    error=last.error,
+                )
+                self.seek(partition, last.offset + 1)
+                return records
+        _log.error("consumer.unreadable_record_not_found", error=describe(error), records=len(records))
         return records
 
     def seek(self, partition: TopicPartition, offset: int) -> None:
@@ -237,11 +277,9 @@ class Consumer:
         return self._consumer
 
     async def _partitions(self) -> list[TopicPartition]:
-        counts = await self._cluster.partition_counts(self._topics)
+        # The embedded broker creates a topic when it is asked for, and in no other way.
+        counts = await self._cluster.partition_counts(self._topics, create=self._embedded)
         missing = [topic for topic in self._topics if topic not in counts]
-        if missing and self._embedded:
-            counts |= await self._cluster.partition_counts(missing, create=True)  # as the embedded broker does it
-            missing = [topic for topic in self._topics if topic not in counts]
         if missing:
             raise UnknownTopicError(missing)
         return [TopicPartition(topic, number) for topic in self._topics for number in range(counts[topic])]

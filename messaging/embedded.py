@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -68,8 +68,8 @@ def embedded_broker() -> Iterator[EmbeddedBroker]:
 
     """
     process = subprocess.Popen(
-        [sys.executable, "-m", "messaging.embedded"],
-        stdin=subprocess.DEVNULL,
+        [sys.executable, "-m", "messaging.embedded", "--until-input-ends"],
+        stdin=subprocess.PIPE,  # it ends when we do, even when we are killed
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -97,10 +97,18 @@ def _first_line(process: subprocess.Popen[str]) -> str:
     raise kind(words.removeprefix("error: ") or "the embedded broker ended at once")
 
 
+def _at_end_of_input(act: Callable[[], None]) -> None:
+    sys.stdin.read()
+    act()
+
+
 def main() -> int:
     """`python -m messaging.embedded`: print the address, run until SIGTERM or SIGINT."""
-    argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0]).parse_args()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--until-input-ends", action="store_true", help="also stop when standard input is closed")
     ended = threading.Event()
+    if parser.parse_args().until_input_ends:
+        threading.Thread(target=_at_end_of_input, args=(ended.set,), daemon=True).start()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: ended.set())
     try:

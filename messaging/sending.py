@@ -109,8 +109,10 @@ async def close_producer(producer: AIOKafkaProducer) -> None:
         sender.cancel()
     await producer.stop()
     accumulator = producer._message_accumulator  # noqa: SLF001
-    queued = [batch for batches in accumulator._batches.values() for batch in batches]  # noqa: SLF001
-    for batch in [*accumulator._pending_batches, *queued]:  # noqa: SLF001
+    left = accumulator._pending_batches  # noqa: SLF001
+    for queued in accumulator._batches.values():  # noqa: SLF001
+        left.update(queued)  # each batch takes itself out of this set when it is done, and fails if it is not there
+    for batch in tuple(left):
         batch.failure(kafka_errors.ProducerClosed())
         # Looked at, or the loop would report them as errors that nobody saw.
         for future in (batch.future, batch._drain_waiter):  # noqa: SLF001

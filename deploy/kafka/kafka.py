@@ -57,6 +57,7 @@ def fetch_jars() -> None:
 
     Raises:
         KafkaError: Java or Maven is missing, or Maven failed (its last lines are in the message).
+
     """
     missing = missing_tools()
     if missing:
@@ -64,9 +65,7 @@ def fetch_jars() -> None:
     if _jars_present():
         return
     print("fetching Apache Kafka with Maven (once) ...", file=sys.stderr)
-    result = subprocess.run(
-        ["mvn", "-q", "-B", "package"], cwd=HERE, capture_output=True, text=True, check=False
-    )
+    result = subprocess.run(["mvn", "-q", "-B", "package"], cwd=HERE, capture_output=True, text=True, check=False)
     if result.returncode != 0:
         tail = "\n".join((result.stdout + result.stderr).strip().splitlines()[-8:])
         raise KafkaError(f"Maven could not fetch Apache Kafka:\n{tail}")
@@ -127,6 +126,7 @@ class Broker:
 
         Raises:
             KafkaError: the port is taken, the broker ended (with its last log lines), or it did not answer in time.
+
         """
         fetch_jars()
         _refuse_taken_port(self.port)
@@ -204,6 +204,9 @@ class Broker:
             "num.partitions": str(self.partitions),
             "auto.create.topics.enable": "false",  # a misspelt topic must be an error, not a new topic
             "group.initial.rebalance.delay.ms": "0",
+            # After a kill the controller waits for the old process's session to end before it takes the new one.
+            "broker.session.timeout.ms": "2000",
+            "broker.heartbeat.interval.ms": "500",
             "offsets.topic.replication.factor": "1",
             "offsets.topic.num.partitions": "4",
             "transaction.state.log.replication.factor": "1",

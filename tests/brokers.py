@@ -1,0 +1,150 @@
+"""Which Kafka the tests run against: the first that is there, and why the ones before it were not taken.
+
+1. `KAFKA_BOOTSTRAP_SERVERS`   a broker that somebody else runs
+2. Docker                      testcontainers
+3. Maven and Java              deploy/kafka: the only one that tests can pause, kill and restart
+4. embedded                    librdkafka's mock cluster: quick, and no evidence of reliability
+
+`SAGA_TEST_BROKER=real|env|docker|maven|embedded` forces the choice; `real` means any but the embedded one.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from deploy.kafka import kafka as local_kafka
+from messaging.embedded import embedded_broker
+from messaging.settings import KafkaSettings
+
+DOCKER_PING_TIMEOUT_S = 2
+
+
+class NoBrokerError(Exception):
+    """No broker of the kind that was asked for can be had here."""
+
+
+@dataclass
+class BrokerUnderTest:
+    """The broker of this test run."""
+
+    kind: str
+    bootstrap_servers: str
+    skipped: list[str] = field(default_factory=list)  # "<kind>: <reason>", of those that come before it
+    process: local_kafka.Broker | None = None  # with pause, resume, kill, start, stop, restart
+
+    @property
+    def is_real(self) -> bool:
+        return self.kind != "embedded"
+
+    @property
+    def settings(self) -> KafkaSettings:
+        return KafkaSettings(bootstrap_servers=self.bootstrap_servers)
+
+    def describe(self) -> str:
+        lines = [f"broker under test: {self.kind} at {self.bootstrap_servers}"]
+        return "\n".join(lines + [f"  not {reason}" for reason in self.skipped])
+
+
+Starter = Callable[[ExitStack, Mapping[str, str]], BrokerUnderTest]
+
+
+def _from_environment(_stack: ExitStack, environ: Mapping[str, str]) -> BrokerUnderTest:
+    address = environ.get("KAFKA_BOOTSTRAP_SERVERS")
+    if not address:
+        raise NoBrokerError("KAFKA_BOOTSTRAP_SERVERS is not set")
+    return BrokerUnderTest("env", address)
+
+
+def _ping_docker(host: str) -> None:
+    """Ask the engine before believing in it: a client without an engine is common."""
+    url = urlsplit(host)
+    try:
+        if url.scheme == "unix":
+            connection = socket.socket(socket.AF_UNIX)
+            connection.settimeout(DOCKER_PING_TIMEOUT_S)
+            address: str | tuple[str, int] = url.path
+        else:
+            connection = socket.socket()
+            connection.settimeout(DOCKER_PING_TIMEOUT_S)
+            address = (url.hostname or "localhost", url.port or 2375)
+        with connection:
+            connection.connect(address)
+            connection.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
+            if b"200" not in connection.recv(64):
+                raise NoBrokerError(f"the Docker engine at {host} is not well")
+    except OSError as error:
+        raise NoBrokerError(f"no Docker engine at {host} ({error})") from error
+
+
+def _from_docker(stack: ExitStack, environ: Mapping[str, str]) -> BrokerUnderTest:
+    _ping_docker(environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
+    try:
+        from testcontainers.community.kafka import KafkaContainer  # noqa: PLC0415 - only where it is tried
+    except ImportError as error:
+        raise NoBrokerError(f"{error.name} is not installed") from error
+    container = KafkaContainer().with_kraft().with_env("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false")
+    try:
+        stack.enter_context(container)
+    except Exception as error:
+        raise NoBrokerError(f"the container did not start: {error}") from error
+    return BrokerUnderTest("docker", container.get_bootstrap_server())
+
+
+def _from_maven(stack: ExitStack, _environ: Mapping[str, str]) -> BrokerUnderTest:
+    directory = stack.enter_context(tempfile.TemporaryDirectory(prefix="saga-kafka-", ignore_cleanup_errors=True))
+    broker = local_kafka.Broker(Path(directory))
+    stack.callback(broker.stop)
+    try:
+        broker.start()
+    except local_kafka.KafkaError as error:
+        raise NoBrokerError(str(error)) from error
+    return BrokerUnderTest("maven", broker.bootstrap_servers, process=broker)
+
+
+def _embedded(stack: ExitStack, _environ: Mapping[str, str]) -> BrokerUnderTest:
+    return BrokerUnderTest("embedded", stack.enter_context(embedded_broker()).bootstrap_servers)
+
+
+_STARTERS: dict[str, Starter] = {
+    "env": _from_environment,
+    "docker": _from_docker,
+    "maven": _from_maven,
+    "embedded": _embedded,
+}
+
+
+def kinds(choice: str) -> list[str]:
+    """The kinds to try, in order, for a value of SAGA_TEST_BROKER."""
+    if choice == "":
+        return list(_STARTERS)
+    if choice == "real":
+        return [kind for kind in _STARTERS if kind != "embedded"]
+    if choice in _STARTERS:
+        return [choice]
+    raise NoBrokerError(f"SAGA_TEST_BROKER={choice}: it must be real, {', '.join(_STARTERS)}, or not set")
+
+
+@contextmanager
+def open_broker(
+    environ: Mapping[str, str] = os.environ, starters: Mapping[str, Starter] = _STARTERS
+) -> Iterator[BrokerUnderTest]:
+    """The first broker that can be had; stopped at the end, unless somebody else runs it."""
+    skipped: list[str] = []
+    for kind in kinds(environ.get("SAGA_TEST_BROKER", "")):
+        with ExitStack() as stack:
+            try:
+                broker = starters[kind](stack, environ)
+            except NoBrokerError as error:
+                skipped.append(f"{kind}: {error}")
+                continue
+            broker.skipped = skipped
+            yield broker
+            return
+    raise NoBrokerError("no broker for the tests: " + "; ".join(skipped))

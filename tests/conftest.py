@@ -1,0 +1,45 @@
+"""What all tests share: the broker of the run, started when the first test asks for it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.brokers import BrokerUnderTest, NoBrokerError, open_broker
+
+_BROKER = pytest.StashKey[BrokerUnderTest]()
+
+
+@pytest.fixture(scope="session")
+def kafka(pytestconfig: pytest.Config) -> Iterator[BrokerUnderTest]:
+    """The broker of this run (see tests/brokers.py). Topics are the test's own: use `topic_prefix`."""
+    try:
+        with open_broker() as broker:
+            pytestconfig.stash[_BROKER] = broker
+            yield broker
+    except NoBrokerError as error:
+        pytest.fail(str(error), pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def _real_kafka_where_marked(request: pytest.FixtureRequest) -> None:
+    if request.node.get_closest_marker("real_kafka") is None:
+        return
+    broker: BrokerUnderTest = request.getfixturevalue("kafka")
+    if not broker.is_real:
+        reasons = "; ".join(broker.skipped) or "SAGA_TEST_BROKER=embedded"
+        pytest.skip(f"needs Apache Kafka; this run has the embedded broker ({reasons})")
+
+
+@pytest.fixture
+def topic_prefix() -> str:
+    """A prefix that no other test, and no other run on the same broker, uses."""
+    return f"test-{os.urandom(5).hex()}."
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    broker = config.stash.get(_BROKER, None)
+    if broker is not None:
+        terminalreporter.write_line(broker.describe())
