@@ -41,9 +41,11 @@ class Cluster:
         self._clock = clock or SystemClock()
         self._client: AIOKafkaClient | None = None
         self._connecting = asyncio.Lock()
+        self._closed = False
 
     async def close(self) -> None:
         """Close the connections, or leave them to the system when that takes longer than STOP_TIMEOUT_MS."""
+        self._closed = True
         client, self._client = self._client, None
         if client is not None:
             await within(limits.STOP_TIMEOUT_MS, "closing the connection", client.close())
@@ -168,6 +170,9 @@ class Cluster:
                 if self._client is None:
                     client = AIOKafkaClient(**self._settings.client_options())
                     await client.bootstrap()
+                    if self._closed:  # while we connected, late
+                        await client.close()
+                        raise kafka_errors.KafkaConnectionError("closed")
                     self._client = client
             return await work(self._client)
 

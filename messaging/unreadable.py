@@ -2,7 +2,8 @@
 
 aiokafka raises while it parses them, every time again, and forgets the good records before them. One such
 record would block its partition for ever; so it is found, stepped over, and handed on as an empty record,
-which its reader sets aside like any other that makes no sense.
+which its reader sets aside like any other that makes no sense. The records after it in the same batch share
+its fate, for they are parsed in one go; a batch has one sender, so only that sender's records suffer.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 
 import pytest
 
+from messaging import waiting
 from messaging.consumer import Consumer
 from messaging.embedded import embedded_broker
 from messaging.producer import Producer
@@ -35,8 +36,11 @@ def broker(request: pytest.FixtureRequest) -> BrokerUnderTest:
 
 
 @pytest.fixture
-def stoppable(kafka: BrokerUnderTest) -> Iterator[BrokerUnderTest]:
-    """The run's broker, where a test may pause, kill and start it; running again at the end."""
+async def stoppable(kafka: BrokerUnderTest) -> AsyncIterator[BrokerUnderTest]:
+    """The run's broker, where a test may pause, kill and start it; running again at the end.
+
+    Calls that were abandoned meanwhile must then end by themselves: nothing of ours may hang for good.
+    """
     process = kafka.process
     if process is None:
         pytest.skip(f"needs a broker that a test can stop; this run's is: {kafka.kind}")
@@ -44,6 +48,9 @@ def stoppable(kafka: BrokerUnderTest) -> Iterator[BrokerUnderTest]:
     process.resume()
     if not process.running():
         process.start()
+    if waiting._abandoned:
+        _, hanging = await asyncio.wait(set(waiting._abandoned), timeout=PATIENCE_S)
+        assert not hanging
 
 
 @pytest.fixture
