@@ -25,6 +25,7 @@ from runtime.errors import BrokerUnavailableError, ConfigError
 
 _START_TIMEOUT_S = 15
 _STOP_TIMEOUT_S = 5
+_COMMAND = (sys.executable, "-m", "messaging.embedded", "--until-input-ends")
 
 
 def serve() -> Iterator[str]:
@@ -67,8 +68,8 @@ def embedded_broker() -> Iterator[EmbeddedBroker]:
         BrokerUnavailableError: the process ended without an address; its own words are in the message.
 
     """
-    process = subprocess.Popen(
-        [sys.executable, "-m", "messaging.embedded", "--until-input-ends"],
+    process = subprocess.Popen(  # noqa: S603 - our own module, no shell
+        _COMMAND,
         stdin=subprocess.PIPE,  # it ends when we do, even when we are killed
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -271,6 +271,9 @@ def _refuse_taken_port(port: int) -> None:
 
 def _is_kafka(pid: int) -> bool:
     """Whether `pid` is still a broker and not another process that was given the same number."""
+    proc = Path(f"/proc/{pid}/cmdline")
+    if proc.parent.parent.joinpath("self").exists():
+        return proc.exists() and b"kafka.Kafka" in proc.read_bytes()
     ps = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)
     return "kafka.Kafka" in ps.stdout
 
@@ -288,6 +291,7 @@ def _running() -> Broker | None:
 
 
 def _start(arguments: argparse.Namespace) -> Broker:
+    fetch_jars()
     broker = _running()
     if broker is not None:
         print(f"already running: {broker.bootstrap_servers} (pid {broker.pid})")
