@@ -85,6 +85,12 @@ HANDLER_TIMEOUT_MS: Final = 2_000
 EXTERNAL_CALLS_MAX: Final = 32
 """Calls to the outside that one participant has open at once."""
 
+EXTERNAL_PENDING_MAX: Final = 1_000
+"""External calls begun or queued; beyond it a participant reads no more commands, so that memory is bounded."""
+
+EXTERNAL_TIMEOUT_MS: Final = 30_000
+"""One call to the outside; card processors promise an answer, if any, within half a minute."""
+
 STOP_TIMEOUT_MS: Final = 10_000
 """A stopping client that hangs (a broker that is away) is abandoned after this; the store is closed by then."""
 

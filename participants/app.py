@@ -1,0 +1,145 @@
+"""The composition root: a participant as a process. The only file here that picks Kafka and SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from messaging.consumer import Consumer
+from messaging.producer import Producer
+from messaging.settings import KafkaSettings
+from messaging.topics import TopicSpec, create_topics, describe
+from participants.faults import Faults
+from participants.handlers import Participant
+from participants.store.port import ParticipantStore
+from participants.store.sqlite import open_store
+from participants.worker import Worker
+from runtime.clock import Clock, SystemClock
+from runtime.errors import ConfigError, StoreRefusedError
+from runtime.limits import FENCE_RETENTION_MS
+from runtime.process import Lifecycle
+from runtime.sqlite import SqlConnection, StoreLock
+from runtime.telemetry import log
+from schemas.topics import TopicNames, dead_letter_topic
+
+_log = log("participant")
+
+PARTITIONS = 4
+"""Of the topics that are created here: one worker reads them all, and fewer partitions make fuller batches."""
+
+_TOPIC_CONFIG = {"cleanup.policy": "delete"}
+"""Compaction by saga id would eat a saga's earlier commands."""
+
+Prepare = Callable[[SqlConnection], Awaitable[None]]
+
+
+async def run_participant(
+    lifecycle: Lifecycle,
+    *,
+    participant: Participant,
+    kafka: KafkaSettings,
+    topics: TopicNames,
+    database: Path,
+    faults: Faults | None = None,
+    prepare: Prepare | None = None,
+    creates_topics: bool = True,
+    adopts_group: bool = False,
+    fence_retention_ms: int = FENCE_RETENTION_MS,
+    clock: Clock | None = None,
+) -> None:
+    """Handle the commands of `participant` until `lifecycle` says stop.
+
+    Args:
+        lifecycle: this process's.
+        participant: whose handlers run.
+        kafka: how to reach Kafka.
+        topics: how topics are called.
+        database: the service's own SQLite file; the guard keeps its tables there too.
+        faults: what goes wrong on purpose (`Faults.from_environment`).
+        prepare: creates the service's tables where they are missing, and fills them; runs at every start.
+        creates_topics: create the service's commands, replies and dead letter topics where they are missing.
+        adopts_group: go on although the topic's commands were last handled with another database.
+        fence_retention_ms: for how long the fence remembers (R16); not below the command topic's retention.
+        clock: the machine's when not given.
+
+    Raises:
+        StoreRefusedError: the database is in use, newer than this program, or not the one that was used before.
+        ConfigError: commands are kept for longer than the fence.
+        UnavailableError: Kafka or the database does not answer.
+
+    """
+    clock = clock or SystemClock()
+    name, group = participant.name, f"{topics.prefix}{participant.name}"
+    async with AsyncExitStack() as stack:
+        lock = StoreLock(database)
+        lock.acquire(f"participant {name}")
+        stack.callback(lock.release)
+        store = await open_store(database)
+        stack.push_async_callback(store.close)
+        if prepare is not None:
+            await prepare(store.connection)
+        if creates_topics:
+            await _create_topics(kafka, topics, name)
+        await _check_retention(kafka, topics.commands(name), fence_retention_ms)
+        offsets = await store.offsets()
+        consumer = Consumer(kafka, [topics.commands(name)], group=group, clock=clock)
+        stack.push_async_callback(consumer.stop)
+        if not adopts_group:
+            _check_group(await consumer.committed_metadata(), store, group, database)
+        await consumer.start(offsets)
+        producer = Producer(kafka, clock=clock)
+        stack.push_async_callback(producer.stop)
+        worker = Worker(
+            participant,
+            store=store,
+            stored_offsets=offsets,
+            newest_ms=await store.newest_ms(),
+            consumer=consumer,
+            producer=producer,
+            topics=topics,
+            group=group,
+            clock=clock,
+            lifecycle=lifecycle,
+            faults=faults,
+            fence_retention_ms=fence_retention_ms,
+        )
+        if faults is not None and faults.rules:
+            _log.warning(
+                "participant.faults", service=name, rules=[rule.model_dump(mode="json") for rule in faults.rules]
+            )
+        _log.info(
+            "participant.ready", service=name, commands=topics.commands(name), database=str(database), group=group
+        )
+        await worker.run()
+    _log.info("participant.stopped", service=name)
+
+
+async def _create_topics(kafka: KafkaSettings, topics: TopicNames, service: str) -> None:
+    commands = topics.commands(service)
+    names = (commands, topics.replies_of(service), dead_letter_topic(commands))
+    for report in await create_topics(kafka, [TopicSpec(name, PARTITIONS, _TOPIC_CONFIG) for name in names]):
+        if report.outcome == "refused":
+            _log.warning("topic.not_created", topic=report.name, detail=report.detail)
+        elif report.outcome == "created":
+            _log.info("topic.created", topic=report.name, partitions=report.partitions)
+
+
+async def _check_retention(kafka: KafkaSettings, topic: str, fence_retention_ms: int) -> None:
+    """A command that outlives its fence row could run twice (R16)."""
+    for found in await describe(kafka, [topic]):
+        retention = (found.config or {}).get("retention.ms")
+        if retention is not None and not 0 <= int(retention) <= fence_retention_ms:
+            raise ConfigError(
+                f"{topic} keeps commands for retention.ms={retention}, but the fence remembers only "
+                f"{fence_retention_ms} ms: lower the topic's retention, or raise the fence's"
+            )
+
+
+def _check_group(store_ids: set[str], store: ParticipantStore, group: str, database: Path) -> None:
+    """Another database knows nothing of what was done: every old command would run again (R22)."""
+    if store_ids and store.store_id not in store_ids:
+        raise StoreRefusedError(
+            f"group {group} was last used with another database than {database} (store {', '.join(sorted(store_ids))}, "
+            f"not {store.store_id}): start with that one, or adopt the group, after which all commands run again"
+        )

@@ -1,0 +1,121 @@
+"""Calls to the outside (R17): what is to be called, what came of it, and the calls that are open.
+
+A call is begun only after its `started` row is committed, and settled in a later transaction. In between it lives
+here, in memory: after a crash its command is read again and the call is made again with the same key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import NamedTuple
+
+from pydantic import BaseModel
+
+from participants.command import Command, FenceKey
+from participants.faults import FaultInjector
+from participants.handlers import Handler
+from runtime.limits import EXTERNAL_CALLS_MAX, EXTERNAL_PENDING_MAX
+from schemas.ids import SagaRef
+
+
+class Call(NamedTuple):
+    """One call to make. The key stays the same however often it is made."""
+
+    command: Command
+    handler: Handler
+    body: BaseModel
+    idempotency_key: str
+
+
+class Settled(NamedTuple):
+    """A call that ended: with a reply, or with an error (`Rejected`: nothing was done there)."""
+
+    call: Call
+    reply: BaseModel | None
+    error: Exception | None
+
+
+async def make_call(call: Call, faults: FaultInjector) -> Settled:
+    """Make `call` once, within its time; never raises but when it is cancelled."""
+    limit = asyncio.timeout(call.handler.timeout_ms / 1000)
+    try:
+        async with limit:
+            faults.before_handler(call.command.head)
+            return Settled(call, await call.handler.function(call.body, call.idempotency_key), None)
+    except TimeoutError as error:
+        if not limit.expired():
+            return Settled(call, None, error)
+        return Settled(call, None, TimeoutError(f"no answer from outside within {call.handler.timeout_ms} ms"))
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise
+        return Settled(call, None, RuntimeError("the call was cancelled by its own handler"))
+    except Exception as error:  # noqa: BLE001 -- whatever it is becomes a reply, and the guard logs it
+        return Settled(call, None, error)
+
+
+class ExternalCalls:
+    """The open calls: at most `calls_max` at once, one per saga, each saga's in the order they came."""
+
+    def __init__(self, faults: FaultInjector, *, calls_max: int = EXTERNAL_CALLS_MAX) -> None:
+        self.changed = asyncio.Event()
+        """Set when a call ended; `take` clears it."""
+        self._faults = faults
+        self._slots = asyncio.Semaphore(calls_max)
+        self._open: dict[SagaRef, asyncio.Task[None]] = {}
+        self._waiting: dict[SagaRef, deque[Command]] = {}
+        self._settled: list[Settled] = []
+        self._waiting_count = 0
+
+    @property
+    def pending(self) -> int:
+        """Commands whose call is queued, open, or ended but not taken."""
+        return len(self._open) + self._waiting_count
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more commands should be read."""
+        return self.pending >= EXTERNAL_PENDING_MAX
+
+    def submit(self, call: Call) -> None:
+        """Make `call`, after the saga's earlier ones; if it must wait, its command comes back from `take`."""
+        saga = call.command.head.parsed_id.ref
+        if saga in self._open:
+            self._waiting.setdefault(saga, deque()).append(call.command)
+            self._waiting_count += 1
+        else:
+            self._open[saga] = asyncio.create_task(self._run(call), name=f"call {call.idempotency_key}")
+
+    def is_open(self, key: FenceKey) -> bool:
+        """Whether a call of this saga is open, or ended but not taken."""
+        return SagaRef(key.saga_type, key.saga_id) in self._open
+
+    def take(self) -> tuple[list[Settled], list[Command]]:
+        """The calls that ended, and the commands that waited for them: these are to be decided anew."""
+        self.changed.clear()
+        settled, self._settled = self._settled, []
+        waited: list[Command] = []
+        for ended in settled:
+            # Only now, so that no other call of the saga begins before this one's outcome is stored.
+            saga = ended.call.command.head.parsed_id.ref
+            del self._open[saga]
+            waited += self._waiting.pop(saga, ())
+        self._waiting_count -= len(waited)
+        return settled, waited
+
+    async def drain(self, timeout_ms: int) -> None:
+        """Give open calls `timeout_ms` to end, then cancel them; their rows stay `started`, to be called again."""
+        if self._open:
+            await asyncio.wait(self._open.values(), timeout=timeout_ms / 1000)
+        tasks = list(self._open.values())
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _run(self, call: Call) -> None:
+        async with self._slots:
+            self._settled.append(await make_call(call, self._faults))
+        self.changed.set()

@@ -1,0 +1,341 @@
+"""The guard: carries out what `fence` decides, in the transaction in which the handlers write (R14).
+
+The rows of a whole batch are read with one query and written with one statement; in between they are values in a
+dict, so that two commands for one row see each other's effect, and a handler that fails has nothing to restore but
+its own savepoint.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable
+from typing import NamedTuple
+
+from pydantic import BaseModel
+
+from participants.calls import Call, Settled
+from participants.command import Command, FenceKey, command_of
+from participants.faults import FaultInjector
+from participants.fence import Decision, FenceRow, Status, decide
+from participants.handlers import Handler, Participant
+from participants.outcomes import (
+    EMPTY_BODY,
+    NOTHING_TO_UNDO,
+    Rejected,
+    Reply,
+    describe_error,
+    failed,
+    reply_from_json,
+    try_again,
+)
+from participants.store.port import ParticipantStore
+from participants.transaction import Transaction
+from runtime.errors import BrokenStoreError, ContractError, StoreUnavailableError
+from runtime.limits import FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS, PAYLOAD_BYTES_MAX
+from runtime.telemetry import log
+from schemas.codec import decode_model, decode_trusted, encode
+from schemas.envelope import CommandHead, Effect, Outcome, Reason
+from schemas.ids import Phase, parse_command_id
+
+_log = log("guard")
+
+_Work = Callable[[], Awaitable[BaseModel | None]]
+
+
+class Handled(NamedTuple):
+    """What became of one command.
+
+    Attributes:
+        command: the command.
+        reply: its answer; None while it waits for a call to the outside.
+        is_fresh: it was answered for the first time; otherwise the reply was stored, or nothing was done.
+        call: a call to make once the transaction is committed.
+        contract_error: its body could not be read (R12).
+
+    """
+
+    command: Command
+    reply: Reply | None
+    is_fresh: bool = False
+    call: Call | None = None
+    contract_error: ContractError | None = None
+
+
+class Guard:
+    """Answers commands at most once. One per database; `handle` is called inside a write transaction."""
+
+    def __init__(
+        self,
+        participant: Participant,
+        store: ParticipantStore,
+        *,
+        faults: FaultInjector,
+        handler_timeout_ms: int = HANDLER_TIMEOUT_MS,
+        fence_retention_ms: int = FENCE_RETENTION_MS,
+    ) -> None:
+        """Nothing is read before `handle`.
+
+        Args:
+            participant: whose handlers run.
+            store: where the fence is.
+            faults: what goes wrong on purpose.
+            handler_timeout_ms: how long a handler may take inside the transaction.
+            fence_retention_ms: for how long a missing row proves that nothing was done (R16).
+
+        """
+        self._participant = participant
+        self._store = store
+        self._connection = store.connection
+        self.faults = faults
+        self._handler_timeout_ms = handler_timeout_ms
+        self._fence_retention_ms = fence_retention_ms
+        self._rows: dict[FenceKey, FenceRow] = {}
+        self._changed: dict[FenceKey, FenceRow] = {}
+
+    async def handle(self, commands: Iterable[Command], settled: Iterable[Settled], now_ms: int) -> list[Handled]:
+        """Store what came of `settled` calls, then answer `commands`, in order.
+
+        The fence rows are written, not committed. When it raises, the transaction must be rolled back.
+        """
+        commands, settled = list(commands), list(settled)
+        keys = {command.key for command in commands} | {ended.call.command.key for ended in settled}
+        self._rows = await self._store.load(keys)
+        self._changed = {}
+        handled = [await self._settle(ended, now_ms) for ended in settled]
+        handled += [await self._answer(command, now_ms) for command in commands]
+        if self._changed:
+            await self._store.save(self._changed.values())
+        return handled
+
+    async def _answer(self, command: Command, now_ms: int) -> Handled:
+        head, row = command.head, self._rows.get(command.key)
+        if command.handler is None:
+            return Handled(command, self._unknown_type(head))
+        age_ms = now_ms - head.started_at_ms if head.started_at_ms else 0
+        decision = decide(row, head.parsed_id, is_expired=age_ms > self._fence_retention_ms)
+        match decision:
+            case Decision.RUN:
+                return await self._run(command, command.handler, row, now_ms)
+            case Decision.SEND_STORED:
+                assert row is not None
+                return _send_stored(command, command.handler, row)
+            case Decision.CANCEL:
+                return self._cancel(command, row, now_ms)
+            case Decision.WAIT:
+                assert row is not None
+                return self._wait(command, row)
+            case _:
+                return Handled(command, _refusal(decision, row, self._fence_retention_ms))
+
+    def _cancel(self, command: Command, row: FenceRow | None, now_ms: int) -> Handled:
+        if row is not None and row.status is Status.CANCELLED:
+            return Handled(command, NOTHING_TO_UNDO)
+        row = row or _new_row(command, now_ms)
+        self._put(row._replace(status=Status.CANCELLED, compensation_epoch=command.head.parsed_id.epoch), now_ms)
+        return Handled(command, NOTHING_TO_UNDO, is_fresh=True)
+
+    async def _run(self, command: Command, handler: Handler, row: FenceRow | None, now_ms: int) -> Handled:
+        if row is not None and row.status is Status.STARTED:
+            return self._call_again(command, row)
+        row = row or _new_row(command, now_ms)
+        try:
+            body = decode_model(handler.model, command.value)
+        except ContractError as error:
+            reply = failed(Reason.UNREADABLE, str(error))
+            # Stored like any failure: it says that nothing happened, so nothing may happen after the next deploy.
+            self._store_reply(command, row, reply, now_ms)
+            return Handled(command, reply, is_fresh=True, contract_error=error)
+        if handler.is_external:
+            return self._begin_call(command, handler, body, row, now_ms)
+        reply = await self._in_savepoint(command, handler, lambda tx: handler.function(body, tx), now_ms)
+        self._store_reply(command, row, reply, now_ms)
+        return Handled(command, reply, is_fresh=True)
+
+    def _store_reply(self, command: Command, row: FenceRow, reply: Reply, now_ms: int) -> None:
+        if reply.outcome is Outcome.RETRY:
+            return
+        epoch, text, is_success = command.head.parsed_id.epoch, reply.to_json(), reply.outcome is Outcome.SUCCESS
+        if command.head.parsed_id.phase is Phase.FORWARD:
+            status = Status.DONE if is_success else Status.FAILED
+            epoch = max(epoch, row.action_epoch)
+            self._put(row._replace(status=status, action_epoch=epoch, action_reply=text, call=None), now_ms)
+        else:
+            status = Status.COMPENSATED if is_success else Status.DONE
+            self._put(row._replace(status=status, compensation_epoch=epoch, compensation_reply=text), now_ms)
+
+    def _begin_call(self, command: Command, handler: Handler, body: BaseModel, row: FenceRow, now_ms: int) -> Handled:
+        epoch = command.head.parsed_id.epoch
+        call_text = _call_to_json(command, body)
+        self._put(row._replace(status=Status.STARTED, action_epoch=epoch, action_reply=None, call=call_text), now_ms)
+        return Handled(command, None, call=Call(command, handler, body, command.head.command_id))
+
+    def _call_again(self, command: Command, row: FenceRow) -> Handled:
+        """The same call, with the key and the body of the first time: the other side may have taken it."""
+        first = self._started_command(row)
+        call = self._call_of(first)
+        if call is None:
+            return Handled(command, try_again(f"{first.head.command_type} was begun here and cannot be continued"))
+        return Handled(command, None, call=call._replace(command=command))
+
+    def _wait(self, command: Command, row: FenceRow) -> Handled:
+        """A compensation of a call that is in doubt. The call is made again to settle it: nobody else would."""
+        first = self._started_command(row)
+        error = f"{first.head.command_id} is in doubt: its call to the outside must be settled first"
+        return Handled(command, try_again(error), call=self._call_of(first))
+
+    def _started_command(self, row: FenceRow) -> Command:
+        assert row.call is not None, f"{row.key} is started and has no call"
+        return _call_from_json(row.call, self._participant.handlers)
+
+    def _call_of(self, command: Command) -> Call | None:
+        handler = command.handler
+        if handler is None or not handler.is_external:
+            _log.error("call.no_handler", command_id=command.head.command_id, command_type=command.head.command_type)
+            return None
+        try:
+            body = decode_model(handler.model, command.value)
+        except ContractError as error:
+            _log.error("call.unreadable", command_id=command.head.command_id, error=str(error))
+            return None
+        return Call(command, handler, body, command.head.command_id)
+
+    async def _settle(self, ended: Settled, now_ms: int) -> Handled:
+        call, command = ended.call, ended.call.command
+        row = self._rows.get(command.key)
+        if row is None or row.status is not Status.STARTED:
+            return await self._answer(command, now_ms)  # settled already, by a call for another copy
+        if ended.error is None:
+            reply = await self._in_savepoint(command, call.handler, lambda tx: _keep(ended, tx), now_ms)
+        elif isinstance(ended.error, Rejected):
+            reply = failed(Reason.REJECTED, ended.error.message)
+        else:
+            reply = self._technical(command, describe_error(ended.error), ended.error)
+        self._store_reply(command, row, reply, now_ms)
+        return Handled(command, reply, is_fresh=True)
+
+    async def _in_savepoint(
+        self, command: Command, handler: Handler, run: Callable[[Transaction], Awaitable[BaseModel | None]], now_ms: int
+    ) -> Reply:
+        """The reply of what `run` returns or raises; what it wrote stays only for a success."""
+        tx = Transaction(self._connection, command.head, now_ms)
+        await self._connection.execute("SAVEPOINT command")
+        reply = await self._limited(command, handler, lambda: run(tx))
+        tx.close()
+        if reply.outcome is not Outcome.SUCCESS:
+            await self._connection.execute("ROLLBACK TO command")
+        await self._connection.execute("RELEASE command")
+        return reply
+
+    async def _limited(self, command: Command, handler: Handler, work: _Work) -> Reply:
+        limit = asyncio.timeout(self._handler_timeout_ms / 1000)
+        try:
+            async with limit:
+                if not handler.is_external:
+                    self.faults.before_handler(command.head)
+                return _success(handler, await work())
+        except Rejected as rejected:
+            if not handler.is_external:
+                return failed(Reason.REJECTED, rejected.message)
+            # The outside did it: `failure` would say that nothing happened.
+            return self._technical(command, f"the call was made, then refused here: {rejected.message}", rejected)
+        except (BrokenStoreError, StoreUnavailableError):
+            raise  # no handler's fault: the batch cannot be kept
+        except TimeoutError as error:
+            text = f"the handler took longer than {self._handler_timeout_ms} ms"
+            return self._technical(command, text if limit.expired() else describe_error(error), error)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return self._technical(command, "the handler was cancelled by its own work", error)
+        except Exception as error:  # noqa: BLE001 -- any exception of a handler means "try again"
+            return self._technical(command, describe_error(error), error)
+
+    def _technical(self, command: Command, text: str, error: BaseException) -> Reply:
+        head = command.head
+        _log.warning("command.retry", command_id=head.command_id, attempt=head.attempt, error=text, exc_info=error)
+        return try_again(text)
+
+    def _unknown_type(self, head: CommandHead) -> Reply:
+        known = ", ".join(sorted(self._participant.handlers)) or "none"
+        _log.warning("command.unknown_type", command_id=head.command_id, command_type=head.command_type)
+        return try_again(f"{self._participant.name} does not know the command {head.command_type}; it knows {known}")
+
+    def _put(self, row: FenceRow, now_ms: int) -> None:
+        self._rows[row.key] = self._changed[row.key] = row._replace(updated_at=now_ms)
+
+
+def _success(handler: Handler, model: BaseModel | None) -> Reply:
+    name, promised = handler.function.__qualname__, handler.reply_model
+    if promised is None:
+        if model is not None:
+            raise TypeError(f"{name} returned {type(model).__name__}; its annotation says None")
+        return Reply(Outcome.SUCCESS, Effect.DONE, None, EMPTY_BODY)
+    if not isinstance(model, promised):
+        raise TypeError(f"{name} returned {type(model).__name__}; its annotation says {promised.__name__}")
+    body = model.__pydantic_serializer__.to_json(model, by_alias=True)
+    if len(body) > PAYLOAD_BYTES_MAX:
+        raise ValueError(f"the reply of {name} has {len(body):,} bytes; at most {PAYLOAD_BYTES_MAX:,} are allowed")
+    return Reply(Outcome.SUCCESS, Effect.DONE, None, body)
+
+
+async def _keep(ended: Settled, tx: Transaction) -> BaseModel | None:
+    """Run the business part of a settled call."""
+    if ended.call.handler.store is not None:
+        await ended.call.handler.store(ended.call.body, ended.reply, tx)
+    return ended.reply
+
+
+def _send_stored(command: Command, handler: Handler, row: FenceRow) -> Handled:
+    stored = row.stored(command.head.parsed_id.phase)
+    assert stored is not None, f"{command.key} is {row.status} and has no reply to send"
+    reply = reply_from_json(stored)
+    if reply.reason is Reason.UNREADABLE:
+        try:
+            decode_model(handler.model, command.value)
+        except ContractError as error:
+            # Its dead letter may have been lost with the first reply; a second one is a duplicate, none is a loss.
+            return Handled(command, reply, contract_error=error)
+    return Handled(command, reply)
+
+
+def _refusal(decision: Decision, row: FenceRow | None, retention_ms: int) -> Reply:
+    if decision is Decision.EXPIRED:
+        days = retention_ms // 86_400_000
+        return failed(Reason.FENCE_EXPIRED, f"the saga is older than the {days} days for which this service remembers")
+    assert row is not None
+    if decision is Decision.FENCED:
+        return failed(Reason.FENCED, f"the step was {row.status.value} before this command came")
+    assert decision is Decision.STALE
+    return failed(Reason.STALE, "a command with a higher epoch was handled before this one")
+
+
+def _new_row(command: Command, now_ms: int) -> FenceRow:
+    return FenceRow(command.key, Status.CANCELLED, 0, 0, None, None, None, now_ms, now_ms)
+
+
+def _call_to_json(command: Command, body: BaseModel) -> str:
+    head = command.head
+    return encode(
+        {
+            "id": head.command_id,
+            "type": head.command_type,
+            "replyTo": head.reply_to,
+            "attempt": head.attempt,
+            "startedAt": head.started_at_ms,
+            "body": decode_trusted(body.__pydantic_serializer__.to_json(body, by_alias=True)),
+        }
+    ).decode()
+
+
+def _call_from_json(text: str, handlers: dict[str, Handler]) -> Command:
+    stored = decode_trusted(text)
+    head = CommandHead(
+        stored["id"],
+        parse_command_id(stored["id"]),
+        stored["type"],
+        stored["replyTo"],
+        stored["attempt"],
+        stored["startedAt"],
+    )
+    return command_of(head, encode(stored["body"]), handlers.get(head.command_type))

@@ -1,0 +1,178 @@
+"""What a service developer writes: a participant, and one function for each command it knows.
+
+On the wire a command's type is its model's name with a small first letter: `ReserveItems` is `reserveItems`.
+Mistakes are found when the module is imported, as `DefinitionError`s that say what to write instead.
+"""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeGuard, TypeVar
+
+from pydantic import BaseModel, RootModel
+
+from runtime.errors import DefinitionError
+from runtime.limits import EXTERNAL_TIMEOUT_MS
+from schemas.ids import NAME_PATTERN, Phase, is_name
+
+HandlerFunction = TypeVar("HandlerFunction", bound=Callable[..., Awaitable[Any]])
+StoreFunction = Callable[..., Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Handler:
+    """A registered function and what it is for."""
+
+    command_type: str
+    """The `ce_type` it answers to."""
+    phase: Phase
+    model: type[BaseModel]
+    reply_model: type[BaseModel] | None
+    function: Callable[..., Awaitable[Any]]
+    is_external: bool = False
+    store: StoreFunction | None = None
+    timeout_ms: int = EXTERNAL_TIMEOUT_MS
+    """How long an external call may take; a handler inside the transaction has the guard's own limit."""
+
+    @property
+    def reply_type(self) -> str:
+        """The `ce_type` of its success."""
+        return wire_type(self.reply_model) if self.reply_model else f"{self.command_type}.success"
+
+
+class Participant:
+    """A service's command handlers. `name` is the service's in the saga's definition and in the topics' names."""
+
+    def __init__(self, name: str) -> None:
+        if not is_name(name):
+            raise DefinitionError(f"a service's name matches {NAME_PATTERN}; {name!r} does not")
+        self.name = name
+        self.handlers: dict[str, Handler] = {}
+
+    def __repr__(self) -> str:
+        return f"Participant({self.name!r}, handles {', '.join(sorted(self.handlers)) or 'nothing yet'})"
+
+    def action(self, model: type[BaseModel]) -> Callable[[HandlerFunction], HandlerFunction]:
+        """Register `async def handler(command: Model, tx: Transaction) -> ReplyModel` (or None) for an action.
+
+        It runs inside the database transaction that also remembers that it ran. Raise `Rejected` to refuse.
+
+        Raises:
+            DefinitionError: the function cannot be used; the message says what to change.
+
+        """
+        return self._registering(model, Phase.FORWARD)
+
+    def compensation(self, model: type[BaseModel]) -> Callable[[HandlerFunction], HandlerFunction]:
+        """Register `async def handler(command: Model, tx: Transaction) -> ReplyModel` (or None) for a compensation.
+
+        It is only called when the action was done and not undone yet. Find what to undo by `tx.saga_id` and
+        `tx.step`: ids that the action returned may be missing (R15).
+
+        Raises:
+            DefinitionError: the function cannot be used; the message says what to change.
+
+        """
+        return self._registering(model, Phase.COMPENSATE)
+
+    def external_action(
+        self, model: type[BaseModel], *, store: StoreFunction | None = None, timeout_ms: int = EXTERNAL_TIMEOUT_MS
+    ) -> Callable[[HandlerFunction], HandlerFunction]:
+        """Register `async def handler(command: Model, idempotency_key: str) -> ReplyModel` for an outside call (R17).
+
+        It runs outside of any transaction and may run again with the same key, after a crash or an error: the
+        other side must treat the key's second call as the first. `Rejected` says that nothing was done there.
+
+        Args:
+            model: the command.
+            store: `async def store(command, reply, tx) -> None`, run in the transaction that stores the outcome.
+            timeout_ms: how long one call may take.
+
+        Raises:
+            DefinitionError: a function cannot be used; the message says what to change.
+
+        """
+        if store is not None:
+            _check_function(store, ("command", "reply", "tx"))
+        return self._registering(model, Phase.FORWARD, is_external=True, store=store, timeout_ms=timeout_ms)
+
+    def handler_of(self, model: type[BaseModel]) -> Handler:
+        """The handler of a command model.
+
+        Raises:
+            DefinitionError: none is registered.
+
+        """
+        handler = self.handlers.get(wire_type(model))
+        if handler is None:
+            raise DefinitionError(f"{self.name} has no handler for {model.__name__}: register one with @{self.name}.…")
+        return handler
+
+    def _registering(
+        self, model: type[BaseModel], phase: Phase, *, is_external: bool = False, **options: Any
+    ) -> Callable[[HandlerFunction], HandlerFunction]:
+        if not _is_model(model):
+            raise DefinitionError(f"a command is a pydantic model class; {model!r} is not")
+
+        def register(function: HandlerFunction) -> HandlerFunction:
+            second = "idempotency_key" if is_external else "tx"
+            _check_function(function, ("command", second))
+            command_type = wire_type(model)
+            known = self.handlers.get(command_type)
+            if known is not None:
+                names = f"{known.function.__qualname__} and {function.__qualname__}"
+                raise DefinitionError(f"{self.name} has two handlers for {command_type}: {names}; keep one")
+            reply_model = _reply_model(function, model)
+            self.handlers[command_type] = Handler(
+                command_type, phase, model, reply_model, function, is_external, **options
+            )
+            return function
+
+        return register
+
+
+def wire_type(model: type[BaseModel]) -> str:
+    """The `ce_type` of a model: its class's name with a small first letter."""
+    name = model.__name__
+    return name[:1].lower() + name[1:]
+
+
+def _is_model(candidate: object) -> TypeGuard[type[BaseModel]]:
+    """Whether it is a model of JSON objects; a `RootModel` may be anything."""
+    return isinstance(candidate, type) and issubclass(candidate, BaseModel) and not issubclass(candidate, RootModel)
+
+
+def _check_function(function: Callable[..., Any], parameters: tuple[str, ...]) -> None:
+    name = getattr(function, "__qualname__", repr(function))
+    if not inspect.iscoroutinefunction(function):
+        raise DefinitionError(f"{name} must be `async def`")
+    try:
+        inspect.signature(function).bind(*parameters)
+    except TypeError:
+        raise DefinitionError(f"{name} must take ({', '.join(parameters)})") from None
+
+
+def _reply_model(function: Callable[..., Any], model: type[BaseModel]) -> type[BaseModel] | None:
+    """The model that the function says it returns; None where it returns nothing."""
+    name = function.__qualname__
+    try:
+        hints = typing.get_type_hints(function)
+    except NameError as error:
+        remedy = "import it at run time, not under TYPE_CHECKING"
+        raise DefinitionError(f"an annotation of {name} cannot be read ({error}): {remedy}") from error
+    command_hint = hints.get(next(iter(inspect.signature(function).parameters)))
+    if command_hint not in {None, model}:
+        raise DefinitionError(
+            f"{name} is registered for {model.__name__}, but takes a {command_hint!r}: use one of them"
+        )
+    if "return" not in hints:
+        raise DefinitionError(f"{name} needs a return annotation: `-> ItsReplyModel`, or `-> None`")
+    returned = hints["return"]
+    if returned is type(None):
+        return None
+    if _is_model(returned):
+        return returned
+    raise DefinitionError(f"{name} must return one pydantic model (a JSON object), or None; it says {returned!r}")

@@ -1,0 +1,87 @@
+"""What becomes of a command: how a handler refuses, and the reply as a value."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from runtime.limits import ERROR_TEXT_LENGTH_MAX
+from schemas.codec import decode_trusted, encode
+from schemas.envelope import Effect, Outcome, Reason
+
+EMPTY_BODY = b"{}"
+
+
+class Rejected(Exception):  # noqa: N818 -- a business outcome, not an error
+    """A handler raises it to say no for business reasons: nothing happened, and trying again would not help.
+
+    The saga then compensates what it did before (R8). Any other exception means "try again".
+    """
+
+    def __init__(self, message: str) -> None:
+        """`message` becomes the saga's error, as people read it: `out of stock: lamp`."""
+        super().__init__(message)
+        self.message = message
+
+
+class Reply(NamedTuple):
+    """How a command was answered."""
+
+    outcome: Outcome
+    effect: Effect = Effect.DONE
+    reason: Reason | None = None
+    body: bytes = EMPTY_BODY
+    """One JSON object."""
+
+    @property
+    def error(self) -> str | None:
+        """Why it failed; None for a success."""
+        if self.outcome is Outcome.SUCCESS:
+            return None
+        text: str = decode_trusted(self.body)["error"]
+        return text
+
+    def to_json(self) -> str:
+        """The form that is stored beside the fence, to be sent again for a duplicate."""
+        head: dict[str, str] = {"outcome": self.outcome.value}
+        if self.effect is not Effect.DONE:
+            head["effect"] = self.effect.value
+        if self.reason is not None:
+            head["reason"] = self.reason.value
+        # The body is JSON already: it is put in, not parsed and written again.
+        return (encode(head)[:-1] + b',"body":' + self.body + b"}").decode()
+
+
+def reply_from_json(text: str) -> Reply:
+    """A stored reply."""
+    stored = decode_trusted(text)
+    reason = stored.get("reason")
+    return Reply(
+        Outcome(stored["outcome"]),
+        Effect(stored.get("effect", Effect.DONE)),
+        None if reason is None else Reason(reason),
+        encode(stored["body"]),
+    )
+
+
+def failed(reason: Reason, error: str) -> Reply:
+    """A `failure`: nothing happened, and nothing will (R8)."""
+    return Reply(Outcome.FAILURE, Effect.DONE, reason, _error_body(error))
+
+
+def try_again(error: str) -> Reply:
+    """A `retry`: nothing of it is kept here, and the same command may succeed later."""
+    return Reply(Outcome.RETRY, Effect.DONE, None, _error_body(error))
+
+
+NOTHING_TO_UNDO = Reply(Outcome.SUCCESS, Effect.NONE)
+"""A compensation found that its action never ran, and saw to it that it never will (R9)."""
+
+
+def describe_error(error: BaseException) -> str:
+    """An exception as a saga's error: its text, or its class's name when it has none (R10)."""
+    return str(error) or type(error).__name__
+
+
+def _error_body(error: str) -> bytes:
+    # Text from foreign libraries may hold lone surrogates, which JSON cannot carry.
+    return encode({"error": error[:ERROR_TEXT_LENGTH_MAX].encode(errors="replace").decode()})

@@ -1,0 +1,61 @@
+"""How far the commands are done: what may be written as the next offset, and what must not be passed yet.
+
+The log is the outbox. A reply is not stored to be sent; the command that caused it stays unread, as far as the store
+is concerned, until its reply is known to be published. After a crash it is read again, and the fence answers with the
+stored reply. So an offset moves only after publication, in a later transaction than the command's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from messaging.records import TopicPartition
+
+Source = tuple[TopicPartition, int]
+
+
+class Progress:
+    """Offsets per partition: stored, published, and held by commands that are not answered yet."""
+
+    def __init__(self, stored: Mapping[TopicPartition, int]) -> None:
+        self._stored = dict(stored)
+        self._published = dict(stored)
+        self._held: dict[TopicPartition, set[int]] = {}
+
+    def hold(self, source: Source) -> None:
+        """A command's reply will come later (an external call, a late answer): its offset must not be passed."""
+        partition, offset = source
+        self._held.setdefault(partition, set()).add(offset)
+
+    def publish(self, following: Mapping[TopicPartition, int], released: Iterable[Source] = ()) -> None:
+        """All replies before the `following` offsets are out, but for held ones; those of `released` are out too."""
+        self._published |= following
+        for partition, offset in released:
+            self._held.get(partition, set()).discard(offset)
+
+    def reset(self, partition: TopicPartition, position: int) -> None:
+        """The topic does not have the stored offset any more; reading goes on at `position`."""
+        self._published[partition] = position
+        self._held.pop(partition, None)
+
+    def positions(self) -> dict[TopicPartition, int]:
+        """The next offset to read after a crash."""
+        return {
+            partition: min(offset, *held) if (held := self._held.get(partition)) else offset
+            for partition, offset in self._published.items()
+        }
+
+    def unwritten(self) -> dict[TopicPartition, int]:
+        """The positions that differ from what is stored."""
+        return {
+            partition: offset for partition, offset in self.positions().items() if self._stored.get(partition) != offset
+        }
+
+    @property
+    def stored(self) -> Mapping[TopicPartition, int]:
+        """What the store holds, by our knowledge: the expected side of compare-and-set (R23)."""
+        return self._stored
+
+    def written(self, offsets: Mapping[TopicPartition, int]) -> None:
+        """A transaction that moved the stored offsets was committed."""
+        self._stored |= offsets

@@ -1,0 +1,65 @@
+"""The port: what the guard and the worker need to remember. All but `open` and reads run inside a transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+from messaging.records import TopicPartition
+from participants.command import FenceKey
+from participants.fence import FenceRow
+from runtime.sqlite import SqlConnection
+
+
+class ParticipantStore(Protocol):
+    """A participant's memory, in the same database as its service's own tables."""
+
+    @property
+    def store_id(self) -> str:
+        """Names this store; committed to Kafka beside the offsets (R22)."""
+        ...
+
+    @property
+    def connection(self) -> SqlConnection:
+        """The one connection that guard and handlers share."""
+        ...
+
+    def transaction(self) -> AbstractAsyncContextManager[None]:
+        """One write transaction: committed when the block ends, rolled back when it raises."""
+        ...
+
+    async def newest_ms(self) -> int:
+        """The latest time that was written; `now` never goes behind it (R27). 0 for a new store."""
+        ...
+
+    async def load(self, keys: Iterable[FenceKey]) -> dict[FenceKey, FenceRow]:
+        """The fence rows that exist of `keys`, in one query."""
+        ...
+
+    async def save(self, rows: Iterable[FenceRow]) -> None:
+        """Insert or replace fence rows."""
+        ...
+
+    async def prune(self, before_ms: int, rows_max: int) -> int:
+        """Forget settled fence rows untouched since `before_ms`, the oldest first; how many (R16)."""
+        ...
+
+    async def offsets(self) -> dict[TopicPartition, int]:
+        """The next offset to read, for each partition that was ever read."""
+        ...
+
+    async def move_offsets(
+        self, expected: Mapping[TopicPartition, int | None], to: Mapping[TopicPartition, int], now_ms: int
+    ) -> None:
+        """Set offsets that are still `expected` (None: no row yet).
+
+        Raises:
+            ConflictError: another owner moved one of them; nothing may be kept of this transaction (R23).
+
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close the database."""
+        ...

@@ -1,0 +1,148 @@
+"""The store on SQLite: the fence, the offsets and the service's own tables in one file, on one connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Self
+
+from messaging.records import TopicPartition
+from participants.command import FenceKey
+from participants.fence import FenceRow, Status
+from runtime.clock import new_id
+from runtime.errors import ConflictError
+from runtime.sqlite import InlineConnection, SqlConnection, migrate, open_inline, transaction
+from schemas.codec import encode
+
+MIGRATIONS = "participants.store.migrations"
+
+# All rows of the batch's sagas: a service has one or two steps in a saga, so few rows come that nobody asked for,
+# and one JSON parameter keeps the statement the same, whatever the number of commands.
+_LOAD = """
+SELECT saga_type, saga_id, step, status, action_epoch, compensation_epoch,
+       action_reply, compensation_reply, call, started_at, updated_at
+FROM fence WHERE saga_id IN (SELECT value FROM json_each(?))
+"""
+
+_SAVE = """
+INSERT INTO fence (saga_type, saga_id, step, status, action_epoch, compensation_epoch,
+                   action_reply, compensation_reply, call, started_at, updated_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (saga_id, step, saga_type) DO UPDATE SET
+    status = excluded.status, action_epoch = excluded.action_epoch, compensation_epoch = excluded.compensation_epoch,
+    action_reply = excluded.action_reply, compensation_reply = excluded.compensation_reply, call = excluded.call,
+    updated_at = excluded.updated_at
+"""
+
+# Rows are in order of age, so no index on time is needed. The first one that is still young ends the walk.
+_PRUNE = """
+DELETE FROM fence WHERE rowid IN (
+    SELECT rowid FROM fence WHERE rowid < coalesce(
+        (SELECT min(rowid) FROM fence WHERE started_at >= ?1), (SELECT max(rowid) + 1 FROM fence)
+    ) AND updated_at < ?1 AND status <> 'started' ORDER BY rowid LIMIT ?2
+)
+"""
+
+_FIRST_OFFSET = "INSERT INTO offsets (next, updated_at, topic, partition) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+_MOVE_OFFSET = "UPDATE offsets SET next = ?, updated_at = ? WHERE topic = ? AND partition = ? AND next = ?"
+
+
+class SqliteStore:
+    """`ParticipantStore` on SQLite. Open it with `open_store`."""
+
+    def __init__(self, connection: SqlConnection, store_id: str) -> None:
+        self._connection = connection
+        self._store_id = store_id
+
+    @classmethod
+    async def on(cls, connection: SqlConnection, *, name: str) -> Self:
+        """The store in the database of `connection`, brought up to date; `name` is for messages.
+
+        Raises:
+            StoreRefusedError: a newer program wrote it.
+
+        """
+        await migrate(connection, MIGRATIONS, store=name)
+        async with transaction(connection):
+            await connection.execute("INSERT INTO meta VALUES ('store_id', ?) ON CONFLICT DO NOTHING", (new_id(),))
+        [(store_id,)] = await connection.fetch_all("SELECT value FROM meta WHERE name = 'store_id'")
+        return cls(connection, store_id)
+
+    @property
+    def store_id(self) -> str:
+        return self._store_id
+
+    @property
+    def connection(self) -> SqlConnection:
+        return self._connection
+
+    def transaction(self) -> AbstractAsyncContextManager[None]:
+        return transaction(self._connection)
+
+    async def newest_ms(self) -> int:
+        newest = "SELECT updated_at FROM fence ORDER BY rowid DESC LIMIT 1"
+        [(at_ms,)] = await self._connection.fetch_all(
+            f"SELECT max(coalesce(({newest}), 0), coalesce((SELECT max(updated_at) FROM offsets), 0))"  # noqa: S608
+        )
+        return int(at_ms)
+
+    async def load(self, keys: Iterable[FenceKey]) -> dict[FenceKey, FenceRow]:
+        wanted = set(keys)
+        if not wanted:
+            return {}
+        saga_ids = encode(sorted({key.saga_id for key in wanted})).decode()
+        rows: dict[FenceKey, FenceRow] = {}
+        for values in await self._connection.fetch_all(_LOAD, (saga_ids,)):
+            key = FenceKey(*values[:3])
+            if key in wanted:
+                rows[key] = FenceRow(key, Status(values[3]), *values[4:])
+        return rows
+
+    async def save(self, rows: Iterable[FenceRow]) -> None:
+        await self._connection.execute_many(_SAVE, [(*row.key, row.status.value, *row[2:]) for row in rows])
+
+    async def prune(self, before_ms: int, rows_max: int) -> int:
+        return await self._connection.execute(_PRUNE, (before_ms, rows_max))
+
+    async def offsets(self) -> dict[TopicPartition, int]:
+        rows = await self._connection.fetch_all("SELECT topic, partition, next FROM offsets")
+        return {TopicPartition(topic, partition): offset for topic, partition, offset in rows}
+
+    async def move_offsets(
+        self, expected: Mapping[TopicPartition, int | None], to: Mapping[TopicPartition, int], now_ms: int
+    ) -> None:
+        for partition, offset in to.items():
+            before = expected.get(partition)
+            if before is None:
+                changed = await self._connection.execute(_FIRST_OFFSET, (offset, now_ms, *partition))
+            else:
+                changed = await self._connection.execute(_MOVE_OFFSET, (offset, now_ms, *partition, before))
+            if not changed:
+                topic, number = partition
+                raise ConflictError(
+                    f"another process moved the offset of {topic}[{number}] in this store, which has one owner: "
+                    "stop it, then start again"
+                )
+
+    async def close(self) -> None:
+        await self._connection.close()
+
+
+async def open_store(path: Path | str) -> SqliteStore:
+    """Open, or create, the store at `path`; `":memory:"` gives one for tests.
+
+    The connection runs statements inline and only commits in a thread: commands are many and tiny.
+
+    Raises:
+        StoreUnavailableError: the file cannot be opened.
+        BrokenStoreError: the file is not a sound SQLite database.
+        StoreRefusedError: a newer program wrote it.
+
+    """
+    connection: InlineConnection = await open_inline(path)
+    try:
+        return await SqliteStore.on(connection, name=str(path))
+    except BaseException:
+        await connection.close()
+        raise

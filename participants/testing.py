@@ -1,0 +1,159 @@
+"""Try a participant's handlers without a broker: the same guard, and a database in memory.
+
+harness = await Harness.open(inventory, schema=SCHEMA)
+reply = await harness.send(ReserveItems(order_id="order-1", items=[…]), saga_id="order-1", step="reserve_inventory")
+assert reply.outcome == "success"
+again = await harness.send(…)                 # the same reply, and the handler did not run again
+undone = await harness.send(ReleaseItems(order_id="order-1"), saga_id="order-1", step="reserve_inventory")
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Self
+
+from pydantic import BaseModel
+
+from participants.calls import Settled, make_call
+from participants.command import Command, command_of
+from participants.faults import FaultInjector, Faults
+from participants.guard import Guard, Handled
+from participants.handlers import Participant
+from participants.outcomes import Reply
+from participants.store.port import ParticipantStore
+from participants.store.sqlite import open_store
+from runtime.clock import SystemClock
+from runtime.limits import FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS
+from runtime.sqlite import Row
+from schemas.codec import decode_object
+from schemas.envelope import CommandHead
+from schemas.ids import CommandId
+
+
+class Harness:
+    """A participant with a private database in memory. `close` it, or use `async with`."""
+
+    def __init__(
+        self, participant: Participant, store: ParticipantStore, guard: Guard, now_ms: Callable[[], int]
+    ) -> None:
+        """Use `open`."""
+        self._participant = participant
+        self._store = store
+        self._guard = guard
+        self._now_ms = now_ms
+
+    @classmethod
+    async def open(
+        cls,
+        participant: Participant,
+        *,
+        schema: str = "",
+        faults: Faults | None = None,
+        handler_timeout_ms: int = HANDLER_TIMEOUT_MS,
+        fence_retention_ms: int = FENCE_RETENTION_MS,
+        now_ms: Callable[[], int] | None = None,
+    ) -> Self:
+        """A harness for `participant`; `schema` is the SQL of the service's own tables."""
+        store = await open_store(":memory:")
+        await store.connection.run_script(schema)
+        guard = Guard(
+            participant,
+            store,
+            faults=FaultInjector(faults or Faults()),
+            handler_timeout_ms=handler_timeout_ms,
+            fence_retention_ms=fence_retention_ms,
+        )
+        return cls(participant, store, guard, now_ms or SystemClock().now_ms)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Forget the database."""
+        await self._store.close()
+
+    def command(
+        self,
+        model: BaseModel,
+        *,
+        saga_id: str,
+        step: str,
+        saga_type: str = "order",
+        attempt: int = 1,
+        epoch: int = 1,
+        started_at_ms: int = 0,
+    ) -> Command:
+        """The command that carries `model`; its phase is that of the model's handler.
+
+        Raises:
+            DefinitionError: the participant has no handler for it.
+
+        """
+        handler = self._participant.handler_of(type(model))
+        parsed = CommandId(saga_type, saga_id, step, handler.phase, epoch)
+        reply_to = f"{self._participant.name}.replies"
+        head = CommandHead(str(parsed), parsed, handler.command_type, reply_to, attempt, started_at_ms)
+        return command_of(head, model.model_dump_json(by_alias=True).encode(), handler)
+
+    async def send(
+        self,
+        model: BaseModel,
+        *,
+        saga_id: str,
+        step: str,
+        saga_type: str = "order",
+        attempt: int = 1,
+        epoch: int = 1,
+        started_at_ms: int = 0,
+    ) -> Reply:
+        """Handle one command, with its call to the outside if it has one, and return the reply.
+
+        Args:
+            model: the command.
+            saga_id: the saga it is of.
+            step: the step's name; an action and its compensation have the same.
+            saga_type: the saga's type.
+            attempt: which send of the same command this is.
+            epoch: raised when an operator asks for a failed command again.
+            started_at_ms: when the saga started; 0 when it is not said (R16).
+
+        Raises:
+            DefinitionError: the participant has no handler for it.
+
+        """
+        command = self.command(
+            model,
+            saga_id=saga_id,
+            step=step,
+            saga_type=saga_type,
+            attempt=attempt,
+            epoch=epoch,
+            started_at_ms=started_at_ms,
+        )
+        [handled] = await self.handle([command])
+        if handled.reply is None:
+            assert handled.call is not None
+            [handled] = await self.handle([], [await make_call(handled.call, self._guard.faults)])
+        assert handled.reply is not None
+        return handled.reply
+
+    async def handle(self, commands: Sequence[Command], settled: Sequence[Settled] = ()) -> list[Handled]:
+        """Handle a batch in one transaction, as the worker does; for tests of the guard itself."""
+        async with self._store.transaction():
+            return await self._guard.handle(commands, settled, self._now_ms())
+
+    async def fetch_all(self, sql: str, *params: Any) -> list[Row]:
+        """Look into the database."""
+        return await self._store.connection.fetch_all(sql, params)
+
+    async def run_script(self, sql: str) -> None:
+        """Change the database, outside of any command."""
+        await self._store.connection.run_script(sql)
+
+
+def body_of(reply: Reply) -> dict[str, Any]:
+    """A reply's body."""
+    return decode_object(reply.body)

@@ -1,0 +1,283 @@
+"""A command's path: poll → read → guard and handle → commit → reply. One worker per service and database file.
+
+A batch is what has come, up to a limit, and shares one transaction and one publication: a lone command does not
+wait, and under load batches grow by themselves. While one batch's replies are on their way, the next is handled.
+
+The command log is the outbox. Replies are not stored to be sent; the offset is. It moves in a *later* batch's
+transaction, only past commands whose replies are known to be published. After a crash everything since is read
+again, and the fence answers it with the stored replies: nothing runs twice, and no reply is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from messaging.consumer import Reset
+from messaging.dead_letters import DLQ_PREFIX
+from messaging.records import Message, Record, TopicPartition
+from participants.calls import ExternalCalls, Settled
+from participants.command import Command
+from participants.faults import FaultInjector, Faults
+from participants.guard import Guard, Handled
+from participants.handlers import Participant
+from participants.intake import Batch, Intake
+from participants.outcomes import Reply
+from participants.progress import Progress
+from participants.publisher import MessageProducer, Outgoing, Publisher
+from participants.store.port import ParticipantStore
+from runtime.clock import Clock
+from runtime.limits import BATCH_RECORDS_MAX, FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS, STOP_TIMEOUT_MS
+from runtime.process import Lifecycle
+from runtime.telemetry import log
+from schemas.envelope import Effect, Outcome, reply_headers
+from schemas.topics import TopicNames
+
+_log = log("worker")
+
+_POLL_MS = 200
+"""How soon a stop is noticed when nothing comes."""
+
+_IDLE_MS = 1_000
+"""After this long without commands the offsets are written in a transaction of their own."""
+
+_PRUNE_INTERVAL_MS = 3_600_000
+_PRUNE_ROWS_MAX = 5_000
+_PRUNE_MARGIN_MS = 24 * 3_600_000
+"""Rows outlive the retention by a day: a saga's age is told by the orchestrator's clock, a row's by ours (R16)."""
+
+
+class CommandConsumer(Protocol):
+    """What of `messaging.consumer.Consumer` is used."""
+
+    async def poll(self, timeout_ms: int, records_max: int) -> Sequence[Record]:
+        """What has come; waits up to `timeout_ms` for the first."""
+        ...
+
+    def take_resets(self) -> Sequence[Reset]:
+        """The positions that had to be given up since the last call."""
+        ...
+
+    def commit_hint(self, offsets: Mapping[TopicPartition, int], metadata: str) -> None:
+        """Tell lag tools."""
+        ...
+
+
+class Worker:
+    """Handles the commands of one participant until it is told to stop."""
+
+    def __init__(
+        self,
+        participant: Participant,
+        *,
+        store: ParticipantStore,
+        stored_offsets: Mapping[TopicPartition, int],
+        newest_ms: int,
+        consumer: CommandConsumer,
+        producer: MessageProducer,
+        topics: TopicNames,
+        group: str,
+        clock: Clock,
+        lifecycle: Lifecycle,
+        faults: Faults | None = None,
+        handler_timeout_ms: int = HANDLER_TIMEOUT_MS,
+        fence_retention_ms: int = FENCE_RETENTION_MS,
+    ) -> None:
+        """Nothing is read before `run`.
+
+        Args:
+            participant: whose handlers run.
+            store: its memory, owned by this process.
+            stored_offsets: what the store holds, and where `consumer` started.
+            newest_ms: the newest time in the store (R27).
+            consumer: already started.
+            producer: of replies and dead letters.
+            topics: how topics are called.
+            group: the consumer group, for lag tools and dead letters.
+            clock: the time.
+            lifecycle: says when to stop.
+            faults: what goes wrong on purpose.
+            handler_timeout_ms: how long a handler may take inside the transaction.
+            fence_retention_ms: for how long the fence remembers (R16).
+
+        """
+        injector = FaultInjector(faults or Faults())
+        self._participant = participant
+        self._store = store
+        self._consumer = consumer
+        self._clock = clock
+        self._lifecycle = lifecycle
+        self._faults = injector
+        self._fence_retention_ms = fence_retention_ms
+        self._source = f"/{participant.name}".encode()
+        self._newest_ms = newest_ms
+        self._intake = Intake(participant, topics, group=group)
+        self._guard = Guard(
+            participant,
+            store,
+            faults=injector,
+            handler_timeout_ms=handler_timeout_ms,
+            fence_retention_ms=fence_retention_ms,
+        )
+        self._calls = ExternalCalls(injector)
+        self._progress = Progress(stored_offsets)
+        self._publisher = Publisher(
+            producer,
+            self._progress,
+            own_topics=(topics.replies_of(participant.name), DLQ_PREFIX + topics.commands(participant.name)),
+            clock=clock,
+            on_published=self._hint,
+        )
+        self._poll: asyncio.Task[Sequence[Record]] | None = None
+        self._active_at_ms = self._pruned_at_ms = clock.monotonic_ms()
+
+    async def run(self) -> None:
+        """Handle commands until the process is told to stop, then finish what is in hand.
+
+        Raises:
+            ConflictError: another process moved this store's offsets.
+            BrokenStoreError: the database cannot be written.
+
+        """
+        publishing = self._lifecycle.spawn(self._publisher.run(), "publisher")
+        try:
+            while not self._lifecycle.stopping.is_set():
+                await self._turn()
+            await self._finish()
+        finally:
+            publishing.cancel()
+            await asyncio.wait({publishing})
+
+    async def _turn(self) -> None:
+        records = await self._next_records()
+        await self._take_resets()
+        settled, waited = self._calls.take()
+        if records or settled:
+            await self._process(self._intake.read(records, self._now_ms()), settled, waited)
+            self._active_at_ms = self._clock.monotonic_ms()
+        elif self._clock.monotonic_ms() - self._active_at_ms >= _IDLE_MS:
+            await self._idle()
+
+    async def _next_records(self) -> Sequence[Record]:
+        """What has come. Empty after a while without anything, and when a call to the outside has ended."""
+        if self._poll is None and not self._calls.is_full:
+            if not self._calls.pending:
+                return await self._consumer.poll(_POLL_MS, BATCH_RECORDS_MAX)
+            self._poll = asyncio.create_task(self._consumer.poll(_POLL_MS, BATCH_RECORDS_MAX), name="poll")
+        changed = asyncio.create_task(self._calls.changed.wait(), name="call ended")
+        tasks: set[asyncio.Task[object]] = {changed, self._poll} if self._poll else {changed}
+        await asyncio.wait(tasks, timeout=_POLL_MS / 1000, return_when=asyncio.FIRST_COMPLETED)
+        changed.cancel()
+        if self._poll is None or not self._poll.done():
+            return ()
+        poll, self._poll = self._poll, None
+        return poll.result()
+
+    async def _process(self, batch: Batch, settled: Sequence[Settled], waited: Sequence[Command]) -> None:
+        now_ms = self._now_ms()
+        moved = self._progress.unwritten()
+        async with self._store.transaction():
+            await self._store.move_offsets(self._progress.stored, moved, now_ms)
+            handled = await self._guard.handle([*waited, *batch.commands], settled, now_ms)
+        self._progress.written(moved)
+        outgoing = Outgoing(batch.dead_letters, batch.following)
+        for one in handled:
+            self._send(one, outgoing, now_ms)
+        _log.debug("batch.committed", commands=len(handled), dead_letters=len(batch.dead_letters), calls=len(settled))
+        await self._publisher.put(outgoing)
+
+    def _send(self, handled: Handled, outgoing: Outgoing, now_ms: int) -> None:
+        """Put into `outgoing` what follows from one handled command, and begin its call."""
+        command, reply = handled.command, handled.reply
+        if handled.call is not None and (reply is None or not self._calls.is_open(command.key)):
+            self._calls.submit(handled.call)
+        if reply is None:
+            if command.source is not None:
+                self._progress.hold(command.source)
+            return
+        if handled.contract_error is not None and command.record is not None:
+            letter = self._intake.set_aside(command.record, handled.contract_error, stage="validate", now_ms=now_ms)
+            outgoing.messages.append(letter)
+        head = command.head
+        _log.debug("command.handled", command_id=head.command_id, attempt=head.attempt, outcome=reply.outcome.value)
+        if handled.is_fresh and reply.outcome is not Outcome.RETRY and self._faults.must_crash(head):
+            os.kill(os.getpid(), signal.SIGKILL)
+        messages = [] if self._faults.must_lose(head) else [self._message(command, reply)]
+        released = [] if command.source is None else [command.source]
+        delay_ms = self._faults.delay_ms(head)
+        if delay_ms:
+            if command.source is not None:
+                self._progress.hold(command.source)
+            self._publisher.put_late(Outgoing(messages, {}, released), delay_ms)
+        else:
+            outgoing.messages += messages
+            outgoing.released += released
+
+    def _message(self, command: Command, reply: Reply) -> Message:
+        head, handler = command.head, command.handler
+        if reply.outcome is Outcome.SUCCESS and reply.effect is Effect.DONE and handler is not None:
+            reply_type = handler.reply_type
+        else:
+            reply_type = f"{head.command_type}.{reply.outcome.value}"
+        headers = reply_headers(
+            head,
+            reply_type=reply_type,
+            source=self._source,
+            outcome=reply.outcome,
+            effect=reply.effect,
+            reason=reply.reason,
+        )
+        return Message(head.reply_to, head.parsed_id.saga_id.encode(), reply.body, headers)
+
+    async def _take_resets(self) -> None:
+        resets = self._consumer.take_resets()
+        if not resets:
+            return
+        # Batches from before the reset must not mark their progress after it.
+        while not await self._publisher.drain():
+            _log.warning("worker.reset_waits_for_publication")
+        for reset in resets:
+            self._progress.reset(reset.partition, reset.position)
+
+    async def _idle(self) -> None:
+        await self._write_offsets()
+        if self._clock.monotonic_ms() - self._pruned_at_ms < _PRUNE_INTERVAL_MS:
+            return
+        before_ms = self._now_ms() - self._fence_retention_ms - _PRUNE_MARGIN_MS
+        async with self._store.transaction():
+            pruned = await self._store.prune(before_ms, _PRUNE_ROWS_MAX)
+        if pruned:
+            _log.info("fence.pruned", rows=pruned)
+        if pruned < _PRUNE_ROWS_MAX:
+            self._pruned_at_ms = self._clock.monotonic_ms()
+
+    async def _write_offsets(self) -> None:
+        moved = self._progress.unwritten()
+        if moved:
+            async with self._store.transaction():
+                await self._store.move_offsets(self._progress.stored, moved, self._now_ms())
+            self._progress.written(moved)
+            self._hint()
+
+    async def _finish(self) -> None:
+        """Settle what can be settled soon, publish, write the offsets. What is left is read again next time."""
+        if self._poll is not None:
+            await asyncio.wait({self._poll})
+        self._publisher.cancel_late()
+        await self._calls.drain(STOP_TIMEOUT_MS // 2)
+        settled, _ = self._calls.take()
+        if settled:
+            await self._process(Batch(), settled, ())
+        if not await self._publisher.drain():
+            _log.warning("worker.stopped_unpublished", hint="their commands are read again after the next start")
+        await self._write_offsets()
+
+    def _hint(self) -> None:
+        self._consumer.commit_hint(self._progress.positions(), self._store.store_id)
+
+    def _now_ms(self) -> int:
+        self._newest_ms = max(self._newest_ms, self._clock.now_ms())
+        return self._newest_ms
