@@ -205,6 +205,17 @@ class Saga:
         except Exception as error:  # user code may raise anything: it parks its own saga only
             raise DefinitionError(f"{model.__name__} cannot be filled: {type(error).__name__}: {error}") from error
 
+    def reply_complaint(self, index: int, reply: object) -> str | None:
+        """Why `reply` is not what the step at `index` answers with, or None."""
+        model = self.steps[index].reply
+        try:
+            model.model_validate_json(encode(reply))
+        except ValidationError as error:
+            return f"{model.__name__}: {describe(error)}"
+        except Exception as error:  # noqa: BLE001 -- a user's validator may raise anything
+            return f"{model.__name__}: {type(error).__name__}: {error}"
+        return None
+
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of what a running saga depends on: steps, services, types, field sources; not timeouts (R30)."""

@@ -7,6 +7,7 @@ from orchestrator.machine.decision import Refused, Result, Unchanged
 from orchestrator.machine.draft import Draft
 from orchestrator.machine.events import Act, Replied
 from orchestrator.machine.states import LogStatus, ParkReason, SagaState, StepStatus
+from runtime.limits import ERROR_TEXT_LENGTH_MAX
 from schemas.codec import encode
 from schemas.envelope import Effect, Outcome
 from schemas.events import LifecycleEvent
@@ -42,7 +43,7 @@ def on_cancel_parked(draft: Draft, event: Act) -> Result:
     if draft.parked.from_state is SagaState.COMPENSATING:
         return Unchanged("the saga is being compensated already; it is parked: use retry, skip or resolve")
     draft.unpark()
-    return on_cancel_running(draft, event)
+    return on_cancel_pending(draft, event) if draft.state is SagaState.PENDING else on_cancel_running(draft, event)
 
 
 def on_retry_active(draft: Draft, event: Act) -> Result:
@@ -91,11 +92,15 @@ def on_skip_active(draft: Draft, event: Act) -> Result:
     name = draft.definition.steps[index].name
     if event.arguments.get("step") != name:
         return Refused(f"the step in flight is '{name}': name it to skip it")
+    data = event.arguments.get("data") or {}
+    undoing = draft.steps[index].status is StepStatus.COMPENSATING
+    complaint = None if undoing else draft.definition.reply_complaint(index, data)
+    if complaint is not None:
+        return Refused(f"later steps need the reply of '{name}'; give it as data: {complaint}")
     if draft.parked is not None:
         draft.unpark()
     _note(draft, event, index)
-    data = dict(event.arguments.get("data") or {})
-    if _phase(draft) is Phase.COMPENSATE:
+    if undoing:
         compensation.confirm(draft, index, Effect.DONE)
         compensation.undo_next(draft)
     else:
@@ -127,7 +132,7 @@ def _note(draft: Draft, event: Act, index: int | None = None) -> None:
 
 
 def _cancelled(event: Act) -> str:
-    return f"cancelled by {event.actor}: {event.reason}"
+    return f"cancelled by {event.actor}: {event.reason}"[:ERROR_TEXT_LENGTH_MAX]
 
 
 def _phase(draft: Draft) -> Phase:

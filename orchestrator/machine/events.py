@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from orchestrator.machine.states import EventKind, ParkReason
+from runtime.limits import ERROR_TEXT_LENGTH_MAX
 from schemas.envelope import Effect, Outcome, Reason
 from schemas.ids import Phase
 
@@ -52,7 +53,7 @@ class Replied:
         """The participant's own words for what went wrong."""
         text = self.body.get("error")
         if isinstance(text, str) and text:
-            return text
+            return text[:ERROR_TEXT_LENGTH_MAX]
         return self.reason.value if self.reason is not None else f"{self.step}: {self.outcome.value}"
 
 

@@ -8,7 +8,7 @@ from orchestrator.machine.decision import Ignored, Result
 from orchestrator.machine.draft import Draft
 from orchestrator.machine.events import Replied, TimerFired
 from orchestrator.machine.states import IgnoredReason, LogStatus, ParkReason, SagaState, StepStatus
-from runtime.limits import ERROR_TEXT_LENGTH_MAX, SAGA_DATA_BYTES_MAX
+from runtime.limits import SAGA_DATA_BYTES_MAX
 from schemas.envelope import Reason
 from schemas.events import LifecycleEvent
 from schemas.ids import Phase
@@ -56,7 +56,7 @@ def on_failure(draft: Draft, event: Replied) -> Result:
     index = awaited(draft, event)
     if isinstance(index, Ignored):
         return index
-    error = event.error[:ERROR_TEXT_LENGTH_MAX]
+    error = event.error
     if event.reason is Reason.FENCE_EXPIRED:
         draft.step(index, error=error)
         draft.park(ParkReason.FENCE_EXPIRED, error, index)
@@ -79,7 +79,7 @@ def on_retry(draft: Draft, event: Replied) -> Result:
     step = draft.steps[index]
     if step.deadline_at is None or (event.attempt or step.attempt) != step.attempt:
         return Ignored(IgnoredReason.OTHER_ATTEMPT)
-    _spend(draft, index, LogStatus.RETRY, event.error[:ERROR_TEXT_LENGTH_MAX])
+    _spend(draft, index, LogStatus.RETRY, event.error)
     return draft.finish()
 
 

@@ -145,9 +145,9 @@ def current_step(saga: Saga) -> int:
     return begun[-1] + 1 if begun else 0
 
 
-def record(definition: Definition, saga: Saga) -> SagaRecord:
-    """The saga as people and other services see it."""
-    data = saga_data(definition, saga)
+def record(definition: Definition | None, saga: Saga) -> SagaRecord:
+    """The saga as people and other services see it. Without its definition its replies have no names."""
+    data = SagaData(saga.request, {}) if definition is None else saga_data(definition, saga)
     return SagaRecord.model_construct(
         sagaId=saga.ref.saga_id,
         state=saga.state.value,

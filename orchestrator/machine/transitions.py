@@ -16,6 +16,8 @@ from orchestrator.machine.draft import Draft
 from orchestrator.machine.events import Act, Event, Park, Replied, ReplyUnreadable
 from orchestrator.machine.saga import Saga
 from orchestrator.machine.states import EventKind, IgnoredReason, LogStatus, SagaState, StepStatus
+from schemas.envelope import Reason
+from schemas.ids import Phase
 
 Rule = Callable[[Draft, Any], Result]
 
@@ -55,6 +57,7 @@ def _mismatch(saga: Saga, event: Act) -> str | None:
 
 
 def _on_admitted(draft: Draft, _event: Event) -> Result:
+    """There is room: the first step's command goes out."""
     return forward.on_admitted(draft)
 
 
@@ -65,12 +68,15 @@ def _on_unreadable(draft: Draft, event: ReplyUnreadable) -> Result:
         return Ignored(IgnoredReason.NOT_AWAITED)
     step = draft.steps[index]
     undoing = step.status is StepStatus.COMPENSATING
-    status = LogStatus.COMPENSATING if undoing else LogStatus.IN_PROGRESS
-    draft.log(index, status, step.undo_attempt if undoing else step.attempt)
+    phase = Phase.COMPENSATE if undoing else Phase.FORWARD
+    if (event.phase, event.epoch) != (phase, step.command_epoch(phase)):
+        return Ignored(IgnoredReason.NOT_AWAITED)
+    draft.log(index, LogStatus.COMPENSATING if undoing else LogStatus.IN_PROGRESS, step.command_attempt(phase))
     return draft.finish()
 
 
 def _on_park(draft: Draft, event: Park) -> Result:
+    """The engine cannot go on with this saga: a person must look (R18, R30)."""
     draft.park(event.reason, event.detail, draft.before.active_index)
     return draft.finish()
 
@@ -92,7 +98,8 @@ def _on_parked_failure(draft: Draft, event: Replied) -> Result:
     index = forward.awaited(draft, event)
     if isinstance(index, Ignored):
         return index
-    if draft.parked.from_state is not SagaState.RUNNING or index != draft.definition.pivot_index:
+    proven = event.reason is not Reason.FENCE_EXPIRED
+    if draft.parked.from_state is not SagaState.RUNNING or index != draft.definition.pivot_index or not proven:
         return Ignored(IgnoredReason.ALREADY)
     draft.unpark()
     return forward.on_failure(draft, event)

@@ -1,0 +1,125 @@
+"""Every shape a saga can reach: a walk that tries every event on every shape it finds.
+
+A shape leaves out what no rule looks at, so that there are finitely many: ids, times and bodies, the counters of
+steps that have ended, and epochs, which are only ever compared with a reply's.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from orchestrator.definition import Saga
+from orchestrator.machine.decision import Decision, Result
+from orchestrator.machine.events import Act, Admitted, Event, Park, Replied, ReplyUnreadable, TimerFired
+from orchestrator.machine.saga import Saga as SagaInstance
+from orchestrator.machine.saga import StepState
+from orchestrator.machine.states import EventKind, ParkReason, StepStatus
+from orchestrator.machine.transitions import advance
+from runtime.limits import SAGA_DATA_BYTES_MAX
+from schemas.envelope import Effect, Outcome, Reason
+from schemas.ids import Phase
+from tests.machine.worlds import accepted_saga, reply_of
+
+ACT_VERBS = (EventKind.CANCEL, EventKind.RETRY_NOW, EventKind.SKIP, EventKind.RESOLVE)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """One event tried on one saga at one moment."""
+
+    saga: SagaInstance
+    event: Event
+    now: int
+
+
+@cache
+def decided(definition: Saga) -> tuple[tuple[Trial, Result], ...]:
+    """Every event on every reachable saga, and what became of it."""
+    return tuple(
+        (trial, advance(definition, trial.saga, trial.event, trial.now))
+        for saga in reachable(definition)
+        for trial in trials(definition, saga)
+    )
+
+
+@cache
+def reachable(definition: Saga) -> tuple[SagaInstance, ...]:
+    """One saga of every shape that can be reached."""
+    commands = [f"do {step.name}" for step in definition.steps]
+    commands += [f"undo {step.name}" for step in definition.steps if step.compensation is not None]
+    poisons = [[], *([command] for command in commands)] if definition.request.__name__ == "Asked" else [[]]
+    starts = [accepted_saga(definition, poison=poison) if poison else accepted_saga(definition) for poison in poisons]
+    found: dict[Any, SagaInstance] = {shape(start): start for start in starts}
+    queue = deque(starts)
+    while queue:
+        for trial in trials(definition, queue.popleft()):
+            result = advance(definition, trial.saga, trial.event, trial.now)
+            if not isinstance(result, Decision):
+                continue
+            key = shape(result.saga)
+            if key not in found:
+                found[key] = result.saga
+                queue.append(result.saga)
+    return tuple(found.values())
+
+
+def shape(saga: SagaInstance) -> Any:
+    """What of a saga decides how it goes on."""
+    parked = None if saga.parked is None else (saga.parked.reason, saga.parked.from_state)
+    return (saga.state, parked, tuple(saga.request.get("poison", ())), tuple(map(_step_shape, saga.steps)))
+
+
+def _step_shape(step: StepState) -> Any:
+    waiting = (step.deadline_at is None, step.retry_at is None)
+    if step.status is StepStatus.IN_PROGRESS:
+        return (step.status, step.attempt, *waiting)
+    if step.status is StepStatus.COMPENSATING:
+        return (step.status, step.undo_attempt, step.executed, step.late, *waiting)
+    return (step.status, step.executed, *waiting)
+
+
+def trials(definition: Saga, saga: SagaInstance) -> Iterator[Trial]:
+    """Every kind of event, in every variant that a rule distinguishes."""
+    now = saga.updated_at + 1
+    for event in _events(definition, saga):
+        yield Trial(saga, event, now)
+    yield Trial(saga, TimerFired(published_at=0), now)
+    if saga.wake_at is not None:
+        yield Trial(saga, TimerFired(published_at=0), saga.wake_at)
+        yield Trial(saga, TimerFired(published_at=saga.wake_at - 1), saga.wake_at)
+
+
+def _events(definition: Saga, saga: SagaInstance) -> Iterator[Event]:
+    yield Admitted()
+    yield Park(ParkReason.DEFINITION_MISSING, "no code has version 1")
+    for index, step in enumerate(definition.steps):
+        state = saga.steps[index]
+        for phase in Phase:
+            yield from _replies(definition, step.name, phase, state.command_epoch(phase))
+        yield Act("act-1", EventKind.SKIP, "ops", "done by hand", arguments={"step": step.name, "data": {}})
+        yield Act("act-1", EventKind.SKIP, "ops", "done by hand", arguments={"step": step.name, "data": "text"})
+    yield Replied("no_such_step", Phase.FORWARD, 1, Outcome.SUCCESS)
+    yield ReplyUnreadable("no_such_step", Phase.FORWARD, 1, "bad_json", "not JSON")
+    for verb in ACT_VERBS:
+        yield Act("act-1", verb, "ops", "told to")
+        yield Act("act-1", verb, "ops", "told to", expected_state="NONSENSE")
+        yield Act("act-1", verb, "ops", "told to", expected_state=saga.state.value, expected_version=saga.version + 1)
+    for outcome in ("completed", "compensated", "nonsense"):
+        yield Act("act-1", EventKind.RESOLVE, "ops", "settled by phone", arguments={"as": outcome})
+
+
+def _replies(definition: Saga, name: str, phase: Phase, epoch: int) -> Iterator[Event]:
+    body = reply_of(definition, name)
+    yield Replied(name, phase, epoch, Outcome.SUCCESS, attempt=1, body=body, body_bytes=50)
+    yield Replied(name, phase, epoch, Outcome.SUCCESS, effect=Effect.NONE)
+    yield Replied(name, phase, epoch, Outcome.SUCCESS, body=body, body_bytes=SAGA_DATA_BYTES_MAX)
+    yield Replied(name, phase, epoch, Outcome.FAILURE, reason=Reason.REJECTED, body={"error": "no"})
+    yield Replied(name, phase, epoch, Outcome.FAILURE, reason=Reason.FENCE_EXPIRED)
+    yield Replied(name, phase, epoch, Outcome.RETRY, body={"error": "broken"})
+    yield Replied(name, phase, epoch, Outcome.RETRY, attempt=19)
+    yield Replied(name, phase, epoch + 7, Outcome.SUCCESS)
+    yield ReplyUnreadable(name, phase, epoch, "bad_json", "not JSON")
