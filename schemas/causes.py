@@ -19,5 +19,6 @@ class Cause(StrEnum):
     CONFLICT = "conflict"
     UNKNOWN_SAGA_TYPE = "unknown_saga_type"
     UNKNOWN_SAGA = "unknown_saga"
+    DEFINITION_MISSING = "definition_missing"
     WRONG_TOPIC = "wrong_topic"
     BAD_REPLY_TOPIC = "bad_reply_topic"

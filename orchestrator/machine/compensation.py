@@ -35,7 +35,7 @@ def on_success(draft: Draft, event: Replied) -> Result:
     """A step is undone, or there was nothing to undo; on to the one before it."""
     index = awaited(draft, event)
     if isinstance(index, Ignored):
-        return _late_success(draft, event) or index
+        return late_success(draft, event) or index
     confirm(draft, index, event.effect)
     undo_next(draft)
     return draft.finish()
@@ -107,20 +107,7 @@ def awaited(draft: Draft, event: Replied) -> int | Ignored:
     return index
 
 
-def _spend(draft: Draft, index: int, status: LogStatus, error: str) -> None:
-    """One more attempt has failed: wait for the next, or park."""
-    step = draft.step(index, error=error)
-    retry = draft.definition.steps[index].compensation_retry
-    if step.undo_attempt < attempts_max(retry, forward_only=False):
-        retry_at = draft.now + backoff_ms(retry, step.undo_attempt)
-        draft.step(index, deadline_at=None, retry_at=retry_at)
-        draft.log(index, status, step.undo_attempt, error=error, retry_at=retry_at)
-    else:
-        draft.log(index, status, step.undo_attempt, error=error)
-        draft.park(ParkReason.COMPENSATION_FAILED, error, index)
-
-
-def _late_success(draft: Draft, event: Replied) -> Result | None:
+def late_success(draft: Draft, event: Replied) -> Result | None:
     """The action succeeded after all while it is being undone: one log row, no change (R11)."""
     index = draft.definition.index(event.step)
     if index is None or event.phase is not Phase.FORWARD:
@@ -132,3 +119,16 @@ def _late_success(draft: Draft, event: Replied) -> Result | None:
     draft.step(index, late=True)
     draft.log(index, LogStatus.LATE_SUCCESS, event.attempt or step.attempt)
     return draft.finish()
+
+
+def _spend(draft: Draft, index: int, status: LogStatus, error: str) -> None:
+    """One more attempt has failed: wait for the next, or park."""
+    step = draft.step(index, error=error)
+    retry = draft.definition.steps[index].compensation_retry
+    if step.undo_attempt < attempts_max(retry, forward_only=False):
+        retry_at = draft.now + backoff_ms(retry, step.undo_attempt)
+        draft.step(index, deadline_at=None, retry_at=retry_at)
+        draft.log(index, status, step.undo_attempt, error=error, retry_at=retry_at)
+    else:
+        draft.log(index, status, step.undo_attempt, error=error)
+        draft.park(ParkReason.COMPENSATION_FAILED, error, index)

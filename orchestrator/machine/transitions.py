@@ -87,7 +87,8 @@ def _on_parked_success(draft: Draft, event: Replied) -> Result:
     undoing = draft.parked.from_state is SagaState.COMPENSATING
     index = (compensation.awaited if undoing else forward.awaited)(draft, event)
     if isinstance(index, Ignored):
-        return index
+        late = compensation.late_success(draft, event) if undoing else None
+        return late or index
     draft.unpark()
     return (compensation.on_success if undoing else forward.on_success)(draft, event)
 

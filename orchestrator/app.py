@@ -1,0 +1,98 @@
+"""The composition root: the only file of the orchestrator that picks Kafka and SQLite."""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+
+from messaging.consumer import Consumer
+from messaging.producer import Producer
+from messaging.topics import TopicSpec, create_topics
+from orchestrator.config import Settings
+from orchestrator.engine.worker import Engine
+from orchestrator.registry import Registry, load_definitions
+from orchestrator.store.sqlite import open_store
+from runtime.clock import SystemClock
+from runtime.errors import RefusedError
+from runtime.process import Lifecycle
+from runtime.telemetry import log
+from schemas.topics import TopicNames, dead_letter_topic
+
+_log = log("app")
+
+TOPIC_CONFIG = {"cleanup.policy": "delete"}
+"""Compaction by saga id would eat a saga's earlier commands."""
+
+
+def registry_of(settings: Settings) -> Registry:
+    """The definitions that the settings name.
+
+    Raises:
+        ConfigError, DefinitionError: a module or a definition is wrong.
+
+    """
+    return Registry(load_definitions(settings.app), settings.active)
+
+
+def topic_specs(registry: Registry, topics: TopicNames, partitions: int) -> list[TopicSpec]:
+    """Every topic that the registered sagas need, dead letters included."""
+    read = [topics.requests(saga_type) for saga_type in registry.saga_types]
+    read += [topics.replies_of(service) for service in registry.services]
+    written = [topics.events(saga_type) for saga_type in registry.saga_types]
+    commands = [topics.commands(service) for service in registry.services]
+    dead = [dead_letter_topic(topic) for topic in read + commands]
+    return [TopicSpec(name, partitions, TOPIC_CONFIG) for name in [*read, *commands, *written, *dead]]
+
+
+async def run_orchestrator(lifecycle: Lifecycle, settings: Settings) -> None:
+    """Advance sagas until `lifecycle` says stop.
+
+    Raises:
+        SagaError: what keeps it from starting, in one sentence; or what its tasks died of.
+
+    """
+    clock = SystemClock()
+    registry = registry_of(settings)
+    async with AsyncExitStack() as stack:
+        store = await open_store(settings.store_path, clock)
+        stack.push_async_callback(store.close)
+        if settings.create_topics:
+            await ensure_topics(settings, registry)
+        producer = Producer(settings.kafka, clock=clock)
+        stack.push_async_callback(producer.stop)
+        topics = settings.topics
+        read = [topics.requests(saga_type) for saga_type in registry.saga_types]
+        read += [topics.replies_of(service) for service in registry.services]
+        consumer = Consumer(settings.kafka, read, group=settings.group_name, clock=clock)
+        stack.push_async_callback(consumer.stop)
+        engine = Engine(
+            store=store,
+            reader=consumer,
+            sender=producer,
+            registry=registry,
+            topics=topics,
+            clock=clock,
+            group=settings.group_name,
+            in_flight_max=settings.in_flight_max,
+            park_missing=settings.park_missing,
+        )
+        await engine.run(lifecycle)
+
+
+async def ensure_topics(settings: Settings, registry: Registry) -> None:
+    """Create what is missing, so that a first start needs no administrator.
+
+    Raises:
+        RefusedError: the broker does not let us; the message names the topics.
+
+    """
+    reports = await create_topics(settings.kafka, topic_specs(registry, settings.topics, settings.partitions))
+    refused = [report for report in reports if report.outcome == "refused"]
+    if refused:
+        names = ", ".join(report.name for report in refused)
+        raise RefusedError(
+            f"cannot create {names}: {refused[0].detail}; have them created (`saga topics create` lists them), "
+            "then set create_topics = false"
+        )
+    created = [report.name for report in reports if report.outcome == "created"]
+    if created:
+        _log.info("topics.created", topics=created, partitions=settings.partitions)

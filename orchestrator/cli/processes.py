@@ -1,0 +1,50 @@
+"""`saga orchestrator`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from orchestrator.app import run_orchestrator
+from orchestrator.cli.options import DEFAULTS, Common
+from runtime.process import run_process
+from runtime.telemetry import LogFormat, configure_logging
+
+
+def orchestrator(
+    *,
+    common: Common = DEFAULTS,
+    in_flight_max: Annotated[int | None, Parameter(help="Sagas that run at once")] = None,
+    partitions: Annotated[int | None, Parameter(help="Partitions of topics that are created")] = None,
+    create_topics: Annotated[bool | None, Parameter(help="Create missing topics at the start")] = None,
+    park_missing: Annotated[
+        bool | None, Parameter(help="Park sagas whose version no code has, instead of refusing to start")
+    ] = None,
+    active: Annotated[
+        dict[str, int] | None, Parameter(help="The version that starts new sagas: --active.order 1 [default: newest]")
+    ] = None,
+    log_level: Literal["debug", "info", "warning", "error"] | None = None,
+    log_format: LogFormat | None = None,
+) -> int:
+    """Run the orchestrator: it reads requests and replies, and sends commands, until it is stopped.
+
+    One process owns one store. It stops cleanly on Ctrl-C or SIGTERM, and nothing is lost when it is killed.
+
+    Examples:
+        saga orchestrator --bootstrap-servers localhost:9092
+
+        saga orchestrator --app shop.sagas --data-dir /var/lib/saga
+
+    """
+    settings = common.settings(
+        in_flight_max=in_flight_max,
+        partitions=partitions,
+        create_topics=create_topics,
+        park_missing=park_missing,
+        active=active,
+        log_level=log_level,
+        log_format=log_format,
+    )
+    configure_logging(process="orchestrator", level=settings.log_level, log_format=settings.log_format)
+    return run_process(lambda lifecycle: run_orchestrator(lifecycle, settings))

@@ -1,0 +1,56 @@
+"""`saga topics`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from messaging.topics import create_topics, list_topics
+from orchestrator.app import registry_of, topic_specs
+from orchestrator.cli.options import DEFAULTS, Common
+from orchestrator.cli.output import print_rows
+from orchestrator.cli.sagas import OutputFlag
+from runtime.telemetry import configure_logging
+
+
+def create(
+    *,
+    partitions: Annotated[int | None, Parameter(help="Partitions of each [default: 4]")] = None,
+    output: OutputFlag = "table",
+    common: Common = DEFAULTS,
+) -> int:
+    """Create the topics that the sagas need; existing ones stay as they are.
+
+    Examples:
+        saga topics create --partitions 12
+
+        saga topics create --app shop.sagas --prefix shop.
+
+    """
+    settings = common.settings(partitions=partitions)
+    configure_logging(process="topics", level="error")
+    specs = topic_specs(registry_of(settings), settings.topics, settings.partitions)
+    reports = asyncio.run(create_topics(settings.kafka, specs))
+    rows = [
+        {"topic": item.name, "outcome": item.outcome, "partitions": item.partitions, "detail": item.detail}
+        for item in reports
+    ]
+    print_rows(output, ["topic", "outcome", "partitions", "detail"], rows)
+    return 4 if any(report.outcome == "refused" for report in reports) else 0
+
+
+def show_list(*, output: OutputFlag = "table", common: Common = DEFAULTS) -> None:
+    """List the topics that the sagas need, and whether they exist.
+
+    Examples:
+        saga topics list -o json
+
+    """
+    settings = common.settings()
+    configure_logging(process="topics", level="error")
+    existing = asyncio.run(list_topics(settings.kafka))
+    names = [spec.name for spec in topic_specs(registry_of(settings), settings.topics, settings.partitions)]
+    rows = [{"topic": name, "partitions": existing.get(name, 0), "exists": name in existing} for name in names]
+    print_rows(output, ["topic", "partitions", "exists"], rows)

@@ -1,0 +1,170 @@
+"""Settings: one frozen model, read once. File (TOML) < environment < flags; unset is not a default.
+
+`SAGA_KAFKA__BOOTSTRAP_SERVERS` sets `kafka.bootstrap_servers`, `SAGA_DATA_DIR` sets `data_dir`; the plain
+`KAFKA_BOOTSTRAP_SERVERS` of other tools is honoured too. Nothing below the command line reads the environment.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from messaging.settings import KafkaSettings
+from runtime.errors import ConfigError
+from runtime.limits import FENCE_RETENTION_MS, IN_FLIGHT_MAX
+from runtime.telemetry import LogFormat
+from schemas.topics import TopicNames
+
+DEFAULT_FILE = Path("saga.toml")
+ENV_PREFIX = "SAGA_"
+_PLAIN_NAMES = {"KAFKA_BOOTSTRAP_SERVERS": "kafka.bootstrap_servers"}
+_OTHER_PREFIXES = ("SAGA_FAULT_", "SAGA_TEST_", "SAGA_ALLOW_FAULTS", "SAGA_CONFIG")
+"""Variables of ours that are no settings."""
+
+DAY_MS = 24 * 3_600_000
+
+
+class Settings(BaseModel):
+    """Everything that can be set."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kafka: KafkaSettings = Field(default_factory=KafkaSettings, description="How to reach Kafka")
+    topics: TopicNames = Field(default_factory=TopicNames, description="How topics are called")
+    data_dir: Path = Field(Path(".saga"), description="Where databases live")
+    store: Path | None = Field(None, description="The orchestrator's database; default: orchestrator.db in data_dir")
+    app: tuple[str, ...] = Field(("orchestrator.sagas.order",), description="Modules with saga definitions")
+    active: dict[str, int] = Field({}, description="The version that starts new sagas, by type; default: the newest")
+    group: str | None = Field(None, description="Consumer group of the orchestrator; default: <prefix>orchestrator")
+    in_flight_max: int = Field(IN_FLIGHT_MAX, ge=1, le=1_000_000, description="Sagas that run at once")
+    partitions: int = Field(4, ge=1, le=1_000, description="Partitions of topics that are created")
+    create_topics: bool = Field(True, description="Create missing topics at the start")
+    park_missing: bool = Field(False, description="Park sagas whose version no code has, instead of refusing to start")
+    fence_retention_days: int = Field(
+        FENCE_RETENTION_MS // DAY_MS, ge=1, le=3_650, description="How long participants remember what they did"
+    )
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="What is logged")
+    log_format: LogFormat = Field("auto", description="json, text, or auto (text on a terminal)")
+
+    @property
+    def store_path(self) -> Path:
+        """The orchestrator's database."""
+        return self.store or self.data_dir / "orchestrator.db"
+
+    @property
+    def group_name(self) -> str:
+        """The orchestrator's consumer group."""
+        return self.group or f"{self.topics.prefix}orchestrator"
+
+    def database(self, service: str) -> Path:
+        """A participant's database."""
+        return self.data_dir / f"{service}.db"
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """Settings, and where each one that is not a default comes from."""
+
+    settings: Settings
+    sources: Mapping[str, str]
+
+
+def load_settings(*, flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | None = None) -> Loaded:
+    """Merge file, environment and flags.
+
+    Args:
+        flags: dotted names and values; None is "not given".
+        environment: the process's variables.
+        file: a TOML file; without one `saga.toml` is read where it exists, or the one `SAGA_CONFIG` names.
+
+    Raises:
+        ConfigError: a setting is unknown or wrong; the message names it and its source.
+
+    """
+    values: dict[str, Any] = {}
+    sources: dict[str, str] = {}
+    for source, layer in (*_file_layer(environment, file), *_environment_layer(environment)):
+        _merge(values, sources, layer, source)
+    given = {name: value for name, value in flags.items() if value is not None}
+    for name, value in given.items():
+        _merge(values, sources, {name: value}, f"--{name.rsplit('.', 1)[-1].replace('_', '-')}")
+    try:
+        return Loaded(Settings.model_validate(_nested(values)), sources)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        source = next((sources[key] for key in sources if name.startswith(key) or key.startswith(name)), "settings")
+        raise ConfigError(f"{source}: {name}: {first['msg']}; see `saga config show`") from error
+
+
+def describe(settings: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    """Every setting: its dotted name, value, and what it is for."""
+    for name, field in type(settings).model_fields.items():
+        value = getattr(settings, name)
+        if isinstance(value, BaseModel):
+            yield from describe(value, f"{prefix}{name}.")
+        else:
+            yield f"{prefix}{name}", value, field.description or ""
+
+
+def _file_layer(environment: Mapping[str, str], file: Path | None) -> Iterator[tuple[str, dict[str, Any]]]:
+    named = file or (Path(environment["SAGA_CONFIG"]) if "SAGA_CONFIG" in environment else None)
+    path = named or DEFAULT_FILE
+    if named is None and not path.exists():
+        return
+    try:
+        yield str(path), _flat(tomllib.loads(path.read_text()))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+
+
+def _environment_layer(environment: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    for variable, name in _PLAIN_NAMES.items():
+        if environment.get(variable):
+            yield variable, {name: environment[variable]}
+    for variable, text in environment.items():
+        if variable.startswith(ENV_PREFIX) and not variable.startswith(_OTHER_PREFIXES):
+            name = variable.removeprefix(ENV_PREFIX).lower().replace("__", ".")
+            yield variable, {name: _value(name, text)}
+
+
+def _value(name: str, text: str) -> Any:
+    if name == "app":
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    if name == "active":
+        return dict(part.split("=", 1) for part in text.split(",") if "=" in part)
+    return text
+
+
+def _merge(values: dict[str, Any], sources: dict[str, str], layer: Mapping[str, Any], source: str) -> None:
+    for name, value in layer.items():
+        values[name] = value
+        sources[name] = source
+
+
+def _flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in document.items():
+        if isinstance(value, dict) and name != "active":
+            flat.update(_flat(value, f"{prefix}{name}."))
+        else:
+            flat[f"{prefix}{name}"] = value
+    return flat
+
+
+def _nested(values: Mapping[str, Any]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for name, value in values.items():
+        *path, last = name.split(".")
+        place = nested
+        for part in path:
+            place = place.setdefault(part, {})
+        place[last] = value
+    return nested

@@ -1,0 +1,268 @@
+"""Stage 2: the batch's sagas are loaded, its events folded through `advance`, and everything to write collected.
+
+Order inside a batch: starts, replies, timers, acts, admissions. Replies come before timers, so a reply that is
+here is never overtaken by its own timeout (R20, R21).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from orchestrator.definition import Saga as Definition
+from orchestrator.engine.inputs import Inputs, Reply, Request
+from orchestrator.engine.intake import Intake
+from orchestrator.engine.messages import MessageWriter
+from orchestrator.machine.decision import Decision, Ignored, Refused, Result
+from orchestrator.machine.events import Admitted, Event, Replied, ReplyUnreadable, TimerFired
+from orchestrator.machine.saga import Saga, accepted
+from orchestrator.machine.states import SagaState
+from orchestrator.machine.transitions import advance
+from orchestrator.registry import Registry
+from orchestrator.store.port import ActOutcome, Batch, Changed, Known, QueuedAct, Started
+from runtime.errors import ContractError
+from runtime.telemetry import log
+from schemas.causes import Cause
+from schemas.codec import decode_model, decode_object
+from schemas.envelope import Outcome
+from schemas.ids import Phase, SagaRef
+from schemas.topics import TopicNames
+
+_log = log("decide")
+
+
+@dataclass(slots=True)
+class Folding:
+    """One saga while its events of this batch are folded."""
+
+    saga: Saga
+    request_hash: bytes
+    before: Saga | None
+    """As it was read; None where this batch accepted it."""
+
+
+@dataclass(slots=True)
+class Decided:
+    """A batch, ready to be committed, and what to note once it is."""
+
+    batch: Batch
+    moved: list[tuple[SagaState | None, Saga]] = field(default_factory=list)
+    counts: Counter[str] = field(default_factory=Counter)
+
+
+class Decider:
+    """Folds the inputs of a batch. Holds nothing between batches."""
+
+    def __init__(self, *, registry: Registry, topics: TopicNames, intake: Intake) -> None:
+        self._registry = registry
+        self._topics = topics
+        self._intake = intake
+        self._writer = MessageWriter(topics)
+
+    def decide(
+        self,
+        inputs: Inputs,
+        known: dict[SagaRef, Known],
+        *,
+        admit: list[SagaRef],
+        room: int,
+        published_by: Callable[[int], int | None],
+    ) -> Decided:
+        """Decide one batch.
+
+        Args:
+            inputs: what came.
+            known: the sagas of `inputs` and of `admit` that exist.
+            admit: sagas that have waited longest for admission.
+            room: how many sagas may be admitted (R20).
+            published_by: for the moment a command was decided, when it was published at the latest; None while
+                that is not known (R21).
+
+        """
+        fold = _Fold(self, inputs, known)
+        for request in inputs.requests:
+            fold.start(request)
+        for reply in inputs.replies:
+            fold.reply(reply)
+        for ref in inputs.timers:
+            fold.timer(ref, published_by)
+        for queued in inputs.acts:
+            fold.act(queued)
+        fold.admit(admit, room)
+        return fold.finish()
+
+
+class _Fold:
+    def __init__(self, decider: Decider, inputs: Inputs, known: dict[SagaRef, Known]) -> None:
+        self._registry = decider._registry  # noqa: SLF001 -- one class in two: what lasts, and what a batch needs
+        self._topics = decider._topics  # noqa: SLF001
+        self._intake = decider._intake  # noqa: SLF001
+        self._writer = decider._writer  # noqa: SLF001
+        self._inputs = inputs
+        self._now = inputs.now
+        self._sagas = {ref: Folding(item.saga, item.request_hash, item.saga) for ref, item in known.items()}
+        self._started: list[SagaRef] = []
+        self._decided = Decided(Batch(inputs.now))
+
+    def start(self, request: Request) -> None:
+        """Accept a saga; a second request with the same id is the same saga, or a conflict (R3)."""
+        folding = self._sagas.get(request.ref)
+        if folding is None:
+            saga = accepted(request.definition, request.ref, request.document, request.document_bytes, self._now)
+            self._sagas[request.ref] = Folding(saga, request.request_hash, None)
+            self._started.append(request.ref)
+            self._decided.counts["started"] += 1
+        elif folding.request_hash == request.request_hash:
+            self._decided.counts["duplicate_request"] += 1
+        else:
+            message = f"saga {request.ref} exists with another request; a new request needs a new id (R3)"
+            self._intake.set_aside(self._inputs, request.record, ContractError(Cause.CONFLICT, message), "validate")
+
+    def reply(self, reply: Reply) -> None:
+        """Give a reply to its saga."""
+        try:
+            folding, definition = self._addressee(reply)
+        except ContractError as error:
+            self._intake.set_aside(self._inputs, reply.record, error, "validate")
+            return
+        try:
+            event: Event = _replied(definition, reply)
+        except ContractError as error:
+            self._intake.set_aside(self._inputs, reply.record, error, "validate")
+            command = reply.head.command
+            event = ReplyUnreadable(command.step, command.phase, command.epoch, error.cause, str(error), reply.origin)
+        self._apply(definition, folding, event)
+
+    def timer(self, ref: SagaRef, published_by: Callable[[int], int | None]) -> None:
+        """Fire a saga's timer, if what it waits for is known to have been published."""
+        folding = self._sagas.get(ref)
+        definition = None if folding is None else self._definition(folding.saga)
+        if folding is None or definition is None:
+            return
+        active = folding.saga.active_index
+        sent_at = None if active is None else folding.saga.steps[active].sent_at
+        published_at = published_by(sent_at or 0)
+        if published_at is not None:
+            self._apply(definition, folding, TimerFired(published_at))
+
+    def act(self, queued: QueuedAct) -> None:
+        """Carry out an operator's verb, and write its outcome beside it (R25)."""
+        folding = self._sagas.get(queued.ref)
+        definition = None if folding is None else self._definition(folding.saga)
+        if folding is None:
+            outcome, message = "refused", f"there is no saga {queued.ref}"
+        elif definition is None:
+            outcome, message = "refused", f"no code has version {folding.saga.definition_version} of this saga"
+        else:
+            result = self._apply(definition, folding, queued.act)
+            if isinstance(result, Decision):
+                outcome, message = "done", f"the saga is {result.saga.state.value}"
+            elif isinstance(result, Ignored):
+                outcome, message = "unchanged", result.reason.value
+            else:
+                outcome = "refused" if isinstance(result, Refused) else "unchanged"
+                message = result.message
+        self._decided.batch.acts.append(ActOutcome(queued.act.act_id, outcome, message))
+
+    def admit(self, waiting: list[SagaRef], room: int) -> None:
+        """Start sagas while there is room, the longest waiting first (R20)."""
+        for ref in [*waiting, *self._started]:
+            if room <= 0:
+                return
+            folding = self._sagas.get(ref)
+            if folding is None or folding.saga.state is not SagaState.PENDING:
+                continue
+            definition = self._definition(folding.saga)
+            if definition is not None:
+                self._apply(definition, folding, Admitted())
+                room -= 1
+
+    def finish(self) -> Decided:
+        """Everything the batch writes. New sagas sorted by id, so that two writers cannot deadlock (R3)."""
+        batch = self._decided.batch
+        batch.offsets = self._inputs.offsets
+        batch.messages += self._inputs.dead_letters
+        self._decided.counts["dead_lettered"] += len(self._inputs.dead_letters)
+        for ref, folding in self._sagas.items():
+            before = folding.before
+            if before is None:
+                batch.started.append(Started(folding.saga, folding.request_hash))
+                self._decided.moved.append((None, folding.saga))
+            elif folding.saga is not before:
+                batch.changed.append(Changed(folding.saga, before.version))
+                self._decided.moved.append((before.state, folding.saga))
+            assert folding.saga.ref == ref, "a saga keeps its identity"
+        batch.started.sort(key=lambda started: started.saga.ref)
+        return self._decided
+
+    def _apply(self, definition: Definition, folding: Folding, event: Event) -> Result:
+        result = advance(definition, folding.saga, event, self._now)
+        if isinstance(result, Decision):
+            folding.saga = result.saga
+            batch = self._decided.batch
+            batch.log += [(result.saga.ref, entry) for entry in result.log]
+            batch.messages += [self._writer.message(definition, result.saga, effect) for effect in result.effects]
+        elif isinstance(result, Ignored):
+            self._decided.counts[f"ignored_{result.reason.value}"] += 1
+            _log.debug("event.ignored", saga=str(folding.saga.ref), kind=event.kind.value, reason=result.reason.value)
+        return result
+
+    def _definition(self, saga: Saga) -> Definition | None:
+        return self._registry.get(saga.ref.saga_type, saga.definition_version)
+
+    def _addressee(self, reply: Reply) -> tuple[Folding, Definition]:
+        """The saga that a reply is for.
+
+        Raises:
+            ContractError: there is none, or the reply came on another service's topic: a service answers for
+                itself only, and its ACLs guard its own reply topic (design §4, R11).
+
+        """
+        folding = self._sagas.get(reply.ref)
+        if folding is None:
+            raise ContractError(Cause.UNKNOWN_SAGA, f"there is no saga {reply.ref}")
+        definition = self._definition(folding.saga)
+        if definition is None:
+            raise ContractError(Cause.DEFINITION_MISSING, f"no code has the definition of saga {reply.ref}")
+        name = reply.head.command.step
+        step = definition.index(name)
+        if step is None:
+            raise ContractError(Cause.BAD_ID, f"saga {reply.ref} has no step '{name}'")
+        expected = self._topics.replies_of(definition.steps[step].service)
+        if reply.record.topic != expected:
+            raise ContractError(Cause.WRONG_TOPIC, f"replies of step '{name}' come on {expected}")
+        return folding, definition
+
+
+def _replied(definition: Definition, reply: Reply) -> Replied:
+    """The reply as an event, its body read.
+
+    Raises:
+        ContractError: the body is not a JSON object, or does not fit the step's reply.
+
+    """
+    head = reply.head
+    command = head.command
+    index = definition.index(command.step)
+    assert index is not None, "checked with the topic"
+    if head.outcome is Outcome.SUCCESS and command.phase is Phase.FORWARD:
+        body = decode_model(definition.steps[index].reply, reply.value).model_dump(mode="json")
+        size = len(reply.value or b"")
+    else:
+        document = decode_object(reply.value)
+        error = document.get("error")
+        # Only the words for people are kept of what is no result.
+        body, size = ({"error": error} if isinstance(error, str) else {}), 0
+    return Replied(
+        command.step,
+        command.phase,
+        command.epoch,
+        head.outcome,
+        head.attempt,
+        head.effect,
+        head.reason,
+        body,
+        size,
+        reply.origin,
+    )

@@ -1,0 +1,65 @@
+"""What one batch is decided from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from messaging.records import Message, Record, TopicPartition
+from orchestrator.definition import Saga as Definition
+from orchestrator.machine.events import Origin
+from orchestrator.store.port import Advance, QueuedAct
+from schemas.envelope import ReplyHead
+from schemas.ids import SagaRef
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A readable request for a saga."""
+
+    ref: SagaRef
+    definition: Definition
+    document: dict[str, Any]
+    document_bytes: int
+    request_hash: bytes
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A reply whose headers are readable; its body is read once its saga is known."""
+
+    ref: SagaRef
+    head: ReplyHead
+    value: bytes | None
+    record: Record
+
+    @property
+    def origin(self) -> Origin:
+        return Origin(self.record.topic, self.record.partition, self.record.offset, self.head.message_id)
+
+
+@dataclass(slots=True)
+class Inputs:
+    """Everything that came since the last batch."""
+
+    now: int
+    requests: list[Request] = field(default_factory=list)
+    replies: list[Reply] = field(default_factory=list)
+    timers: list[SagaRef] = field(default_factory=list)
+    acts: list[QueuedAct] = field(default_factory=list)
+    dead_letters: list[Message] = field(default_factory=list)
+    offsets: dict[TopicPartition, Advance] = field(default_factory=dict)
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing came."""
+        return not (self.offsets or self.timers or self.acts)
+
+    def refs(self) -> Iterator[SagaRef]:
+        """The sagas that this batch is about."""
+        yield from (request.ref for request in self.requests)
+        yield from (reply.ref for reply in self.replies)
+        yield from self.timers
+        yield from (queued.ref for queued in self.acts)

@@ -1,0 +1,99 @@
+"""Stage 1: records into requests and replies; what cannot be read is set aside with its cause (I19)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from messaging.dead_letters import dead_letter
+from messaging.records import Record, TopicPartition
+from messaging.unreadable import UnreadableRecord
+from orchestrator.engine.inputs import Inputs, Reply, Request
+from orchestrator.registry import Registry
+from orchestrator.store.port import Advance
+from runtime.errors import ContractError
+from runtime.telemetry import log
+from schemas.causes import Cause
+from schemas.codec import decode_model, decode_object, encode, encode_sorted
+from schemas.envelope import read_headers, read_reply, unwrap_structured
+from schemas.ids import SagaRef, check_saga_id
+from schemas.topics import TopicNames
+
+_log = log("intake")
+
+
+class Intake:
+    """Reads records into the inputs of a batch, and keeps the offsets the store is at."""
+
+    def __init__(self, *, registry: Registry, topics: TopicNames, group: str) -> None:
+        self._registry = registry
+        self._group = group
+        self._request_types = {topics.requests(saga_type): saga_type for saga_type in registry.saga_types}
+        self.request_topics = tuple(self._request_types)
+        self.reply_topics = tuple(topics.replies_of(service) for service in registry.services)
+        self.stored: dict[TopicPartition, int] = {}
+        """The next offset of each partition, as the store has it (R23)."""
+
+    def read(self, records: Iterable[Record], inputs: Inputs) -> None:
+        """Sort `records` into `inputs`."""
+        for record in records:
+            tp = TopicPartition(record.topic, record.partition)
+            inputs.offsets[tp] = Advance(self.stored.get(tp), record.offset + 1)
+            try:
+                saga_type = self._request_types.get(record.topic)
+                if saga_type is None:
+                    inputs.replies.append(self._reply(record))
+                else:
+                    inputs.requests.append(self._request(record, saga_type))
+            except ContractError as error:
+                self.set_aside(inputs, record, error)
+
+    def set_aside(self, inputs: Inputs, record: Record, error: ContractError, stage: str = "decode") -> None:
+        """Keep a record that cannot be used, with its cause, as a dead letter of this batch."""
+        _log.warning(
+            "message.dead_lettered",
+            topic=record.topic,
+            partition=record.partition,
+            offset=record.offset,
+            cause=error.cause,
+            error=str(error),
+        )
+        inputs.dead_letters.append(
+            dead_letter(record, cause=error.cause, message=str(error), stage=stage, group=self._group, at_ms=inputs.now)
+        )
+
+    def _request(self, record: Record, saga_type: str) -> Request:
+        _, value = _opened(record)
+        definition = self._registry.active(saga_type)
+        assert definition is not None, "only topics of registered types are read"
+        document = decode_object(value)
+        request = decode_model(definition.request, value).model_dump(mode="json")
+        saga_id = document.get(definition.id_from) if definition.id_from is not None else None
+        if saga_id is None:
+            saga_id = _key_text(record.key, definition.id_from)
+        return Request(
+            ref=SagaRef(saga_type, check_saga_id(saga_id)),
+            definition=definition,
+            document=request,
+            document_bytes=len(encode(request)),
+            request_hash=hashlib.sha256(encode_sorted(document)).digest(),
+            record=record,
+        )
+
+    def _reply(self, record: Record) -> Reply:
+        headers, value = _opened(record)
+        head = read_reply(headers, record.key)
+        return Reply(head.command.ref, head, value, record)
+
+
+def _opened(record: Record) -> tuple[dict[str, bytes], bytes | None]:
+    if isinstance(record, UnreadableRecord):
+        raise ContractError(Cause.BAD_HEADER, f"the record's bytes cannot be read: {record.error}")
+    return unwrap_structured(read_headers(record.headers), record.value)
+
+
+def _key_text(key: bytes | None, id_from: str | None) -> str:
+    if key is None:
+        where = f"the field '{id_from}' or the record key" if id_from is not None else "the record key"
+        raise ContractError(Cause.BAD_ID, f"no saga id: set {where} (R1)")
+    return key.decode(errors="replace")

@@ -1,0 +1,54 @@
+"""Effects as messages: what a decision sends, in the wire's form."""
+
+from __future__ import annotations
+
+from messaging.records import Message
+from orchestrator.definition import Saga as Definition
+from orchestrator.machine.decision import Effect, SendCommand
+from orchestrator.machine.saga import Saga, record
+from runtime.limits import PAYLOAD_BYTES_MAX
+from schemas.codec import encode
+from schemas.envelope import command_headers, event_headers
+from schemas.events import LifecycleEvent, event_type
+from schemas.topics import TopicNames
+
+
+class MessageWriter:
+    """Turns effects into messages for this installation's topics."""
+
+    def __init__(self, topics: TopicNames) -> None:
+        self._topics = topics
+
+    def message(self, definition: Definition | None, saga: Saga, effect: Effect) -> Message:
+        """The message of one effect of a decision whose outcome is `saga`."""
+        if isinstance(effect, SendCommand):
+            return self._command(saga, effect)
+        return self._event(definition, saga, effect.event)
+
+    def _command(self, saga: Saga, effect: SendCommand) -> Message:
+        headers = command_headers(
+            str(effect.command_id),
+            command_type=effect.command_type.encode(),
+            source=_source(saga),
+            reply_to=self._topics.replies_of(effect.service).encode(),
+            attempt=effect.attempt,
+            started_at_ms=saga.created_at,
+        )
+        return Message(self._topics.commands(effect.service), saga.ref.saga_id.encode(), effect.body, headers)
+
+    def _event(self, definition: Definition | None, saga: Saga, event: LifecycleEvent) -> Message:
+        body = record(definition, saga).__dict__
+        value = encode(body)
+        if len(value) > PAYLOAD_BYTES_MAX:
+            value = encode({**body, "data": {}, "dataOmitted": True})
+        headers = event_headers(
+            f"{saga.ref}/{saga.version}/{event.value}",
+            event_type=event_type(saga.ref.saga_type, event).encode(),
+            source=_source(saga),
+            sequence=saga.version,
+        )
+        return Message(self._topics.events(saga.ref.saga_type), saga.ref.saga_id.encode(), value, headers)
+
+
+def _source(saga: Saga) -> bytes:
+    return f"/sagas/{saga.ref.saga_type}".encode()

@@ -1,0 +1,170 @@
+"""Stage 4: what was committed goes to the broker, in the order of its commits, beside the next batch.
+
+The outbox row is deleted by a later batch: whatever a crash leaves there is published again with the same ids.
+While the broker is away messages wait here and in the outbox, and nothing times out (R21).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import Protocol
+
+from messaging.errors import PublishRefusedError
+from messaging.records import Message
+from orchestrator.store.port import OutboxRow
+from runtime.clock import Clock, rfc3339
+from runtime.errors import BrokerUnavailableError
+from runtime.limits import DEAD_LETTER_VALUE_BYTES_MAX, OUTBOX_MESSAGES_MAX
+from runtime.telemetry import log
+from schemas.topics import DEAD_LETTER_PREFIX, dead_letter_topic
+
+_log = log("publish")
+
+SLOW_MS = 1_000
+"""A publish that took longer counts as an outage: the waits for its replies begin when it ended."""
+
+RETRY_MS_MAX = 5_000
+
+
+class Sender(Protocol):
+    """What publishing needs of a producer."""
+
+    async def publish(self, messages: list[Message]) -> None: ...
+
+
+class Publisher:
+    """One task that publishes the outbox."""
+
+    def __init__(self, *, sender: Sender, clock: Clock, now: Callable[[], int]) -> None:
+        self._sender = sender
+        self._clock = clock
+        self._now = now
+        self._queue: deque[OutboxRow] = deque()
+        self._sending: list[OutboxRow] = []
+        self._arrived = asyncio.Event()
+        self._closing = False
+        self._settled = asyncio.Event()
+        self._settled.set()
+        self.waiting = 0
+        """Messages not yet known to be published."""
+        self.published: list[int] = []
+        """Outbox rows that a next batch may delete."""
+        self.outage_ended_at = 0
+        """Everything decided up to here was published then at the latest; later messages without delay (R21)."""
+
+    def __repr__(self) -> str:
+        return f"Publisher(waiting={self.waiting}, oldest={self.oldest_unpublished_at})"
+
+    @property
+    def oldest_unpublished_at(self) -> int | None:
+        """When the oldest message not known to be published was decided; None where all are."""
+        if self._sending:
+            return self._sending[0].created_at
+        return self._queue[0].created_at if self._queue else None
+
+    @property
+    def full(self) -> bool:
+        """Whether intake must pause (I20)."""
+        return self.waiting >= OUTBOX_MESSAGES_MAX
+
+    def add(self, row: OutboxRow) -> None:
+        """Publish `row` after everything before it."""
+        self._queue.append(row)
+        self.waiting += len(row.messages)
+        self._settled.clear()
+        self._arrived.set()
+
+    def outage_ended(self) -> None:
+        """The broker did not answer for a while, and does now: waits for replies begin again."""
+        self.outage_ended_at = self._now()
+
+    def take_published(self) -> list[int]:
+        """The outbox rows to delete in this batch."""
+        taken, self.published = self.published, []
+        return taken
+
+    async def settled(self) -> None:
+        """Wait until everything is published."""
+        await self._settled.wait()
+
+    def close(self) -> None:
+        """End `run` once it has nothing in hand; what the broker does not take stays in the outbox."""
+        self._closing = True
+        self._arrived.set()
+
+    async def run(self) -> None:
+        """Publish until closed."""
+        while True:
+            await self._arrived.wait()
+            self._arrived.clear()
+            if self._queue:
+                self._sending = list(self._queue)
+                self._queue.clear()
+                if not await self._send([message for row in self._sending for message in row.messages]):
+                    return
+                self._done()
+            if self._closing and not self._queue:
+                return
+            if self._queue:
+                self._arrived.set()
+
+    async def _send(self, messages: list[Message]) -> bool:
+        """Publish `messages`, however long the broker is away; false when closed meanwhile."""
+        wait_ms = 100
+        failed = False
+        while messages:
+            try:
+                await self._sender.publish(messages)
+            except BrokerUnavailableError as error:
+                if self._closing:
+                    return False
+                _log.warning("publish.unavailable", messages=len(messages), error=str(error), retry_ms=wait_ms)
+                failed = True
+                await self._clock.sleep(wait_ms)
+                wait_ms = min(RETRY_MS_MAX, wait_ms * 2)
+            except PublishRefusedError as error:
+                if error.reason in ("unknown_topic", "not_authorised"):
+                    if self._closing:
+                        return False
+                    _log.error("publish.refused", topic=error.topic, error=str(error), retry_ms=RETRY_MS_MAX)
+                    failed = True
+                    await self._clock.sleep(RETRY_MS_MAX)
+                else:
+                    messages = self._without_refused(messages, error)
+            else:
+                break
+        if failed or self._now() - self._sending[0].created_at > SLOW_MS:
+            self.outage_ended()
+        return True
+
+    def _without_refused(self, messages: list[Message], error: PublishRefusedError) -> list[Message]:
+        """The broker will never take these: keep what can be kept of them as dead letters, and go on."""
+        refused = {id(message) for message in error.messages}
+        _log.error("publish.set_aside", topic=error.topic, messages=len(refused), error=str(error))
+        kept: list[Message] = []
+        for message in messages:
+            if id(message) not in refused:
+                kept.append(message)
+            elif not message.topic.startswith(DEAD_LETTER_PREFIX):
+                kept.append(self._refused_letter(message, error))
+        return kept
+
+    def _refused_letter(self, message: Message, error: PublishRefusedError) -> Message:
+        reasons = (
+            ("__dlq.errors.topic", message.topic.encode()),
+            ("__dlq.errors.message", str(error).encode()),
+            ("__saga.errors.stage", b"publish"),
+            ("__saga.errors.cause", error.reason.encode()),
+            ("__saga.errors.timestamp", rfc3339(self._clock.now_ms()).encode()),
+        )
+        value = message.value[:DEAD_LETTER_VALUE_BYTES_MAX] if message.value is not None else None
+        return Message(dead_letter_topic(message.topic), message.key, value, message.headers + reasons)
+
+    def _done(self) -> None:
+        self.published += [row.outbox_id for row in self._sending]
+        self.waiting -= sum(len(row.messages) for row in self._sending)
+        self._sending = []
+        if not self._queue:
+            self._settled.set()

@@ -1,0 +1,78 @@
+"""The start: is this our store, does our code know its sagas, what was left unpublished, where to read on."""
+
+from __future__ import annotations
+
+from orchestrator.engine.messages import MessageWriter
+from orchestrator.engine.publish import Publisher
+from orchestrator.machine.missing import park_without_definition
+from orchestrator.registry import Registry
+from orchestrator.store.port import Batch, Changed, Store
+from runtime.errors import RefusedError, StoreRefusedError
+from runtime.limits import BATCH_RECORDS_MAX
+from runtime.telemetry import log
+from schemas.topics import TopicNames
+
+_log = log("recovery")
+
+
+async def check_definitions(store: Store, registry: Registry, topics: TopicNames, *, park_missing: bool) -> None:
+    """Refuse to run sagas by a definition that is not the one they began with (R30).
+
+    Raises:
+        StoreRefusedError: a version means something else than when it first ran here, or is missing.
+
+    """
+    ours = [(*definition.key, definition.fingerprint) for definition in registry]
+    on_record = await store.register(ours)
+    for saga_type, version, fingerprint in ours:
+        if on_record[saga_type, version] != fingerprint:
+            raise StoreRefusedError(
+                f"saga '{saga_type}' version {version} is not what it was when it first ran on this store: "
+                f"put the old steps back and make yours version {version + 1} (R30)"
+            )
+    for saga_type, version in sorted(await store.unfinished_versions() - {definition.key for definition in registry}):
+        if park_missing:
+            await _park_all(store, topics, saga_type, version)
+        elif await store.unfinished_of(saga_type, version, 1):
+            raise StoreRefusedError(
+                f"unfinished sagas need version {version} of saga '{saga_type}', which no module has: "
+                "register it with --app, or set them aside with --park-missing (R30)"
+            )
+
+
+def check_owner(store: Store, metadata: set[str], group: str) -> None:
+    """Refuse to read for a consumer group that another store reads for (R22).
+
+    Raises:
+        RefusedError: the group's commits name another store.
+
+    """
+    others = metadata - {store.store_id, ""}
+    if others:
+        raise RefusedError(
+            f"consumer group '{group}' belongs to another store ({', '.join(sorted(others))}; this one is "
+            f"{store.store_id}): one reply topic serves one store. Use that store, or another --group and reply topics"
+        )
+
+
+async def republish(store: Store, publisher: Publisher) -> None:
+    """What a crash left in the outbox is published again, with the same ids (I14)."""
+    left = await store.outbox()
+    for row in left:
+        publisher.add(row)
+    if left:
+        _log.info("recovery.republishing", batches=len(left), messages=sum(len(row.messages) for row in left))
+
+
+async def _park_all(store: Store, topics: TopicNames, saga_type: str, version: int) -> None:
+    writer = MessageWriter(topics)
+    while refs := await store.unfinished_of(saga_type, version, BATCH_RECORDS_MAX):
+        now = store.now()
+        batch = Batch(now)
+        for ref, known in (await store.load(refs)).items():
+            decision = park_without_definition(known.saga, now)
+            batch.changed.append(Changed(decision.saga, known.saga.version))
+            batch.log += [(ref, entry) for entry in decision.log]
+            batch.messages += [writer.message(None, decision.saga, effect) for effect in decision.effects]
+        await store.commit(batch)
+        _log.warning("recovery.parked", saga_type=saga_type, version=version, sagas=len(refs))

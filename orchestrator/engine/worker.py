@@ -1,0 +1,244 @@
+"""The engine: one loop that takes what has come, decides it, commits it, and hands it to the publisher.
+
+Latency and throughput come from the same code: an idle loop takes a lone message at once; under load batches grow
+by themselves, because more arrives while one is being committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Protocol
+
+from messaging.consumer import Reset
+from messaging.records import Record, TopicPartition
+from orchestrator.engine import recovery
+from orchestrator.engine.admission import Admission
+from orchestrator.engine.decide import Decided, Decider
+from orchestrator.engine.inputs import Inputs
+from orchestrator.engine.intake import Intake
+from orchestrator.engine.publish import Publisher, Sender
+from orchestrator.engine.timers import Timers
+from orchestrator.registry import Registry
+from orchestrator.store.port import Batch, OutboxRow, Store
+from runtime.clock import Clock
+from runtime.errors import ConflictError
+from runtime.limits import ACTS_PER_BATCH_MAX, BATCH_RECORDS_MAX, IN_FLIGHT_MAX, STOP_TIMEOUT_MS
+from runtime.process import Lifecycle
+from runtime.telemetry import log
+from schemas.topics import TopicNames
+
+_log = log("engine")
+
+ACTS_INTERVAL_MS = 200
+"""How often a store without notifications is asked for operator acts (R25)."""
+
+GATED_POLL_MS = 20
+"""A due timer waits for the reply topics' ends: look again soon."""
+
+IDLE_FLUSH_MS = 1_000
+"""How long an idle engine leaves published rows in the outbox before it spends a transaction on them."""
+
+
+class Reader(Protocol):
+    """What the engine needs of a consumer."""
+
+    async def start(self, positions: Mapping[TopicPartition, int]) -> None: ...
+    async def stop(self) -> None: ...
+    async def poll(self, timeout_ms: int, records_max: int) -> list[Record]: ...
+    def seek(self, partition: TopicPartition, offset: int) -> None: ...
+    def pause(self, topics: Iterable[str]) -> None: ...
+    def resume(self, topics: Iterable[str]) -> None: ...
+    def take_resets(self) -> tuple[Reset, ...]: ...
+    def commit_hint(self, offsets: Mapping[TopicPartition, int], metadata: str) -> None: ...
+    async def committed_metadata(self) -> set[str]: ...
+    async def end_offsets(self, topics: Iterable[str]) -> Mapping[TopicPartition, int]: ...
+    async def positions(self, topics: Iterable[str]) -> Mapping[TopicPartition, int]: ...
+
+
+class Engine:
+    """Advances sagas.
+
+    Args:
+        store, reader, sender: the ports; the composition root chooses their adapters.
+        registry: the definitions.
+        topics: how topics are called.
+        group: the consumer group of the offset hints and dead letters.
+        in_flight_max: how many sagas run at once (R20).
+        park_missing: park sagas whose version no code has, instead of refusing to start (R30).
+
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        reader: Reader,
+        sender: Sender,
+        registry: Registry,
+        topics: TopicNames,
+        clock: Clock,
+        group: str,
+        in_flight_max: int = IN_FLIGHT_MAX,
+        park_missing: bool = False,
+    ) -> None:
+        self._store = store
+        self._reader = reader
+        self._registry = registry
+        self._topics = topics
+        self._clock = clock
+        self._group = group
+        self._park_missing = park_missing
+        self._intake = Intake(registry=registry, topics=topics, group=group)
+        self._decider = Decider(registry=registry, topics=topics, intake=self._intake)
+        self._publisher = Publisher(sender=sender, clock=clock, now=store.now)
+        self._timers = Timers(
+            store=store, reader=reader, reply_topics=self._intake.reply_topics, publisher=self._publisher
+        )
+        self._admission = Admission(in_flight_max)
+        self._acts_read_at = 0
+        self._active_at = 0
+        self._requests_paused = False
+        self.counts: Counter[str] = Counter()
+        """What happened since the start, by name."""
+
+    def __repr__(self) -> str:
+        return f"Engine({self._admission}, {self._publisher}, {self._timers}, {dict(self.counts)})"
+
+    async def run(self, lifecycle: Lifecycle) -> None:
+        """Advance sagas until `lifecycle` stops; the batch in hand is finished and published."""
+        await self._recover()
+        publishing = lifecycle.spawn(self._publisher.run(), "publisher")
+        _log.info("orchestrator.ready", store=self._store.store_id, sagas=self._registry.saga_types, group=self._group)
+        try:
+            while not lifecycle.stopping.is_set():
+                await self.step()
+        finally:
+            await self._timers.stop()
+            self._publisher.close()
+        await _finish(publishing)
+        await self._forget_published()
+        await self._reader.stop()
+        _log.info("orchestrator.stopped", unpublished=self._publisher.waiting, **self.counts)
+
+    async def step(self) -> None:
+        """One batch: intake, decide, commit, publish."""
+        inputs = await self._take()
+        if inputs.empty and not (self._admission.pending and self._admission.room):
+            await self._when_idle()
+            return
+        decided = await self._decide(inputs)
+        await self._commit(decided)
+        self._steer(decided.batch.now)
+
+    async def _recover(self) -> None:
+        await recovery.check_definitions(self._store, self._registry, self._topics, park_missing=self._park_missing)
+        recovery.check_owner(self._store, await self._reader.committed_metadata(), self._group)
+        await recovery.republish(self._store, self._publisher)
+        self._admission.begin(await self._store.count_states())
+        self._intake.stored = await self._store.offsets()
+        await self._reader.start(self._intake.stored)
+
+    async def _take(self) -> Inputs:
+        if self._publisher.full:
+            # Nothing more is taken in while nothing goes out: what is read stays in Kafka, not on our disk (I20).
+            await self._clock.sleep(ACTS_INTERVAL_MS)
+            return Inputs(self._store.now())
+        records = await self._reader.poll(self._poll_timeout_ms(), BATCH_RECORDS_MAX)
+        inputs = Inputs(self._store.now())
+        for reset in self._reader.take_resets():
+            _log.error("engine.position_reset", topic=reset.partition.topic, reason=reset.reason, now_at=reset.position)
+        self._intake.read(records, inputs)
+        inputs.timers = await self._timers.due(inputs.now)
+        if inputs.now - self._acts_read_at >= ACTS_INTERVAL_MS:
+            inputs.acts = await self._store.waiting_acts(ACTS_PER_BATCH_MAX)
+            self._acts_read_at = inputs.now
+        return inputs
+
+    def _poll_timeout_ms(self) -> int:
+        if self._admission.pending and self._admission.room:
+            return 0
+        wake_at = self._timers.next_wake_at
+        if wake_at is None:
+            return ACTS_INTERVAL_MS
+        return max(GATED_POLL_MS, min(ACTS_INTERVAL_MS, wake_at - self._store.now()))
+
+    async def _decide(self, inputs: Inputs) -> Decided:
+        room = self._admission.room
+        admit = await self._store.pending(room) if room and self._admission.pending else []
+        known = await self._store.load(dict.fromkeys([*inputs.refs(), *admit]))
+        return self._decider.decide(inputs, known, admit=admit, room=room, published_by=self._published_by)
+
+    def _published_by(self, decided_at: int) -> int | None:
+        oldest = self._publisher.oldest_unpublished_at
+        if oldest is not None and oldest <= decided_at:
+            return None
+        ended = self._publisher.outage_ended_at
+        return max(ended, decided_at)
+
+    async def _commit(self, decided: Decided) -> None:
+        batch = decided.batch
+        batch.published = self._publisher.take_published()
+        try:
+            outbox_id = await self._store.commit(batch)
+        except ConflictError as error:
+            self._publisher.published += batch.published
+            await self._read_again(error)
+            return
+        if outbox_id is not None:
+            self._publisher.add(OutboxRow(outbox_id, batch.now, batch.messages))
+        for tp, step in batch.offsets.items():
+            self._intake.stored[tp] = step.next
+        for before, saga in decided.moved:
+            self._admission.moved(before, saga)
+            self._timers.armed(saga.wake_at)
+        self.counts.update(decided.counts)
+        if batch.offsets:
+            self._reader.commit_hint({tp: step.next for tp, step in batch.offsets.items()}, self._store.store_id)
+        self._active_at = batch.now
+        _log.debug(
+            "batch.committed",
+            started=len(batch.started),
+            changed=len(batch.changed),
+            messages=len(batch.messages),
+            state=repr(self._admission),
+        )
+
+    async def _read_again(self, error: ConflictError) -> None:
+        """Somebody else was first: forget the batch, and go on from where the store is now (R23)."""
+        _log.warning("batch.conflict", error=str(error))
+        self._intake.stored = await self._store.offsets()
+        for tp, offset in (await self._reader.positions(self._topics_read())).items():
+            self._reader.seek(tp, self._intake.stored.get(tp, offset))
+
+    def _topics_read(self) -> tuple[str, ...]:
+        return self._intake.request_topics + self._intake.reply_topics
+
+    def _steer(self, now: int) -> None:
+        """Pause or resume the request partitions; replies and timers are never held back (R20)."""
+        self._admission.adjust(now)
+        wanted = self._admission.request_wanted
+        if wanted and self._requests_paused:
+            self._reader.resume(self._intake.request_topics)
+            self._requests_paused = False
+        elif not self._requests_paused and self._admission.pending and not self._admission.room:
+            self._reader.pause(self._intake.request_topics)
+            self._requests_paused = True
+
+    async def _when_idle(self) -> None:
+        now = self._store.now()
+        self._steer(now)
+        if now - self._active_at >= IDLE_FLUSH_MS:
+            await self._forget_published()
+
+    async def _forget_published(self) -> None:
+        published = self._publisher.take_published()
+        if published:
+            await self._store.commit(Batch(self._store.now(), published=published))
+
+
+async def _finish(publishing: asyncio.Task[None]) -> None:
+    """Give the publisher a while to hand over the last batch; the outbox keeps what it cannot."""
+    await asyncio.wait([publishing], timeout=STOP_TIMEOUT_MS / 1000)
+    publishing.cancel()

@@ -1,0 +1,101 @@
+"""Which definitions this process has, and which version starts new sagas (R30)."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from orchestrator.definition import Saga as Definition
+from runtime.errors import ConfigError, DefinitionError
+
+
+class Registry:
+    """Definitions by type and version.
+
+    Args:
+        definitions: every version that may still be running.
+        active: the version that starts new sagas, by type; the newest where nothing is said.
+
+    Raises:
+        DefinitionError: the same version twice, or an active version that is not there.
+
+    """
+
+    def __init__(self, definitions: Iterable[Definition], active: Mapping[str, int] | None = None) -> None:
+        self._definitions: dict[tuple[str, int], Definition] = {}
+        for definition in definitions:
+            if self._definitions.setdefault(definition.key, definition) is not definition:
+                raise DefinitionError(
+                    f"saga '{definition.saga_type}' has two definitions of version {definition.version}"
+                )
+        if not self._definitions:
+            raise DefinitionError("no saga is registered: give a module that has one with --app")
+        self._active: dict[str, Definition] = {}
+        for saga_type in sorted({key[0] for key in self._definitions}):
+            newest = max(version for known, version in self._definitions if known == saga_type)
+            version = (active or {}).get(saga_type, newest)
+            chosen = self._definitions.get((saga_type, version))
+            if chosen is None:
+                raise DefinitionError(f"--active {saga_type}={version}: that version is not registered")
+            self._active[saga_type] = chosen
+
+    def __iter__(self) -> Iterator[Definition]:
+        return iter(self._definitions.values())
+
+    def get(self, saga_type: str, version: int) -> Definition | None:
+        """The definition a saga is pinned to, or None where no code has it."""
+        return self._definitions.get((saga_type, version))
+
+    def active(self, saga_type: str) -> Definition | None:
+        """The definition that starts new sagas of this type, or None."""
+        return self._active.get(saga_type)
+
+    @property
+    def saga_types(self) -> list[str]:
+        """The registered types, sorted."""
+        return list(self._active)
+
+    @property
+    def services(self) -> list[str]:
+        """Every service that a registered definition sends commands to, sorted."""
+        return sorted({step.service for definition in self._definitions.values() for step in definition.steps})
+
+
+def load_definitions(modules: Iterable[str]) -> list[Definition]:
+    """Every `Saga` at the top level of `modules`.
+
+    Raises:
+        ConfigError: a module cannot be imported, or has no saga, or hides our own packages.
+        DefinitionError: a definition in it is wrong.
+
+    """
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+        _check_clash(Path.cwd())
+    found: list[Definition] = []
+    for name in modules:
+        try:
+            module = importlib.import_module(name)
+        except DefinitionError:
+            raise
+        except Exception as error:  # a user's module may fail in any way
+            raise ConfigError(f"--app {name}: cannot import it: {type(error).__name__}: {error}") from error
+        sagas = [value for value in vars(module).values() if isinstance(value, Definition)]
+        if not sagas:
+            raise ConfigError(f"--app {name}: the module has no `Saga` at its top level")
+        found += [saga for saga in sagas if saga not in found]
+    return found
+
+
+def _check_clash(folder: Path) -> None:
+    """A user's own package of one of our names would be imported half the time."""
+    ours = Path(__file__).resolve().parent.parent
+    for name in ("schemas", "messaging", "runtime", "orchestrator", "participants"):
+        theirs = folder / name
+        if theirs.is_dir() and theirs.resolve() != ours / name:
+            raise ConfigError(
+                f"the folder {theirs} has the name of a package of kafka-saga: rename it, or start from another folder"
+            )

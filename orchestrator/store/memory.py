@@ -1,0 +1,140 @@
+"""The store in memory: for users' tests and ours. It passes the suite that SQLite passes; nothing outlives it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from messaging.records import TopicPartition
+from orchestrator.machine.decision import LogEntry
+from orchestrator.machine.states import TERMINAL, SagaState
+from orchestrator.store.port import ActOutcome, Advance, Batch, Known, OutboxRow, QueuedAct
+from runtime.clock import Clock
+from runtime.errors import ConflictError
+from schemas.ids import SagaRef
+
+
+class MemoryStore:
+    """`Store` in dictionaries."""
+
+    def __init__(self, clock: Clock, store_id: str = "memory") -> None:
+        self._clock = clock
+        self._store_id = store_id
+        self._newest = 0
+        self._sagas: dict[SagaRef, Known] = {}
+        self._log: dict[SagaRef, list[LogEntry]] = {}
+        self._outbox: dict[int, OutboxRow] = {}
+        self._last_outbox_id = 0
+        self._offsets: dict[TopicPartition, int] = {}
+        self._acts: dict[str, tuple[QueuedAct, ActOutcome | None]] = {}
+        self._definitions: dict[tuple[str, int], str] = {}
+
+    @property
+    def store_id(self) -> str:
+        return self._store_id
+
+    def now(self) -> int:
+        self._newest = max(self._newest, self._clock.now_ms())
+        return self._newest
+
+    async def load(self, refs: Iterable[SagaRef]) -> dict[SagaRef, Known]:
+        return {ref: self._sagas[ref] for ref in refs if ref in self._sagas}
+
+    async def pending(self, limit: int) -> list[SagaRef]:
+        return [ref for ref, known in self._sagas.items() if known.saga.state is SagaState.PENDING][:limit]
+
+    async def due(self, now: int, limit: int) -> list[SagaRef]:
+        waking = ((known.saga.wake_at, ref) for ref, known in self._sagas.items())
+        return [ref for at, ref in sorted((at, ref) for at, ref in waking if at is not None and at <= now)][:limit]
+
+    async def next_wake_at(self) -> int | None:
+        waking = (known.saga.wake_at for known in self._sagas.values())
+        return min((at for at in waking if at is not None), default=None)
+
+    async def waiting_acts(self, limit: int) -> list[QueuedAct]:
+        return [queued for queued, outcome in self._acts.values() if outcome is None][:limit]
+
+    async def commit(self, batch: Batch) -> int | None:
+        self._check(batch)
+        for started in batch.started:
+            saga = replace(started.saga, row=len(self._sagas) + 1)
+            self._sagas[saga.ref] = Known(saga, started.request_hash)
+        for change in batch.changed:
+            self._sagas[change.saga.ref] = Known(change.saga, self._sagas[change.saga.ref].request_hash)
+        for ref, entry in batch.log:
+            self._log.setdefault(ref, []).append(entry)
+        for outbox_id in batch.published:
+            self._outbox.pop(outbox_id, None)
+        self._offsets.update({tp: step.next for tp, step in batch.offsets.items()})
+        for outcome in batch.acts:
+            queued, decided = self._acts[outcome.act_id]
+            self._acts[outcome.act_id] = (queued, decided or outcome)
+        if not batch.messages:
+            return None
+        self._last_outbox_id += 1
+        self._outbox[self._last_outbox_id] = OutboxRow(self._last_outbox_id, batch.now, list(batch.messages))
+        return self._last_outbox_id
+
+    async def outbox(self) -> list[OutboxRow]:
+        return list(self._outbox.values())
+
+    async def offsets(self) -> dict[TopicPartition, int]:
+        return dict(self._offsets)
+
+    async def count_states(self) -> dict[SagaState, int]:
+        counts: dict[SagaState, int] = {}
+        for known in self._sagas.values():
+            if known.saga.state not in TERMINAL:
+                counts[known.saga.state] = counts.get(known.saga.state, 0) + 1
+        return counts
+
+    async def unfinished_versions(self) -> set[tuple[str, int]]:
+        return {
+            (ref.saga_type, known.saga.definition_version)
+            for ref, known in self._sagas.items()
+            if known.saga.state not in TERMINAL
+        }
+
+    async def unfinished_of(self, saga_type: str, version: int, limit: int) -> list[SagaRef]:
+        settled = TERMINAL | {SagaState.PARKED}
+        return [
+            ref
+            for ref, known in self._sagas.items()
+            if known.saga.state not in settled
+            and ref.saga_type == saga_type
+            and known.saga.definition_version == version
+        ][:limit]
+
+    async def register(self, definitions: Sequence[tuple[str, int, str]]) -> Mapping[tuple[str, int], str]:
+        for saga_type, version, fingerprint in definitions:
+            self._definitions.setdefault((saga_type, version), fingerprint)
+        return dict(self._definitions)
+
+    async def close(self) -> None:
+        """Nothing to let go of."""
+
+    async def queue_act(self, queued: QueuedAct) -> None:
+        """Queue an operator's verb; the same act id twice is one act (R25)."""
+        self._acts.setdefault(queued.act.act_id, (queued, None))
+
+    async def act_outcome(self, act_id: str) -> ActOutcome | None:
+        """What became of an act; None while it waits or where it is unknown."""
+        return self._acts.get(act_id, (None, None))[1]
+
+    async def log(self, ref: SagaRef) -> list[LogEntry]:
+        """The saga's log."""
+        return list(self._log.get(ref, ()))
+
+    def _check(self, batch: Batch) -> None:
+        for started in batch.started:
+            if started.saga.ref in self._sagas:
+                raise ConflictError("a new saga's id was taken meanwhile")
+        for change in batch.changed:
+            if self._sagas[change.saga.ref].saga.version != change.version_read:
+                raise ConflictError("a saga was changed meanwhile")
+        for tp, step in batch.offsets.items():
+            self._check_offset(tp, step)
+
+    def _check_offset(self, tp: TopicPartition, step: Advance) -> None:
+        if self._offsets.get(tp) != step.read_from:
+            raise ConflictError("another owner has read these partitions meanwhile (R23)")

@@ -1,0 +1,162 @@
+"""What the engine asks of a store. Adapters hold no rules: they remember, and refuse what is no longer true."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from messaging.records import Message, TopicPartition
+from orchestrator.machine.decision import LogEntry
+from orchestrator.machine.events import Act
+from orchestrator.machine.saga import Saga
+from orchestrator.machine.states import SagaState
+from schemas.ids import SagaRef
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A new saga: it has no row yet. `saga` is as it is at the end of the batch that accepted it."""
+
+    saga: Saga
+    request_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A saga that was at `version_read` and is now `saga`."""
+
+    saga: Saga
+    version_read: int
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedAct:
+    """An operator's verb that waits for its outcome."""
+
+    act: Act
+    ref: SagaRef
+
+
+@dataclass(frozen=True, slots=True)
+class ActOutcome:
+    """What became of an act: `done`, `unchanged` or `refused`, and a sentence."""
+
+    act_id: str
+    outcome: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """An input partition was read from `read_from` up to but not including `next`."""
+
+    read_from: int | None
+    next: int
+
+
+@dataclass(slots=True)
+class Batch:
+    """Everything one transaction writes."""
+
+    now: int
+    started: list[Started] = field(default_factory=list)
+    changed: list[Changed] = field(default_factory=list)
+    log: list[tuple[SagaRef, LogEntry]] = field(default_factory=list)
+    messages: list[Message] = field(default_factory=list)
+    published: list[int] = field(default_factory=list)
+    """Outbox rows whose messages are known to be published."""
+    offsets: dict[TopicPartition, Advance] = field(default_factory=dict)
+    acts: list[ActOutcome] = field(default_factory=list)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to write."""
+        return not (self.started or self.changed or self.messages or self.published or self.offsets or self.acts)
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """One batch's unpublished messages."""
+
+    outbox_id: int
+    created_at: int
+    messages: list[Message]
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A saga the store has, with the hash of the request that started it (R3)."""
+
+    saga: Saga
+    request_hash: bytes
+
+
+class Store(Protocol):
+    """The port."""
+
+    @property
+    def store_id(self) -> str:
+        """Names this store for ever, also in Kafka's commit metadata (R22)."""
+        ...
+
+    def now(self) -> int:
+        """The store's clock, milliseconds: the wall clock, but never before what it has seen (R27)."""
+        ...
+
+    async def load(self, refs: Iterable[SagaRef]) -> dict[SagaRef, Known]:
+        """The sagas of `refs` that exist."""
+        ...
+
+    async def pending(self, limit: int) -> list[SagaRef]:
+        """Sagas that wait for admission, oldest first."""
+        ...
+
+    async def due(self, now: int, limit: int) -> list[SagaRef]:
+        """Sagas whose timer has run out at `now`, oldest first."""
+        ...
+
+    async def next_wake_at(self) -> int | None:
+        """When the next timer runs out, or None."""
+        ...
+
+    async def waiting_acts(self, limit: int) -> list[QueuedAct]:
+        """Acts without an outcome, oldest first."""
+        ...
+
+    async def commit(self, batch: Batch) -> int | None:
+        """Write a batch in one transaction; the outbox row of its messages, None where it has none.
+
+        Raises:
+            ConflictError: a saga, an offset or a new id is not as the batch read it; nothing was written.
+
+        """
+        ...
+
+    async def outbox(self) -> list[OutboxRow]:
+        """What is not known to be published, oldest first."""
+        ...
+
+    async def offsets(self) -> dict[TopicPartition, int]:
+        """The next offset of every input partition that was ever read (R23)."""
+        ...
+
+    async def count_states(self) -> dict[SagaState, int]:
+        """How many unfinished sagas are in each state."""
+        ...
+
+    async def unfinished_versions(self) -> set[tuple[str, int]]:
+        """The (type, version) pairs that unfinished sagas are pinned to."""
+        ...
+
+    async def unfinished_of(self, saga_type: str, version: int, limit: int) -> list[SagaRef]:
+        """Unfinished, not yet parked sagas pinned to one version (R30)."""
+        ...
+
+    async def register(self, definitions: Sequence[tuple[str, int, str]]) -> Mapping[tuple[str, int], str]:
+        """Note (type, version, fingerprint) of definitions that are new here; the fingerprints on record."""
+        ...
+
+    async def close(self) -> None:
+        """Leave the store as it is and let it go."""
+        ...

@@ -1,0 +1,239 @@
+"""The SQLite store: one file, one writer, one transaction a batch (R22, R24, R27).
+
+The connection is handed in, so that the simulator can run this very SQL deterministically. Because nobody else
+writes sagas, the rows in flight are kept in memory too: a reply is decided without reading its saga again. The
+compare-and-set on `version` still guards every write, and a failed write forgets everything kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from messaging.records import TopicPartition
+from orchestrator.machine.events import Act
+from orchestrator.machine.saga import Saga
+from orchestrator.machine.states import TERMINAL, EventKind, SagaState
+from orchestrator.store import migrations, rows
+from orchestrator.store.port import ActOutcome, Advance, Batch, Known, OutboxRow, QueuedAct
+from orchestrator.store.statements import SQL
+from runtime.clock import Clock, new_id
+from runtime.errors import ConflictError
+from runtime.sqlite import SqlConnection, StoreLock, migrate, open_threaded, transaction
+from schemas.codec import decode_trusted
+from schemas.ids import SagaRef
+
+IDS_PER_QUERY = 500
+"""Well below SQLite's limit of parameters, large enough that a batch is a handful of queries."""
+
+KEPT_MAX = 4_000
+"""Rows kept in memory: a full admission window several times over, at about 3 KB each."""
+
+
+async def open_store(path: Path, clock: Clock) -> SqliteStore:
+    """Open the store at `path`, creating it where there is none.
+
+    Raises:
+        StoreRefusedError: another orchestrator has it open, or a newer program wrote it.
+        StoreUnavailableError, BrokenStoreError: the file cannot be used.
+
+    """
+    lock = StoreLock(path)
+    lock.acquire("saga orchestrator")
+    try:
+        connection = await open_threaded(path)
+        return await SqliteStore.create(connection, clock, name=str(path), lock=lock)
+    except BaseException:
+        lock.release()
+        raise
+
+
+class SqliteStore:
+    """`Store` on one `SqlConnection`."""
+
+    def __init__(self, connection: SqlConnection, clock: Clock, lock: StoreLock | None) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._lock = lock
+        self._store_id = ""
+        self._newest = 0
+        self._next_key = 1
+        self._kept: dict[SagaRef, Known] = {}
+
+    @classmethod
+    async def create(
+        cls, connection: SqlConnection, clock: Clock, *, name: str = "the store", lock: StoreLock | None = None
+    ) -> SqliteStore:
+        """The store on `connection`, its schema brought up to date."""
+        await migrate(connection, migrations.__name__, store=name)
+        store = cls(connection, clock, lock)
+        async with transaction(connection):
+            await connection.execute(SQL["new_store"], (new_id(),))
+        meta: dict[str, str] = dict(await connection.fetch_all(SQL["meta"]))
+        store._store_id = meta["store_id"]
+        store._newest = int(meta["clock"])
+        [(store._next_key,)] = await connection.fetch_all(SQL["next_key"])
+        return store
+
+    @property
+    def store_id(self) -> str:
+        return self._store_id
+
+    def now(self) -> int:
+        self._newest = max(self._newest, self._clock.now_ms())
+        return self._newest
+
+    async def load(self, refs: Iterable[SagaRef]) -> dict[SagaRef, Known]:
+        found: dict[SagaRef, Known] = {}
+        missing: dict[str, list[str]] = {}
+        for ref in refs:
+            known = self._kept.get(ref)
+            if known is None:
+                missing.setdefault(ref.saga_type, []).append(ref.saga_id)
+            else:
+                found[ref] = known
+        for saga_type, ids in missing.items():
+            for chunk in _chunks(ids, IDS_PER_QUERY):
+                sql = SQL["load"].replace("?ids", ", ".join("?" * len(chunk)))
+                for row in await self._connection.fetch_all(sql, (saga_type, *chunk)):
+                    saga = rows.read_saga(row)
+                    found[saga.ref] = Known(saga, row[rows.HASH_COLUMN])
+        return found
+
+    async def pending(self, limit: int) -> list[SagaRef]:
+        return [SagaRef(*row) for row in await self._connection.fetch_all(SQL["pending"], (limit,))]
+
+    async def due(self, now: int, limit: int) -> list[SagaRef]:
+        return [SagaRef(*row) for row in await self._connection.fetch_all(SQL["due"], (now, limit))]
+
+    async def next_wake_at(self) -> int | None:
+        [(wake_at,)] = await self._connection.fetch_all(SQL["next_wake_at"])
+        return None if wake_at is None else int(wake_at)
+
+    async def waiting_acts(self, limit: int) -> list[QueuedAct]:
+        return [_act(row) for row in await self._connection.fetch_all(SQL["waiting_acts"], (limit,))]
+
+    async def commit(self, batch: Batch) -> int | None:
+        try:
+            async with transaction(self._connection):
+                keys = await self._write_sagas(batch)
+                outbox_id = await self._write_messages(batch)
+                await self._write_offsets(batch.offsets)
+                await self._write_acts(batch.acts, batch.now)
+                await self._connection.execute(SQL["tick"], (str(batch.now),))
+        except BaseException:
+            # Also after a commit whose outcome is unknown: what is kept may then be behind the file.
+            self._kept.clear()
+            raise
+        self._keep(batch, keys)
+        return outbox_id
+
+    async def outbox(self) -> list[OutboxRow]:
+        return [
+            OutboxRow(outbox_id, created_at, rows.read_messages(content))
+            for outbox_id, created_at, content in await self._connection.fetch_all(SQL["outbox"])
+        ]
+
+    async def offsets(self) -> dict[TopicPartition, int]:
+        found = await self._connection.fetch_all(SQL["offsets"])
+        return {TopicPartition(topic, partition): following for topic, partition, following in found}
+
+    async def count_states(self) -> dict[SagaState, int]:
+        return {SagaState(state): count for state, count in await self._connection.fetch_all(SQL["count_states"])}
+
+    async def unfinished_versions(self) -> set[tuple[str, int]]:
+        return {(saga_type, version) for saga_type, version in await self._connection.fetch_all(SQL["versions"])}
+
+    async def unfinished_of(self, saga_type: str, version: int, limit: int) -> list[SagaRef]:
+        found = await self._connection.fetch_all(SQL["unfinished_of"], (saga_type, version, limit))
+        return [SagaRef(*row) for row in found]
+
+    async def register(self, definitions: Sequence[tuple[str, int, str]]) -> Mapping[tuple[str, int], str]:
+        async with transaction(self._connection):
+            await self._connection.execute_many(SQL["register"], definitions)
+        found = await self._connection.fetch_all(SQL["definitions"])
+        return {(saga_type, version): fingerprint for saga_type, version, fingerprint in found}
+
+    async def close(self) -> None:
+        await self._connection.close()
+        if self._lock is not None:
+            self._lock.release()
+
+    async def _write_sagas(self, batch: Batch) -> dict[SagaRef, int]:
+        """Insert, update and log; the keys of the new rows."""
+        keys = {started.saga.ref: self._next_key + place for place, started in enumerate(batch.started)}
+        if batch.started:
+            inserted = await self._connection.execute_many(
+                SQL["insert_saga"],
+                [rows.insert_row(keys[new.saga.ref], new.saga, new.request_hash) for new in batch.started],
+            )
+            if inserted != len(batch.started):
+                raise ConflictError("a new saga's id was taken meanwhile")
+        if batch.changed:
+            updated = await self._connection.execute_many(
+                SQL["update_saga"], [rows.update_row(change.saga, change.version_read) for change in batch.changed]
+            )
+            if updated != len(batch.changed):
+                raise ConflictError("a saga was changed meanwhile")
+        if batch.log:
+            places = {**{change.saga.ref: change.saga.row for change in batch.changed}, **keys}
+            await self._connection.execute_many(
+                SQL["insert_log"], [rows.log_row(places[ref], entry) for ref, entry in batch.log]
+            )
+        return keys
+
+    async def _write_messages(self, batch: Batch) -> int | None:
+        if batch.published:
+            await self._connection.execute_many(SQL["delete_outbox"], [(outbox_id,) for outbox_id in batch.published])
+        if not batch.messages:
+            return None
+        content = rows.messages_text(batch.messages)
+        [(outbox_id,)] = await self._connection.fetch_all(
+            SQL["insert_outbox"], (self._store_id, batch.now, len(batch.messages), content)
+        )
+        return int(outbox_id)
+
+    async def _write_offsets(self, offsets: Mapping[TopicPartition, Advance]) -> None:
+        new = [(*tp, step.next) for tp, step in offsets.items() if step.read_from is None]
+        moved = [(step.next, *tp, step.read_from) for tp, step in offsets.items() if step.read_from is not None]
+        written = 0
+        if new:
+            written += await self._connection.execute_many(SQL["insert_offset"], new)
+        if moved:
+            written += await self._connection.execute_many(SQL["move_offset"], moved)
+        if written != len(offsets):
+            raise ConflictError("another owner has read these partitions meanwhile (R23)")
+
+    async def _write_acts(self, acts: Sequence[ActOutcome], now: int) -> None:
+        if acts:
+            await self._connection.execute_many(
+                SQL["decide_act"], [(act.outcome, act.message, now, act.act_id) for act in acts]
+            )
+
+    def _keep(self, batch: Batch, keys: Mapping[SagaRef, int]) -> None:
+        self._next_key += len(keys)
+        for started in batch.started:
+            self._keep_one(rows.with_key(started.saga, keys[started.saga.ref]), started.request_hash)
+        for change in batch.changed:
+            known = self._kept.pop(change.saga.ref, None)
+            if known is not None:
+                self._keep_one(change.saga, known.request_hash)
+        if len(self._kept) > KEPT_MAX:
+            for ref in list(islice(self._kept, len(self._kept) - KEPT_MAX)):
+                del self._kept[ref]
+
+    def _keep_one(self, saga: Saga, request_hash: bytes) -> None:
+        if saga.state not in TERMINAL:
+            self._kept[saga.ref] = Known(saga, request_hash)
+
+
+def _act(row: tuple[Any, ...]) -> QueuedAct:
+    act_id, saga_type, saga_id, verb, arguments, actor, reason, expected_state, expected_version = row
+    act = Act(act_id, EventKind(verb), actor, reason, expected_state, expected_version, decode_trusted(arguments))
+    return QueuedAct(act, SagaRef(saga_type, saga_id))
+
+
+def _chunks(items: Sequence[str], size: int) -> Iterable[Sequence[str]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

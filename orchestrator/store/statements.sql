@@ -1,0 +1,101 @@
+-- Every statement of the SQLite store, each with its name and what it is for.
+
+-- name: new_store
+-- A store names itself once, when it is created.
+INSERT INTO meta (key, value) VALUES ('store_id', ?), ('clock', '0') ON CONFLICT DO NOTHING;
+
+-- name: meta
+SELECT key, value FROM meta;
+
+-- name: tick
+-- The newest moment this store has seen; its clock never goes behind it (R27).
+UPDATE meta SET value = ? WHERE key = 'clock';
+
+-- name: next_key
+SELECT coalesce(max(saga_key), 0) + 1 FROM sagas;
+
+-- name: load
+SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, error, parked, version, log_seq,
+       request_hash, created_at, updated_at
+FROM sagas WHERE saga_type = ? AND saga_id IN (?ids);
+
+-- name: pending
+SELECT saga_type, saga_id FROM sagas WHERE state = 'PENDING' ORDER BY saga_key LIMIT ?;
+
+-- name: due
+SELECT saga_type, saga_id FROM sagas WHERE wake_at <= ? ORDER BY wake_at LIMIT ?;
+
+-- name: next_wake_at
+SELECT min(wake_at) FROM sagas WHERE wake_at IS NOT NULL;
+
+-- name: insert_saga
+INSERT INTO sagas (saga_key, saga_type, saga_id, definition_version, state, current_step, data, steps, wake_at, error,
+                   parked, version, log_seq, request_hash, created_at, updated_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING;
+
+-- name: update_saga
+-- Compare and set: no row changes where the version is not the one that was read.
+UPDATE sagas SET state = ?, current_step = ?, steps = ?, wake_at = ?, error = ?, parked = ?, version = ?, log_seq = ?,
+                 updated_at = ?
+WHERE saga_key = ? AND version = ?;
+
+-- name: insert_log
+INSERT INTO step_log (saga_key, seq, step, status, attempt, at, detail) VALUES (?, ?, ?, ?, ?, ?, ?);
+
+-- name: insert_outbox
+INSERT INTO outbox (writer, created_at, messages, content) VALUES (?, ?, ?, ?) RETURNING outbox_id;
+
+-- name: delete_outbox
+DELETE FROM outbox WHERE outbox_id = ?;
+
+-- name: outbox
+SELECT outbox_id, created_at, content FROM outbox ORDER BY outbox_id;
+
+-- name: insert_offset
+INSERT INTO offsets (topic, partition, next) VALUES (?, ?, ?) ON CONFLICT DO NOTHING;
+
+-- name: move_offset
+UPDATE offsets SET next = ? WHERE topic = ? AND partition = ? AND next = ?;
+
+-- name: offsets
+SELECT topic, partition, next FROM offsets;
+
+-- name: count_states
+SELECT state, count(*) FROM sagas WHERE state NOT IN ('COMPLETED', 'COMPENSATED') GROUP BY state;
+
+-- name: versions
+SELECT DISTINCT saga_type, definition_version FROM sagas WHERE state NOT IN ('COMPLETED', 'COMPENSATED');
+
+-- name: unfinished_of
+SELECT saga_type, saga_id FROM sagas
+WHERE state IN ('PENDING', 'RUNNING', 'COMPENSATING') AND saga_type = ? AND definition_version = ? LIMIT ?;
+
+-- name: register
+INSERT INTO definitions (saga_type, version, fingerprint) VALUES (?, ?, ?) ON CONFLICT DO NOTHING;
+
+-- name: definitions
+SELECT saga_type, version, fingerprint FROM definitions;
+
+-- name: waiting_acts
+SELECT act_id, saga_type, saga_id, verb, arguments, actor, reason, expected_state, expected_version
+FROM acts WHERE outcome IS NULL ORDER BY act_seq LIMIT ?;
+
+-- name: insert_act
+-- The same act id twice is one act (R25).
+INSERT INTO acts (act_id, saga_type, saga_id, verb, arguments, actor, reason, expected_state, expected_version, created_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING;
+
+-- name: decide_act
+UPDATE acts SET outcome = ?, message = ?, decided_at = ? WHERE act_id = ? AND outcome IS NULL;
+
+-- name: act
+SELECT outcome, message, decided_at FROM acts WHERE act_id = ?;
+
+-- name: find
+-- A saga by its id alone: operators seldom know the type.
+SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, error, parked, version, log_seq,
+       request_hash, created_at, updated_at
+FROM sagas WHERE saga_id = ? AND (? IS NULL OR saga_type = ?);
+
+-- name: log
+SELECT seq, step, status, attempt, at, detail FROM step_log WHERE saga_key = ? ORDER BY seq;
