@@ -1,15 +1,19 @@
 """Test a saga as a story: given a request, expect a command, answer it, expect what follows. No Kafka, no waiting.
 
-    from orchestrator.sagas.order import order_saga
-    from orchestrator.testing import given
+    >>> from orchestrator.sagas.order import order_saga
+    >>> from orchestrator.testing import given
+    >>> from schemas.orders import ChargePayment, ItemsReserved, ReleaseItems, ReserveItems
 
-    def test_a_refused_card_puts_the_items_back():
-        story = given(order_saga, request)
-        story.expect_command("inventory", ReserveItems).succeed(ItemsReserved(reservation_id="r-1"))
-        story.expect_command("payment", ChargePayment).fail("card declined")
-        story.expect_command("inventory", ReleaseItems(order_id="order-1", reservation_id="r-1")).succeed()
-        story.expect_compensated(executed=[1], compensated=[1], error="card declined")
+    >>> story = given(order_saga, {
+    ...     "order_id": "order-1", "customer_id": "c-1", "items": [{"sku": "lamp", "quantity": 1}],
+    ...     "amount": 4_990, "currency": "EUR",
+    ... })
+    >>> _ = story.expect_command("inventory", ReserveItems).succeed(ItemsReserved(reservation_id="r-1"))
+    >>> _ = story.expect_command("payment", ChargePayment).fail("card declined")
+    >>> _ = story.expect_command("inventory", ReleaseItems(order_id="order-1", reservation_id="r-1")).succeed()
+    >>> story.expect_compensated(executed=[1], compensated=[1], error="card declined")
 
+In a test function the `_ =` are not needed.
 The real state machine decides; only its clock is ours. Time stands still until `wait()`, or until a command is
 answered with silence, `time_out()`. Whatever differs from what was expected is an AssertionError that says what
 the saga did instead; a command that nobody expected makes the next expectation fail.
