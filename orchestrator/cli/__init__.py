@@ -21,15 +21,46 @@ if not __debug__:
     raise SystemExit(2)
 
 app = cyclopts.App(name="saga", help=HELP, help_format="markdown", version_flags=["--version"])
-topics = cyclopts.App(name="topics", help="Create and list the topics that sagas need.")
-app.command(topics)
 
-app.command("orchestrator.cli.processes:orchestrator", name="orchestrator")
-app.command("orchestrator.cli.participant:participant", name="participant")
-app.command("orchestrator.cli.sagas:show", name="show")
-app.command("orchestrator.cli.sagas:log", name="log")
-topics.command("orchestrator.cli.topics:create", name="create")
-topics.command("orchestrator.cli.topics:show_list", name="list")
+# Command, where it lives, and its one line in `saga --help` (the module is not imported for that).
+_COMMANDS = {
+    "Try it": (
+        ("demo", "demo:demo", "Watch real orders go through real processes, and what happens when things break."),
+        ("up", "up:up", "Run broker, orchestrator and participants together until Ctrl-C."),
+        ("new", "new:new", "Write a project of your own: a saga, a participant, a test."),
+    ),
+    "Run": (
+        ("orchestrator", "processes:orchestrator", "Run the orchestrator."),
+        ("participant", "participant:participant", "Run the participant of one service."),
+        ("broker", "broker:broker", "Run the embedded broker: for demos and quick tests."),
+    ),
+    "Use": (
+        ("submit", "submit:app", "Publish requests: one, from a file, or many."),
+        ("list", "sagas:list_sagas", "List sagas by state, type, age or error."),
+        ("show", "sagas:show", "Show one saga and where it stands."),
+        ("log", "sagas:log", "Show what happened to each step of one saga."),
+        ("explain", "sagas:explain", "Say in one sentence what a saga waits for."),
+        ("watch", "watch:watch", "Watch sagas live."),
+        ("tail", "tail:tail", "Read the messages of a saga or a topic, decoded."),
+    ),
+    "Look after": (
+        ("doctor", "doctor:doctor", "Check broker, store, topics and settings."),
+        ("topics", "topics:app", "Create and list the topics that sagas need."),
+        ("dlq", "dlq:app", "Look at dead letters."),
+        ("config", "config:app", "Show every setting, its value and its source."),
+        ("schemas", "schemas:app", "Export the contract: JSON Schemas and AsyncAPI."),
+    ),
+}
+
+# A one-line help would hide the command's own text, so it is given only where all commands are listed.
+_listing = len(sys.argv) < 2 or sys.argv[1].startswith("-")
+
+for _order, (_group, _commands) in enumerate(_COMMANDS.items()):
+    _panel = cyclopts.Group(_group, sort_key=_order)
+    for _name, _path, _line in _commands:
+        app.command(f"orchestrator.cli.{_path}", name=_name, help=_line if _listing else None, group=_panel)
+
+app.register_install_completion_command(help="Set up completion for bash, zsh or fish.")
 
 
 def main() -> None:

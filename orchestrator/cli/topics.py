@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Annotated
 
+import cyclopts
 from cyclopts import Parameter
 
 from messaging.topics import create_topics, list_topics
@@ -14,7 +15,10 @@ from orchestrator.cli.output import print_rows
 from orchestrator.cli.sagas import OutputFlag
 from runtime.telemetry import configure_logging
 
+app = cyclopts.App(name="topics", help="Create and list the topics that sagas need.")
 
+
+@app.command
 def create(
     *,
     partitions: Annotated[int | None, Parameter(help="Partitions of each [default: 4]")] = None,
@@ -41,6 +45,7 @@ def create(
     return 4 if any(report.outcome == "refused" for report in reports) else 0
 
 
+@app.command(name="list")
 def show_list(*, output: OutputFlag = "table", common: Common = DEFAULTS) -> None:
     """List the topics that the sagas need, and whether they exist.
 

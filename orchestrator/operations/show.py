@@ -76,7 +76,8 @@ def explain(definition: Definition | None, saga: Saga) -> str:
         case SagaState.PARKED:
             assert saga.parked is not None, "a parked saga says why"
             parked = saga.parked
-            return f"It is parked and needs a person: {parked.reason.value} while {parked.from_state.value}: {parked.detail}."
+            where = f"{parked.reason.value} while {parked.from_state.value}"
+            return f"It is parked and needs a person: {where}: {parked.detail}."
         case SagaState.RUNNING | SagaState.COMPENSATING:
             return _explain_active(definition, saga)
 
