@@ -1,12 +1,36 @@
 # Targets for people and CI. `make help` lists them: a target's help is the comment after its `##`.
 PYTHON ?= .venv/bin/python
+PYTHON3 ?= python3
 PORT ?= 9092
+PYTEST_ARGS ?=
+INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help kafka kafka-stop
+.PHONY: help install check test verify kafka kafka-stop
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+
+install: $(INSTALLED) ## create .venv and install everything that development needs (Python 3.11 or newer)
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON3) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@test -x .venv/bin/python || $(PYTHON3) -m venv .venv
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+check: $(INSTALLED) ## lint, format, types, import rules, and generated files that are out of date
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-logo
+	@if test -f orchestrator/contract.py; then set -x; .venv/bin/python -m orchestrator.contract --check; fi
+
+test: $(INSTALLED) ## every test; says which Kafka it had, what it skipped and why (PYTEST_ARGS='-k seed' for less)
+	.venv/bin/python -m pytest $(PYTEST_ARGS)
+
+verify: ## what CI does: check, then test against a real Kafka (SAGA_TEST_BROKER=real)
+	@bash .ci/run
 
 kafka: ## start a real Apache Kafka on 127.0.0.1:9092 (PORT=…) without Docker; needs Java 17 and Maven
 	@$(PYTHON) deploy/kafka/kafka.py start --port $(PORT)

@@ -10,6 +10,7 @@ import pytest
 from tests.brokers import BrokerUnderTest, NoBrokerError, open_broker
 
 _BROKER = pytest.StashKey[BrokerUnderTest]()
+_SUITE_SECONDS: dict[str, float] = {}
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +44,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     broker = config.stash.get(_BROKER, None)
     if broker is not None:
         terminalreporter.write_line(broker.describe())
+    if len(_SUITE_SECONDS) > 1:
+        terminalreporter.section("time of each suite")
+        for suite, seconds in sorted(_SUITE_SECONDS.items()):
+            terminalreporter.write_line(f"{seconds:7.1f} s  {suite}")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Adds up how long each suite takes: a suite is a folder of tests/."""
+    suite = "/".join(report.nodeid.split("::")[0].split("/")[:2])
+    _SUITE_SECONDS[suite] = _SUITE_SECONDS.get(suite, 0.0) + report.duration
