@@ -14,6 +14,9 @@ from schemas.ids import SagaRef
 HALVE_INTERVAL_MS = 1_000
 """A halved window needs a moment to show; halving at every batch would close it at the first hiccup."""
 
+QUEUE_TIMEOUT_MS_MAX = 60_000
+"""A command that may take longer than a minute waits for a person or a partner, not in a queue: its age says nothing."""
+
 GROWTH_PER_SECOND = 0.5
 """Back from the smallest to the largest window in about ten seconds."""
 
@@ -63,6 +66,8 @@ class Admission:
         step = saga.steps[index]
         if step.deadline_at is not None and step.sent_at is not None:
             timeout_ms = step.deadline_at - step.sent_at
+            if timeout_ms > QUEUE_TIMEOUT_MS_MAX:
+                return
             self._timeouts[saga.ref] = timeout_ms
             self._awaiting.setdefault(timeout_ms, {})[saga.ref] = step.sent_at
 
