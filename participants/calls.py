@@ -117,5 +117,7 @@ class ExternalCalls:
 
     async def _run(self, call: Call) -> None:
         async with self._slots:
-            self._settled.append(await make_call(call, self._faults))
+            ended = await make_call(call, self._faults)
+        # After the wait: `take` has put another list in place of the one that was there before it.
+        self._settled.append(ended)
         self.changed.set()

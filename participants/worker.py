@@ -183,7 +183,7 @@ class Worker:
             await self._store.move_offsets(self._progress.stored, moved, now_ms)
             handled = await self._guard.handle([*waited, *batch.commands], settled, now_ms)
         self._progress.written(moved)
-        outgoing = Outgoing(batch.dead_letters, batch.following)
+        outgoing = Outgoing([*batch.dead_letters], batch.following)
         for one in handled:
             self._send(one, outgoing, now_ms)
         _log.debug("batch.committed", commands=len(handled), dead_letters=len(batch.dead_letters), calls=len(settled))

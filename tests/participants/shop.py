@@ -1,0 +1,127 @@
+"""A participant for tests: its commands say how their handlers behave, and every effect leaves a row."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Literal
+
+from pydantic import BaseModel
+
+from participants import Participant, Rejected, Transaction
+
+SCHEMA = """
+CREATE TABLE effects (saga_id TEXT, step TEXT, kind TEXT);
+CREATE TABLE numbers (n INTEGER CHECK (n > 0));
+"""
+
+Mode = Literal["ok", "reject", "raise", "slow", "huge", "constraint", "cancelled"]
+
+
+class Do(BaseModel):
+    mode: Mode = "ok"
+
+
+class Done(BaseModel):
+    text: str
+
+
+class Undo(BaseModel):
+    mode: Mode = "ok"
+
+
+class Call(BaseModel):
+    mode: Mode = "ok"
+
+
+class Called(BaseModel):
+    key: str
+
+
+class Uncall(BaseModel):
+    pass
+
+
+def effect_of(tx: Transaction, kind: str) -> tuple[str, tuple[str, str, str]]:
+    return "INSERT INTO effects VALUES (?, ?, ?)", (tx.saga_id, tx.step, kind)
+
+
+async def behave(mode: Mode, tx: Transaction) -> Done:
+    match mode:
+        case "reject":
+            raise Rejected("Database connection failed")
+        case "raise":
+            raise ValueError("it broke")
+        case "slow":
+            await asyncio.Event().wait()
+        case "huge":
+            return Done(text="x" * 300_000)
+        case "constraint":
+            await tx.execute("INSERT INTO numbers VALUES (-1)")
+        case "cancelled":
+            future = asyncio.get_running_loop().create_future()
+            future.cancel()
+            await future
+        case "ok":
+            pass
+    return Done(text="well")
+
+
+class Outside:
+    """The card processor: it remembers keys, as R17 asks for."""
+
+    def __init__(self) -> None:
+        self.mode: Mode = "ok"
+        self.calls: list[str] = []
+        self.charged: set[str] = set()
+        self.gate: asyncio.Event | None = None
+        self.began = asyncio.Event()
+        self.open = 0
+        self.open_max = 0
+
+    async def call(self, key: str) -> Called:
+        self.calls.append(key)
+        self.open += 1
+        self.open_max = max(self.open_max, self.open)
+        self.began.set()
+        try:
+            if self.gate is not None:
+                await self.gate.wait()
+        finally:
+            self.open -= 1
+        if self.mode == "reject":
+            raise Rejected("card declined")
+        if self.mode == "raise":
+            raise ConnectionError("no answer from the bank")
+        self.charged.add(key)
+        return Called(key=key)
+
+
+def make_shop(outside: Outside | None = None, *, store_breaks: bool = False, call_timeout_ms: int = 200) -> Participant:
+    shop = Participant("shop")
+    bank = outside or Outside()
+
+    @shop.action(Do)
+    async def do(command: Do, tx: Transaction) -> Done:
+        await tx.execute(*effect_of(tx, "do"))
+        return await behave(command.mode, tx)
+
+    @shop.compensation(Undo)
+    async def undo(command: Undo, tx: Transaction) -> None:
+        await tx.execute(*effect_of(tx, "undo"))
+        await behave(command.mode, tx)
+
+    async def keep(_command: Call, reply: Called, tx: Transaction) -> None:
+        assert reply.key in bank.charged
+        await tx.execute(*effect_of(tx, "call"))
+        if store_breaks:
+            raise ValueError("the table is gone")
+
+    @shop.external_action(Call, store=keep, timeout_ms=call_timeout_ms)
+    async def call(_command: Call, idempotency_key: str) -> Called:
+        return await bank.call(idempotency_key)
+
+    @shop.compensation(Uncall)
+    async def uncall(_command: Uncall, tx: Transaction) -> None:
+        await tx.execute(*effect_of(tx, "uncall"))
+
+    return shop

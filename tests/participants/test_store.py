@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from messaging.records import TopicPartition
+from participants.command import FenceKey
+from participants.fence import FenceRow, Status
+from participants.store.sqlite import SqliteStore, open_store
+from runtime.errors import ConflictError
+
+TP = TopicPartition("shop.commands", 0)
+OTHER = TopicPartition("shop.commands", 1)
+
+
+def row(saga_id: str, *, status: Status = Status.DONE, at_ms: int = 5, step: str = "pay") -> FenceRow:
+    call = "{}" if status is Status.STARTED else None
+    return FenceRow(FenceKey("order", saga_id, step), status, 1, 0, "{}", None, call, at_ms, at_ms)
+
+
+async def saved(store: SqliteStore, *rows: FenceRow) -> None:
+    async with store.transaction():
+        await store.save(rows)
+
+
+async def test_what_was_stored_is_there_after_the_next_start(tmp_path: Path) -> None:
+    path = tmp_path / "shop.db"
+    store = await open_store(path)
+    await saved(store, row("order-1"), row("order-2", status=Status.STARTED, at_ms=9))
+    async with store.transaction():
+        await store.move_offsets({}, {TP: 7}, now_ms=8)
+    store_id = store.store_id
+    await store.close()
+
+    store = await open_store(path)
+    assert store.store_id == store_id
+    assert await store.offsets() == {TP: 7}
+    assert await store.newest_ms() == 9
+    keys = [FenceKey("order", f"order-{number}", "pay") for number in (1, 2, 3)]
+    assert await store.load(keys) == {
+        keys[0]: row("order-1"),
+        keys[1]: row("order-2", status=Status.STARTED, at_ms=9),
+    }
+    await store.close()
+
+
+async def test_a_new_store_knows_nothing() -> None:
+    store = await open_store(":memory:")
+    assert (await store.newest_ms(), await store.offsets(), await store.load([])) == (0, {}, {})
+    await store.close()
+
+
+async def test_saving_a_row_again_replaces_it_and_keeps_its_age() -> None:
+    store = await open_store(":memory:")
+    await saved(store, row("order-1", at_ms=1))
+    await saved(store, row("order-1", status=Status.COMPENSATED, at_ms=4)._replace(compensation_epoch=2))
+    [after] = (await store.load([FenceKey("order", "order-1", "pay")])).values()
+    assert (after.status, after.compensation_epoch, after.started_at, after.updated_at) == (Status.COMPENSATED, 2, 1, 4)
+    await store.close()
+
+
+async def test_only_the_keys_that_were_asked_for_are_loaded() -> None:
+    store = await open_store(":memory:")
+    await saved(store, row("order-1"), row("order-1", step="other"), row("order-2"))
+    key = FenceKey("order", "order-1", "other")
+    assert list(await store.load([key, key])) == [key]
+    await store.close()
+
+
+@pytest.mark.parametrize("expected", [{}, {TP: 6}])
+async def test_an_offset_that_somebody_else_moved_undoes_the_batch(expected: dict[TopicPartition, int]) -> None:
+    """R23: compare and set, in the batch's transaction."""
+    store = await open_store(":memory:")
+    async with store.transaction():
+        await store.move_offsets({}, {TP: 5, OTHER: 1}, now_ms=1)
+
+    async def batch() -> None:
+        async with store.transaction():
+            await store.save([row("order-1")])
+            await store.move_offsets({**expected, OTHER: 1}, {OTHER: 2, TP: 8}, now_ms=2)
+
+    with pytest.raises(ConflictError):
+        await batch()
+    assert await store.offsets() == {TP: 5, OTHER: 1}
+    assert await store.load([FenceKey("order", "order-1", "pay")]) == {}
+    async with store.transaction():
+        await store.move_offsets({TP: 5}, {TP: 3}, now_ms=3)
+    assert await store.offsets() == {TP: 3, OTHER: 1}
+    await store.close()
+
+
+async def test_pruning_forgets_what_is_old_and_settled_the_oldest_first() -> None:
+    """R16."""
+    store = await open_store(":memory:")
+    await saved(store, *(row(f"order-{at_ms}", at_ms=at_ms) for at_ms in (1, 2, 3, 50)))
+    await saved(store, row("order-started", status=Status.STARTED, at_ms=4))
+    await saved(store, row("order-1", status=Status.COMPENSATED, at_ms=60))
+    async with store.transaction():
+        assert await store.prune(10, rows_max=1) == 1
+        assert await store.prune(10, rows_max=9) == 1
+        assert await store.prune(10, rows_max=9) == 0
+    left = await store.connection.fetch_all("SELECT saga_id FROM fence ORDER BY saga_id")
+    assert [saga_id for (saga_id,) in left] == ["order-1", "order-50", "order-started"]
+    async with store.transaction():
+        assert await store.prune(100, rows_max=9) == 2
+    await store.close()
