@@ -23,7 +23,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.sources import FieldSource, Provider, SagaData, from_reply, from_request, settle, text
+from orchestrator.sources import FieldSource, Provider, SagaData, check_message, from_reply, from_request, settle, text
 from runtime.errors import DefinitionError
 from runtime.limits import ATTEMPTS_MAX, BACKOFF_MS_MAX, STEPS_MAX, TIMEOUT_MS_MAX
 from schemas.codec import describe, encode, encode_sorted
@@ -61,8 +61,8 @@ class Retry:
             return f"backoff_ms is {self.backoff_ms}; it must be 0 to backoff_ms_max ({self.backoff_ms_max})"
         if not 1 <= self.factor <= 100:
             return f"factor is {self.factor}; it must be 1 to 100"
-        if self.backoff_ms_max > TIMEOUT_MS_MAX:
-            return f"backoff_ms_max is {self.backoff_ms_max}; at most {TIMEOUT_MS_MAX} (30 days)"
+        if self.backoff_ms_max > BACKOFF_MS_MAX:
+            return f"backoff_ms_max is {self.backoff_ms_max}; it must be at most {BACKOFF_MS_MAX}"
         return None
 
 
@@ -159,6 +159,7 @@ class Saga:
         self._types = {
             (step.name, phase): command_type(step.command(phase)) for step in self.steps for phase in _phases(step)
         }
+        self._check_types()
 
     def __repr__(self) -> str:
         return f"Saga({self.saga_type!r}, version={self.version}, steps={[step.name for step in self.steps]})"
@@ -203,7 +204,7 @@ class Saga:
         except ValidationError as error:
             raise DefinitionError(f"{model.__name__} cannot be filled: {describe(error)}") from error
         except Exception as error:  # user code may raise anything: it parks its own saga only
-            raise DefinitionError(f"{model.__name__} cannot be filled: {type(error).__name__}: {error}") from error
+            raise DefinitionError(f"{model.__name__} cannot be filled: {_told(error)}") from error
 
     def reply_complaint(self, index: int, reply: object) -> str | None:
         """Why `reply` is not what the step at `index` answers with, or None."""
@@ -213,7 +214,7 @@ class Saga:
         except ValidationError as error:
             return f"{model.__name__}: {describe(error)}"
         except Exception as error:  # noqa: BLE001 -- a user's validator may raise anything
-            return f"{model.__name__}: {type(error).__name__}: {error}"
+            return f"{model.__name__}: {_told(error)}"
         return None
 
     @cached_property
@@ -251,6 +252,7 @@ class Saga:
             raise DefinitionError(f"{where}: version is {self.version}; versions are counted from 1")
         if not 1 <= len(self.steps) <= STEPS_MAX:
             raise DefinitionError(f"{where}: {len(self.steps)} steps; a saga has 1 to {STEPS_MAX}")
+        check_message(f"{where}, request {_name(self.request)}", self.request)
         if self.id_from is not None and self.id_from not in self.request.model_fields:
             raise DefinitionError(
                 f"{where}: id_from='{self.id_from}' is not a field of {self.request.__name__} "
@@ -260,6 +262,20 @@ class Saga:
         for step in self.steps:
             _check_step(f"{where}, step '{step.name}'", step, seen)
             seen.add(step.name)
+
+    def _check_types(self) -> None:
+        """A service tells its commands apart by their type alone."""
+        known: dict[tuple[str, str], tuple[type[BaseModel], Phase, str]] = {}
+        for step in self.steps:
+            for phase in _phases(step):
+                model, name = step.command(phase), self._types[step.name, phase]
+                first = known.setdefault((step.service, name), (model, phase, step.name))
+                if first[:2] != (model, phase):
+                    raise DefinitionError(
+                        f"saga '{self.saga_type}', step '{step.name}': its command '{name}' is another one than "
+                        f"'{name}' of step '{first[2]}', and service '{step.service}' tells commands apart by name: "
+                        "rename one of the classes"
+                    )
 
     def _find_pivot(self) -> int | None:
         last = len(self.steps) - 1
@@ -304,6 +320,15 @@ def command_type(model: type[BaseModel]) -> str:
     return model.__name__[0].lower() + model.__name__[1:]
 
 
+def _told(error: Exception) -> str:
+    """A user's error in words that can be stored: JSON cannot carry lone surrogates."""
+    return f"{type(error).__name__}: {error}".encode(errors="replace").decode()
+
+
+def _name(model: Any) -> str:
+    return getattr(model, "__name__", repr(model))
+
+
 def _phases(step: Step) -> tuple[Phase, ...]:
     return (Phase.FORWARD,) if step.compensation is None else (Phase.FORWARD, Phase.COMPENSATE)
 
@@ -315,12 +340,20 @@ def _check_step(where: str, step: Step, seen: set[str]) -> None:
         raise DefinitionError(f"{where}: two steps have this name; names identify steps for ever: rename one (R4)")
     if not is_name(step.service):
         raise DefinitionError(f"{where}: service='{step.service}' must match {NAME_PATTERN}")
+    messages = {"action": step.action, "compensation": step.compensation, "reply": step.reply}
+    for kind, model in messages.items():
+        if model is not None:
+            check_message(f"{where}, {kind} {_name(model)}", model)
     if step.pivot and (step.compensation is not None or step.nothing_to_undo):
         raise DefinitionError(f"{where}: a pivot is never undone: drop its compensation, or pivot=True (R19)")
     if step.nothing_to_undo and step.compensation is not None:
         raise DefinitionError(f"{where}: it has a compensation and says nothing_to_undo: keep one of the two")
     if step.compensation_fields and step.compensation is None:
         raise DefinitionError(f"{where}: compensation_fields without a compensation")
+    _check_patience(where, step)
+
+
+def _check_patience(where: str, step: Step) -> None:
     for phase in Phase:
         policy = step.policy(phase)
         names = ("timeout_ms", "retry") if phase is Phase.FORWARD else ("compensation_timeout_ms", "compensation_retry")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
 from runtime.errors import DefinitionError
 
@@ -111,11 +111,32 @@ def settle(
     return settled
 
 
+def check_message(where: str, model: type[BaseModel]) -> None:
+    """Refuse a model that cannot be a message: its fields, by their names, are the wire's.
+
+    Raises:
+        DefinitionError: it is no model, no JSON object, or one of its fields goes by another name.
+
+    """
+    if not (isinstance(model, type) and issubclass(model, BaseModel)):
+        raise DefinitionError(f"{where}: a message is a pydantic model: derive it from BaseModel")
+    if issubclass(model, RootModel):
+        raise DefinitionError(f"{where}: a message is one JSON object: derive it from BaseModel, not RootModel")
+    for name, field in model.model_fields.items():
+        if (field.alias or name, field.validation_alias or name, field.serialization_alias or name) != (name,) * 3:
+            raise DefinitionError(
+                f"{where}: the field '{name}' has an alias, but messages are filled by name: "
+                "drop the alias and name it as it stands on the wire"
+            )
+
+
 def text(source: FieldSource) -> str:
     """The source as it counts in a definition's hash: a function is known by its name."""
     if isinstance(source, Source):
         return str(source)
-    return f"function {source.__module__}.{source.__qualname__}"
+    # Objects that can be called, and functools.partial, have no name of their own: their class's must do.
+    named = source if hasattr(source, "__qualname__") else type(source)
+    return f"function {named.__module__}.{named.__qualname__}"
 
 
 def _by_name(where: str, argument: str, name: str, providers: list[Provider]) -> Source | None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from orchestrator.definition import Retry
-from runtime.limits import ATTEMPTS_MAX, BACKOFF_MS_MAX
+from runtime.limits import ATTEMPTS_MAX
 
 
 def backoff_ms(retry: Retry, attempt: int) -> int:
     """The wait after `attempt` (counted from 1) has failed: 1 s, 2 s, 4 s at the defaults."""
     assert attempt >= 1, "a backoff follows an attempt"
-    ceiling = min(retry.backoff_ms_max, BACKOFF_MS_MAX)
+    ceiling = retry.backoff_ms_max
     return min(ceiling, round(retry.backoff_ms * min(retry.factor ** (attempt - 1), ceiling + 1.0)))
 
 

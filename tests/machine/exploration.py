@@ -14,7 +14,7 @@ from typing import Any
 
 from orchestrator.definition import Saga
 from orchestrator.machine.decision import Decision, Result
-from orchestrator.machine.events import Act, Admitted, Event, Park, Replied, ReplyUnreadable, TimerFired
+from orchestrator.machine.events import Act, Admitted, Event, Origin, Park, Replied, ReplyUnreadable, TimerFired
 from orchestrator.machine.saga import Saga as SagaInstance
 from orchestrator.machine.saga import StepState
 from orchestrator.machine.states import EventKind, ParkReason, StepStatus
@@ -114,7 +114,8 @@ def _events(definition: Saga, saga: SagaInstance) -> Iterator[Event]:
 
 def _replies(definition: Saga, name: str, phase: Phase, epoch: int) -> Iterator[Event]:
     body = reply_of(definition, name)
-    yield Replied(name, phase, epoch, Outcome.SUCCESS, attempt=1, body=body, body_bytes=50)
+    origin = Origin("some.replies", 3, 17, "reply-1")
+    yield Replied(name, phase, epoch, Outcome.SUCCESS, attempt=1, body=body, body_bytes=50, origin=origin)
     yield Replied(name, phase, epoch, Outcome.SUCCESS, effect=Effect.NONE)
     yield Replied(name, phase, epoch, Outcome.SUCCESS, body=body, body_bytes=SAGA_DATA_BYTES_MAX)
     yield Replied(name, phase, epoch, Outcome.FAILURE, reason=Reason.REJECTED, body={"error": "no"})
@@ -122,4 +123,4 @@ def _replies(definition: Saga, name: str, phase: Phase, epoch: int) -> Iterator[
     yield Replied(name, phase, epoch, Outcome.RETRY, body={"error": "broken"})
     yield Replied(name, phase, epoch, Outcome.RETRY, attempt=19)
     yield Replied(name, phase, epoch + 7, Outcome.SUCCESS)
-    yield ReplyUnreadable(name, phase, epoch, "bad_json", "not JSON")
+    yield ReplyUnreadable(name, phase, epoch, "bad_json", "not JSON", origin)

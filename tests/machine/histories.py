@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from orchestrator.definition import Saga
 from orchestrator.machine.decision import Decision, LogEntry, Result, SendCommand
-from orchestrator.machine.events import Act, Admitted, Event, Park, Replied, ReplyUnreadable, TimerFired
+from orchestrator.machine.events import Act, Admitted, Event, Origin, Park, Replied, ReplyUnreadable, TimerFired
 from orchestrator.machine.saga import Saga as SagaInstance
 from orchestrator.machine.states import EventKind, ParkReason
 from orchestrator.machine.transitions import advance
@@ -128,7 +128,8 @@ def _reply(history: History, move: Move, sent: SendCommand) -> Event:
         "expired": {"outcome": Outcome.FAILURE, "reason": Reason.FENCE_EXPIRED},
         "retry": {"outcome": Outcome.RETRY, "body": {"error": "busy"}},
     }
-    return Replied(step, phase, epoch, attempt=attempt, **replies[move.kind])
+    origin = Origin("some.replies", 0, len(history.moments))
+    return Replied(step, phase, epoch, attempt=attempt, origin=origin, **replies[move.kind])
 
 
 def _timer(history: History, move: Move) -> TimerFired:

@@ -6,7 +6,7 @@ import pytest
 
 from orchestrator.machine.decision import Unchanged
 from orchestrator.machine.events import Park, Replied
-from orchestrator.machine.states import EventKind, ParkReason, SagaState, StepStatus
+from orchestrator.machine.states import ParkReason, SagaState, StepStatus
 from orchestrator.testing import Story, expect_refused
 from runtime.limits import ERROR_TEXT_LENGTH_MAX
 from schemas.envelope import Outcome
@@ -22,8 +22,6 @@ from tests.machine.worlds import (
     reading_saga,
     story_of,
 )
-
-ACTS = (EventKind.CANCEL, EventKind.RETRY_NOW, EventKind.SKIP, EventKind.RESOLVE)
 
 
 def at_payment() -> Story:
