@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -12,14 +11,14 @@ from messaging.settings import KafkaSettings
 from messaging.topics import TopicSpec, create_topics, describe
 from participants.faults import Faults
 from participants.handlers import Participant
-from participants.store.port import ParticipantStore
+from participants.store.port import ParticipantStore, Prepare
 from participants.store.sqlite import open_store
 from participants.worker import Worker
 from runtime.clock import Clock, SystemClock
 from runtime.errors import ConfigError, StoreRefusedError
 from runtime.limits import FENCE_RETENTION_MS
 from runtime.process import Lifecycle
-from runtime.sqlite import SqlConnection, StoreLock
+from runtime.sqlite import StoreLock
 from runtime.telemetry import log
 from schemas.topics import TopicNames, dead_letter_topic
 
@@ -30,8 +29,6 @@ PARTITIONS = 4
 
 _TOPIC_CONFIG = {"cleanup.policy": "delete"}
 """Compaction by saga id would eat a saga's earlier commands."""
-
-Prepare = Callable[[SqlConnection], Awaitable[None]]
 
 
 async def run_participant(

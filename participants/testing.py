@@ -20,7 +20,7 @@ from participants.faults import FaultInjector, Faults
 from participants.guard import Guard, Handled
 from participants.handlers import Participant
 from participants.outcomes import Reply
-from participants.store.port import ParticipantStore
+from participants.store.port import ParticipantStore, Prepare
 from participants.store.sqlite import open_store
 from runtime.clock import SystemClock
 from runtime.limits import FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS
@@ -48,14 +48,28 @@ class Harness:
         participant: Participant,
         *,
         schema: str = "",
+        prepare: Prepare | None = None,
         faults: Faults | None = None,
         handler_timeout_ms: int = HANDLER_TIMEOUT_MS,
         fence_retention_ms: int = FENCE_RETENTION_MS,
         now_ms: Callable[[], int] | None = None,
     ) -> Self:
-        """A harness for `participant`; `schema` is the SQL of the service's own tables."""
+        """A harness for `participant`.
+
+        Args:
+            participant: whose handlers run.
+            schema: the SQL of the service's own tables.
+            prepare: creates and fills them instead, as it does for `run_participant`.
+            faults: what goes wrong on purpose.
+            handler_timeout_ms: how long a handler may take.
+            fence_retention_ms: for how long the fence remembers (R16).
+            now_ms: the time; the machine's when not given.
+
+        """
         store = await open_store(":memory:")
         await store.connection.run_script(schema)
+        if prepare is not None:
+            await prepare(store.connection)
         guard = Guard(
             participant,
             store,
@@ -148,6 +162,10 @@ class Harness:
     async def fetch_all(self, sql: str, *params: Any) -> list[Row]:
         """Look into the database."""
         return await self._store.connection.fetch_all(sql, params)
+
+    async def prepare(self, prepare: Prepare) -> None:
+        """Prepare the tables again, as every start does."""
+        await prepare(self._store.connection)
 
     async def run_script(self, sql: str) -> None:
         """Change the database, outside of any command."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
@@ -10,6 +10,9 @@ from messaging.records import TopicPartition
 from participants.command import FenceKey
 from participants.fence import FenceRow
 from runtime.sqlite import SqlConnection
+
+Prepare = Callable[[SqlConnection], Awaitable[None]]
+"""Creates a service's own tables where they are missing, and fills them; runs at every start."""
 
 
 class ParticipantStore(Protocol):
