@@ -5,6 +5,8 @@ Every message is treated as hostile: its size is checked before it is parsed, it
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Any, TypeVar
 
 import orjson
@@ -16,6 +18,11 @@ from schemas.causes import Cause
 
 JsonObject = dict[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
+
+_DIGITS_TO_ZERO = bytes.maketrans(b"123456789E", b"000000000e")
+_LONG_NUMBER = b"0" * 19
+_INTEGERS = range(-(2**63), 2**64)
+"""What we can write again. Parsers differ beyond it: some round, some refuse, some keep every digit."""
 
 
 def encode(document: Any) -> bytes:
@@ -37,7 +44,8 @@ def check_size(value: bytes | None) -> bytes:
     """Refuse what must not even be parsed.
 
     Raises:
-        ContractError: no value (a tombstone), too large, or nested too deeply.
+        ContractError: no value (a tombstone), too large, nested too deeply, or with numbers that not all parsers
+            read alike.
 
     """
     if value is None:
@@ -49,6 +57,10 @@ def check_size(value: bytes | None) -> bytes:
     # Counting brackets is an upper bound of the depth and costs nothing; only suspects are walked.
     if value.count(b"{") + value.count(b"[") > JSON_DEPTH_MAX and _depth(value) > JSON_DEPTH_MAX:
         raise ContractError(Cause.TOO_DEEP, f"the value is nested deeper than {JSON_DEPTH_MAX} levels")
+    # The same for numbers: with all digits zeros, four searches cost a third of one regular expression.
+    shape = value.translate(_DIGITS_TO_ZERO, b"+")
+    if _LONG_NUMBER in shape or b"0e000" in shape or b"NaN" in shape or b"Infinity" in shape:
+        _check_numbers(value)
     return value
 
 
@@ -114,6 +126,24 @@ def _depth(value: bytes) -> int:
         elif byte in (0x7D, 0x5D):
             depth -= 1
     return deepest
+
+
+def _check_numbers(value: bytes) -> None:
+    """Refuse numbers that would not come out of the store as they went in."""
+    try:
+        json.loads(value.decode(), parse_int=_integer, parse_float=_finite, parse_constant=_finite)
+    except ValueError:
+        return  # not JSON at all: the caller's own parser says so better
+
+
+def _integer(digits: str) -> None:
+    if len(digits) > 20 or int(digits) not in _INTEGERS:
+        raise ContractError(Cause.BAD_JSON, "a number in the value has more than 64 bits; send it as text")
+
+
+def _finite(number: str) -> None:
+    if not math.isfinite(float(number)):
+        raise ContractError(Cause.BAD_JSON, "a number in the value is infinite or none at all; leave it out")
 
 
 def _json_type(document: object) -> str:

@@ -176,18 +176,18 @@ def unwrap_structured(headers: dict[str, bytes], value: bytes | None) -> tuple[d
     """A structured-mode CloudEvent as if it had been sent in binary mode; anything else unchanged.
 
     Raises:
-        ContractError: it says it is a structured event but is not one.
+        ContractError: it says it is a structured event but is not one, or has more attributes than headers may be.
 
     """
     content_type = headers.get(CONTENT_TYPE)
-    if content_type is None or not content_type.startswith(_STRUCTURED):
+    if content_type is None or not content_type.lower().startswith(_STRUCTURED):
         return headers, value
     event = decode_object(value)
     data = event.pop("data", None)
     if not isinstance(data, dict):
         raise ContractError(Cause.BAD_JSON, "a structured CloudEvent needs its `data` to be one JSON object")
-    attributes = {f"ce_{name}": str(attribute).encode() for name, attribute in event.items()}
-    return {**headers, **attributes}, encode(data)
+    attributes = {f"ce_{name}": _attribute(name, value) for name, value in event.items() if value is not None}
+    return read_headers([*{**headers, **attributes}.items()]), encode(data)
 
 
 def read_command(headers: Mapping[str, bytes], key: bytes | None) -> CommandHead:
@@ -269,6 +269,15 @@ def _number(headers: Mapping[str, bytes], name: str) -> int | None:
     if value.isdigit() and len(value) < 16:
         return int(value)
     raise ContractError(Cause.BAD_HEADER, f"the header `{name}` must be a whole number in decimal digits")
+
+
+def _attribute(name: str, value: object) -> bytes:
+    """An attribute of a structured event as the text that binary mode has for it."""
+    if isinstance(value, bool):
+        return b"true" if value else b"false"
+    if isinstance(value, str | int):
+        return str(value).encode()
+    raise ContractError(Cause.BAD_HEADER, f"the attribute `{name}` must be text, a whole number, true or false")
 
 
 def _member(kind: type[_Member], name: str, text: str) -> _Member:

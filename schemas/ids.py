@@ -17,6 +17,7 @@ NAME_PATTERN = r"^[a-z][a-z0-9_\-]{0,63}$"
 
 _SAGA_ID = re.compile(SAGA_ID_PATTERN[:-1] + r"\Z")
 _NAME = re.compile(NAME_PATTERN[:-1] + r"\Z")
+_EPOCH = re.compile(r"[1-9][0-9]{0,4}\Z")
 
 
 class Phase(StrEnum):
@@ -101,9 +102,7 @@ def parse_command_id(text: str) -> CommandId:
         known_phase = _PHASES.get(phase)
         if (
             known_phase is not None
-            and epoch.isascii()
-            and epoch.isdigit()
-            and 0 < len(epoch) < 6
+            and _EPOCH.match(epoch) is not None
             and is_saga_id(saga_id)
             and is_name(saga_type)
             and is_name(step)

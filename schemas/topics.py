@@ -8,20 +8,23 @@ from pydantic import BaseModel, ConfigDict, Field
 
 DEAD_LETTER_PREFIX = "dlq."
 
+_REPLIES = r"^([a-zA-Z0-9_\-]+\.)*\{service\}\.replies([.\-][a-zA-Z0-9._\-]+)?$"
+
 
 class TopicNames(BaseModel):
     """How topics are called here.
 
     Attributes:
         prefix: put before every name, for shared clusters: `shop.` gives `shop.order.requests`.
-        replies: the reply topic of a service. A second orchestrator store on the same services sets its own (R13).
+        replies: the reply topic of a service. A second orchestrator store on the same services sets its own (R13):
+            `{service}.replies.store-2`. Participants answer to nothing else than what `reply_pattern` allows.
 
     """
 
     model_config = ConfigDict(frozen=True)
 
     prefix: str = Field(default="", pattern=r"^([a-zA-Z0-9_\-]+\.)*$", max_length=100)
-    replies: str = Field(default="{service}.replies", pattern=r"^[a-zA-Z0-9._\-]*\{service\}[a-zA-Z0-9._\-]+$")
+    replies: str = Field(default="{service}.replies", max_length=64, pattern=_REPLIES)
 
     def requests(self, saga_type: str) -> str:
         """Where anyone asks for a saga of this type."""
