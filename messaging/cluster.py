@@ -18,9 +18,10 @@ from aiokafka.protocol.api import Request
 from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
+from messaging.errors import BrokerUnreachableError
 from messaging.records import TopicPartition
 from messaging.settings import KafkaSettings
-from messaging.waiting import abandon, within
+from messaging.waiting import abandon, is_unreachable, within
 from runtime import limits
 from runtime.clock import Clock, SystemClock
 from runtime.errors import BrokerUnavailableError
@@ -178,9 +179,11 @@ class Cluster:
 
         try:
             return await within(limits.REQUEST_TIMEOUT_MS, what, connected())
-        except BrokerUnavailableError:
+        except BrokerUnavailableError as error:
             # The next question starts from the bootstrap addresses: the brokers may have moved.
             client, self._client = self._client, None
+            if client is None and is_unreachable(error):
+                raise BrokerUnreachableError(self._settings.bootstrap_servers) from error
             if client is not None:
                 abandon(asyncio.ensure_future(client.close()))
             raise

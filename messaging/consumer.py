@@ -296,7 +296,7 @@ class Consumer:
             fetch_max_bytes=_FETCH_BYTES_MAX,
             metadata_max_age_ms=self._metadata_age_ms,
         )
-        return await opened(consumer, AIOKafkaConsumer.stop)
+        return await opened(consumer, AIOKafkaConsumer.stop, self._settings.bootstrap_servers)
 
     async def _take_position(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from messaging.records import Message
-from runtime.errors import NotFoundError, SagaError
+from runtime.errors import BrokerUnavailableError, NotFoundError, SagaError
 
 RefusalReason = Literal["too_large", "not_authorised", "unknown_topic", "refused"]
 
@@ -22,6 +22,19 @@ class UnknownTopicError(NotFoundError):
         noun = "topic does" if len(topics) == 1 else "topics do"
         super().__init__(f"the {noun} not exist: {names}. Create with: saga topics create")
         self.topics = tuple(topics)
+
+
+class BrokerUnreachableError(BrokerUnavailableError):
+    """No broker answers at the address we were given."""
+
+    code = "broker_unreachable"
+
+    def __init__(self, bootstrap_servers: str) -> None:
+        """`bootstrap_servers` is that address."""
+        super().__init__(
+            f"cannot reach Kafka at {bootstrap_servers}: is it running? `saga up` starts one; "
+            "another address is set with --bootstrap-servers or KAFKA_BOOTSTRAP_SERVERS"
+        )
 
 
 class PublishRefusedError(SagaError):

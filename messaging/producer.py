@@ -171,7 +171,7 @@ class Producer:
         if self._producer is None:
             options = self._settings.client_options()
             producer = AIOKafkaProducer(**options, acks="all", enable_idempotence=True, linger_ms=0)
-            self._producer = await opened(producer, close_producer)
+            self._producer = await opened(producer, close_producer, self._settings.bootstrap_servers)
         return self._producer
 
     def _abandon(self) -> None:

@@ -10,8 +10,9 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaConnectionError, KafkaError
 
+from messaging.errors import BrokerUnreachableError
 from runtime import limits
 from runtime.errors import BrokerUnavailableError
 from runtime.telemetry import log
@@ -65,6 +66,11 @@ def describe(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
+def is_unreachable(error: BrokerUnavailableError) -> bool:
+    """Whether a failed connect found nobody: refused, or silent until the deadline."""
+    return error.__cause__ is None or isinstance(error.__cause__, KafkaConnectionError | OSError | TimeoutError)
+
+
 class _Client(Protocol):
     async def start(self) -> None: ...
 
@@ -72,11 +78,11 @@ class _Client(Protocol):
 _C = TypeVar("_C", bound=_Client)
 
 
-async def opened(client: _C, close: Callable[[_C], Coroutine[Any, Any, None]]) -> _C:
+async def opened(client: _C, close: Callable[[_C], Coroutine[Any, Any, None]], bootstrap_servers: str) -> _C:
     """`client` after its start(), which has CONNECT_TIMEOUT_MS; one that fails, however late, is closed.
 
     Raises:
-        BrokerUnavailableError: no broker answers.
+        BrokerUnavailableError: no broker answers; where none does at `bootstrap_servers`, it says so.
 
     """
     late = False
@@ -92,7 +98,9 @@ async def opened(client: _C, close: Callable[[_C], Coroutine[Any, Any, None]]) -
 
     try:
         await within(limits.CONNECT_TIMEOUT_MS, "connecting", work())
-    except BaseException:
+    except BaseException as error:
         late = True
+        if isinstance(error, BrokerUnavailableError) and is_unreachable(error):
+            raise BrokerUnreachableError(bootstrap_servers) from error
         raise
     return client

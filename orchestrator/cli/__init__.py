@@ -6,14 +6,15 @@ import sys
 
 import cyclopts
 
-from runtime.errors import SagaError
+from orchestrator.cli import edge
 
 HELP = """A durable saga orchestrator over Kafka.
 
 A saga is a business act across services: each step is a command to one service, and when a step fails, what was
 done is undone in reverse. Settings: `saga.toml` < `SAGA_…` variables < flags.
 
-Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 refused, 5 store or broker unreachable, 124 wait timed out.
+Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 refused, 5 store or broker unreachable, 124 wait timed out,
+130 interrupted.
 """
 
 if not __debug__:
@@ -65,13 +66,5 @@ app.register_install_completion_command(help="Set up completion for bash, zsh or
 
 def main() -> None:
     """Run the command line."""
-    try:
-        result = app(result_action="return_value")
-    except SagaError as error:
-        sys.stderr.write(f"saga: {error}\n")
-        raise SystemExit(error.exit_code) from None
-    except cyclopts.CycloptsError:
-        raise SystemExit(2) from None
-    except BrokenPipeError:
-        raise SystemExit(0) from None
-    raise SystemExit(result if isinstance(result, int) else 0)
+    names = [name for commands in _COMMANDS.values() for name, _path, _line in commands]
+    raise SystemExit(edge.run(app, sys.argv[1:], names))

@@ -3,20 +3,27 @@
 from __future__ import annotations
 
 import os
+import re
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter, Token
 
-from orchestrator.config import Settings, load_settings
+from orchestrator.config import Loaded, Settings, load_settings
+from runtime.errors import UsageError
 
 Output = Literal["table", "json", "jsonl"]
+
+SagaId = Annotated[str, Parameter(help="The saga's id, e.g. order-123")]
+SagaType = Annotated[str | None, Parameter(name="--type", help="Its type, where several types have the id")]
+OutputFlag = Annotated[Output, Parameter(name=["--output", "-o"], help="table for people, json or jsonl for programs")]
 
 _NAMES = {"bootstrap_servers": "kafka.bootstrap_servers", "prefix": "topics.prefix"}
 
 
-@Parameter(name="*")
+@Parameter(name="*", group=Group("Settings", sort_key=9))
 @dataclass(frozen=True, slots=True)
 class Common:
     """Settings that every command takes; they win over `SAGA_…` variables and the file."""
@@ -37,10 +44,41 @@ class Common:
 
     def settings(self, **flags: object) -> Settings:
         """File < environment < these flags and `flags`."""
+        return self.loaded(**flags).settings
+
+    def loaded(self, **flags: object) -> Loaded:
+        """The settings, and where each comes from."""
         fields = asdict(self)
         file = fields.pop("config")
         given = {_NAMES.get(name, name): value for name, value in {**fields, **flags}.items()}
-        return load_settings(flags=given, environment=os.environ, file=file).settings
+        return load_settings(flags=given, environment=os.environ, file=file)
 
 
 DEFAULTS = Common()
+
+_UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
+
+
+def read_duration(text: str) -> int:
+    """`90s`, `15m`, `2h` or `7d` as milliseconds; a bare number is seconds.
+
+    Raises:
+        UsageError: it is none of these.
+
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([a-z]*)", text.strip().lower())
+    unit = None if match is None else _UNITS_MS.get(match[2] or "s")
+    if match is None or unit is None:
+        raise UsageError(f"'{text}' is no length of time: write 90s, 15m, 2h or 7d")
+    return int(float(match[1]) * unit)
+
+
+def _converted(_type: Any, tokens: Sequence[Token]) -> int:
+    try:
+        return read_duration(tokens[0].value)
+    except UsageError as error:
+        raise ValueError(str(error)) from error
+
+
+AS_DURATION = Parameter(converter=_converted, n_tokens=1, metavar="TIME")
+"""A length of time in milliseconds, written with its unit on the command line."""

@@ -1,30 +1,77 @@
-"""`saga show` and `saga log`."""
+"""`saga list`, `saga show`, `saga log` and `saga explain`: what the store knows, read beside its owner."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from cyclopts import Parameter
-from rich.console import Console
+from cyclopts.validators import Number
+from rich.text import Text
 
 from orchestrator.app import registry_of
-from orchestrator.cli.options import DEFAULTS, Common, Output
-from orchestrator.cli.output import clock, print_json, print_rows, styled
+from orchestrator.cli.options import AS_DURATION, DEFAULTS, Common, OutputFlag, SagaId, SagaType
+from orchestrator.cli.output import clock, console, duration, plain, print_json, print_rows, say, styled
 from orchestrator.config import Settings
+from orchestrator.machine.states import TERMINAL, SagaState
+from orchestrator.operations.listing import summary
 from orchestrator.operations.show import LogRow, Shown, read_log
 from orchestrator.operations.show import show as show_saga
+from orchestrator.store.listing import Filter
 from orchestrator.store.reader import StoreReader
+from runtime.clock import SystemClock
+from runtime.sqlite import StoreLock
 
 Result = TypeVar("Result")
-SagaId = Annotated[str, Parameter(help="The saga's id, e.g. order-123")]
-SagaType = Annotated[str | None, Parameter(name="--type", help="Its type, where several types have the id")]
-OutputFlag = Annotated[Output, Parameter(name=["--output", "-o"], help="table for people, json or jsonl for programs")]
+
+
+def list_sagas(
+    *,
+    state: Annotated[
+        tuple[SagaState, ...],
+        Parameter(help="Only these; repeat for more", negative="", consume_multiple=False, show_default=False),
+    ] = (),
+    saga_type: Annotated[str | None, Parameter(name="--type", help="Only of this type")] = None,
+    older_than: Annotated[int | None, AS_DURATION, Parameter(help="Started longer ago than, e.g. 10m")] = None,
+    newer_than: Annotated[int | None, AS_DURATION, Parameter(help="Started within the last, e.g. 2h")] = None,
+    error: Annotated[str | None, Parameter(help="Its error contains this, in any case")] = None,
+    limit: Annotated[int, Parameter(name=["--limit", "-n"], validator=Number(gte=1, lte=100_000))] = 20,
+    output: OutputFlag = "table",
+    common: Common = DEFAULTS,
+) -> None:
+    """List sagas, newest first.
+
+    Examples:
+        saga list                                   # the 20 newest
+        saga list --state parked                    # what needs a person
+        saga list --state running --older-than 10m  # what may be stuck
+        saga list --error "card declined" -n 100 -o jsonl | jq -r .sagaId
+
+    """
+    settings = common.settings()
+    now = SystemClock().now_ms()
+    wanted = Filter(
+        states=frozenset(state),
+        saga_type=saga_type,
+        started_from=None if newer_than is None else now - newer_than,
+        started_before=None if older_than is None else now - older_than,
+        error=error,
+        limit=limit,
+    )
+    found = [summary(saga, now) for saga in read(settings, lambda reader: reader.newest(wanted))]
+    if output == "table":
+        print_rows(output, ["saga", "type", "status", "started", "took", "error"], map(_listed, found))
+        if len(found) == limit:
+            say(f"the newest {limit}; more with --limit")
+    else:
+        print_rows(output, [], found)
 
 
 def show(
     saga_id: SagaId,
+    /,
     *,
     saga_type: SagaType = None,
     output: OutputFlag = "table",
@@ -34,20 +81,47 @@ def show(
 
     Examples:
         saga show order-123
-
         saga show order-123 -o json | jq .stepsCompensated
 
     """
-    settings = common.settings()
-    shown = read(settings, lambda reader: show_saga(reader, registry_of(settings), saga_id, saga_type))
+    shown = _shown(common.settings(), saga_id, saga_type)
     if output == "table":
         _print_record(shown)
     else:
         print_json(shown.record)
 
 
+def explain(
+    saga_id: SagaId,
+    /,
+    *,
+    saga_type: SagaType = None,
+    output: OutputFlag = "table",
+    common: Common = DEFAULTS,
+) -> None:
+    """Say in one sentence what a saga waits for, until when, and what happens then.
+
+    Examples:
+        saga explain order-123
+        saga list --state running -o jsonl | jq -r .sagaId | xargs -n1 saga explain
+
+    """
+    settings = common.settings()
+    shown = _shown(settings, saga_id, saga_type)
+    ended = shown.saga.state in TERMINAL
+    holder = None if ended else StoreLock(settings.store_path).holder()
+    if output == "table":
+        line = f"{shown.saga.ref.saga_id} is {shown.status}. {shown.sentence}"
+        idle = "" if ended or holder else " No orchestrator runs on this store, so nothing moves."
+        console().print(Text(plain(line + idle)))
+    else:
+        running = None if ended else holder is not None
+        print_json({"sagaId": saga_id, "status": shown.status, "sentence": shown.sentence, "orchestratorRuns": running})
+
+
 def log(
     saga_id: SagaId,
+    /,
     *,
     every_row: Annotated[bool, Parameter(name="--all", negative="", help="Every row: attempts, retries, acts")] = False,
     saga_type: SagaType = None,
@@ -58,7 +132,6 @@ def log(
 
     Examples:
         saga log order-123
-
         saga log order-123 --all
 
     """
@@ -66,55 +139,77 @@ def log(
     rows = read(
         settings, lambda reader: read_log(reader, registry_of(settings), saga_id, saga_type, every_row=every_row)
     )
-    columns = ["seq", "at", "step", "name", "status", "attempt", "detail"]
-    print_rows(output, columns, (_log_row(row, output) for row in rows))
+    if output == "table":
+        print_rows(output, ["at", "step", "status", "attempt", "detail"], map(_log_line, rows))
+    else:
+        print_rows(output, [], map(_log_row, rows))
 
 
 def read(settings: Settings, question: Callable[[StoreReader], Awaitable[Result]]) -> Result:
     """Ask the store something, beside the orchestrator that owns it."""
+    return asyncio.run(read_store(settings.store_path, question))
 
-    async def asked() -> Result:
-        reader = await StoreReader.open(settings.store_path)
-        try:
-            return await question(reader)
-        finally:
-            await reader.close()
 
-    return asyncio.run(asked())
+async def read_store(path: Path, question: Callable[[StoreReader], Awaitable[Result]]) -> Result:
+    """The same, inside a running loop."""
+    reader = await StoreReader.open(path)
+    try:
+        return await question(reader)
+    finally:
+        await reader.close()
+
+
+def _shown(settings: Settings, saga_id: str, saga_type: str | None) -> Shown:
+    now = SystemClock().now_ms()
+    return read(settings, lambda reader: show_saga(reader, registry_of(settings), saga_id, saga_type, now=now))
+
+
+def _listed(found: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "saga": found["sagaId"],
+        "type": found["sagaType"],
+        "status": found["status"],
+        "started": f"{duration(found['ageMs'])} ago",
+        "took": duration(found["durationMs"]) if found["state"] in TERMINAL else "",
+        "error": found["error"] or found["parked"],
+    }
 
 
 def _print_record(shown: Shown) -> None:
-    console = Console()
+    out = console()
     saga = shown.saga
     version = f"{saga.ref.saga_type} v{saga.definition_version}"
-    console.print(f"[bold]{saga.ref.saga_id}[/]  {version}  {styled(shown.record['state'])}  {shown.status}")
-    console.print(shown.sentence, highlight=False, markup=False)
+    out.print(Text.assemble((saga.ref.saga_id, "bold"), f"  {version}  ", styled(shown.status)))
+    out.print(Text(plain(shown.sentence)))
     for name in ("currentStep", "stepsExecuted", "stepsCompensated", "error"):
-        console.print(f"  {name:<17} {shown.record[name]}", highlight=False, markup=False)
-    if shown.definition is not None:
-        for number, (step, state) in enumerate(zip(shown.definition.steps, saga.steps, strict=True), 1):
-            console.print(f"  {number}. {step.name:<22} {step.service:<12} {styled(state.status.value)}")
+        out.print(Text(plain(f"  {name:<17} {'-' if shown.record[name] is None else shown.record[name]}")))
+    if shown.definition is None:
+        return
+    width = max(len(step.name) for step in shown.definition.steps)
+    for number, (step, state) in enumerate(zip(shown.definition.steps, saga.steps, strict=True), 1):
+        out.print(Text.assemble(f"  {number}. {step.name:<{width}}  {step.service:<12} ", styled(state.status.value)))
 
 
-def _log_row(row: LogRow, output: Output) -> dict[str, Any]:
+def _log_row(row: LogRow) -> dict[str, Any]:
     entry = row.entry
-    if output != "table":
-        return {
-            "seq": entry.seq,
-            "at": entry.at,
-            "step": row.number,
-            "name": entry.step,
-            "status": entry.status.value,
-            "attempt": entry.attempt,
-            "detail": dict(entry.detail),
-        }
+    return {
+        "seq": entry.seq,
+        "at": entry.at,
+        "step": row.number,
+        "name": entry.step,
+        "status": entry.status.value,
+        "attempt": entry.attempt,
+        "detail": dict(entry.detail),
+    }
+
+
+def _log_line(row: LogRow) -> dict[str, Any]:
+    entry = row.entry
     detail = entry.detail
     said = detail.get("error") or detail.get("why") or detail.get("note") or detail.get("body", {}).get("error") or ""
     return {
-        "seq": entry.seq,
         "at": clock(entry.at),
-        "step": row.number or "",
-        "name": entry.step,
+        "step": f"{row.number} {entry.step}" if row.number else entry.step,
         "status": entry.status.value,
         "attempt": entry.attempt or "",
         "detail": said,

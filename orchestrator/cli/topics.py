@@ -10,9 +10,8 @@ from cyclopts import Parameter
 
 from messaging.topics import create_topics, list_topics
 from orchestrator.app import registry_of, topic_specs
-from orchestrator.cli.options import DEFAULTS, Common
+from orchestrator.cli.options import DEFAULTS, Common, OutputFlag
 from orchestrator.cli.output import print_rows
-from orchestrator.cli.sagas import OutputFlag
 from runtime.telemetry import configure_logging
 
 app = cyclopts.App(name="topics", help="Create and list the topics that sagas need.")

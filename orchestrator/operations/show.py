@@ -8,7 +8,8 @@ from typing import Any
 from orchestrator.definition import Saga as Definition
 from orchestrator.machine.decision import LogEntry
 from orchestrator.machine.saga import Saga, record, status_sentence
-from orchestrator.machine.states import LogStatus, SagaState
+from orchestrator.machine.states import LogStatus
+from orchestrator.operations.explaining import explain
 from orchestrator.registry import Registry
 from orchestrator.store.reader import StoreReader
 
@@ -35,8 +36,10 @@ class LogRow:
     entry: LogEntry
 
 
-async def show(reader: StoreReader, registry: Registry, saga_id: str, saga_type: str | None = None) -> Shown:
-    """One saga.
+async def show(
+    reader: StoreReader, registry: Registry, saga_id: str, saga_type: str | None = None, *, now: int | None = None
+) -> Shown:
+    """One saga; with `now`, how long it still waits.
 
     Raises:
         NotFoundError: there is none of that id.
@@ -45,7 +48,7 @@ async def show(reader: StoreReader, registry: Registry, saga_id: str, saga_type:
     saga = await reader.find(saga_id, saga_type)
     definition = registry.get(saga.ref.saga_type, saga.definition_version)
     document = record(definition, saga).model_dump()
-    return Shown(saga, definition, document, status_sentence(saga), explain(definition, saga))
+    return Shown(saga, definition, document, status_sentence(saga), explain(definition, saga, now))
 
 
 async def read_log(
@@ -62,35 +65,3 @@ async def read_log(
     numbers = {} if definition is None else {step.name: place for place, step in enumerate(definition.steps, 1)}
     entries = await reader.log(saga)
     return [LogRow(numbers.get(entry.step, 0), entry) for entry in entries if every_row or entry.status in OUTCOMES]
-
-
-def explain(definition: Definition | None, saga: Saga) -> str:
-    """Where the saga stands, in one sentence; times are those of the store's clock."""
-    match saga.state:
-        case SagaState.PENDING:
-            return "It is accepted and waits for a place among the running sagas."
-        case SagaState.COMPLETED:
-            return f"All {len(saga.steps)} steps are done."
-        case SagaState.COMPENSATED:
-            return f"It failed ({saga.error or 'cancelled'}) and what was done is undone."
-        case SagaState.PARKED:
-            assert saga.parked is not None, "a parked saga says why"
-            parked = saga.parked
-            where = f"{parked.reason.value} while {parked.from_state.value}"
-            return f"It is parked and needs a person: {where}: {parked.detail}."
-        case SagaState.RUNNING | SagaState.COMPENSATING:
-            return _explain_active(definition, saga)
-
-
-def _explain_active(definition: Definition | None, saga: Saga) -> str:
-    index = saga.active_index
-    assert index is not None, "an active saga has an active step"
-    step = saga.steps[index]
-    undoing = saga.state is SagaState.COMPENSATING
-    name = f"step {index + 1}" if definition is None else f"'{definition.steps[index].name}'"
-    attempt = step.undo_attempt if undoing else step.attempt
-    doing = f"undoing {name}" if undoing else name
-    if step.retry_at is not None:
-        wait_ms = step.retry_at - saga.updated_at
-        return f"Attempt {attempt} of {doing} failed ({step.error}); it is tried again {wait_ms / 1000:g} s after that."
-    return f"It waits for the reply of {doing}, attempt {attempt}."

@@ -7,10 +7,13 @@ from pathlib import Path
 
 from orchestrator.machine.decision import LogEntry
 from orchestrator.machine.saga import Saga
+from orchestrator.machine.states import SagaState
 from orchestrator.store import rows
+from orchestrator.store.listing import KEY_MAX, Filter
 from orchestrator.store.statements import SQL
 from runtime.errors import NotFoundError, StoreUnavailableError
 from runtime.sqlite import SqlConnection, open_reader
+from schemas.codec import encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,3 +57,67 @@ class StoreReader:
     async def log(self, saga: Saga) -> list[LogEntry]:
         """The saga's step log, oldest first."""
         return [rows.read_log(row) for row in await self.connection.fetch_all(SQL["log"], (saga.row,))]
+
+    async def newest(self, wanted: Filter) -> list[Saga]:
+        """The newest sagas that the filter lets through."""
+        first = 0 if wanted.started_from is None else await self._first_key_from(wanted.started_from)
+        end = KEY_MAX if wanted.started_before is None else await self._first_key_from(wanted.started_before)
+        states = encode(sorted(wanted.wanted_states)).decode()
+        statement = SQL["list_unfinished" if wanted.is_unfinished_only else "list_newest"]
+        found = await self.connection.fetch_all(
+            statement, (first, end, states, wanted.saga_type, wanted.error, wanted.limit)
+        )
+        return [rows.read_saga(row) for row in found]
+
+    async def count_all(self) -> int:
+        """How many sagas there are, finished ones included."""
+        [(count,)] = await self.connection.fetch_all(SQL["count_all"])
+        return int(count)
+
+    async def count_unfinished(self) -> dict[SagaState, int]:
+        """How many sagas are in each state that is not an end."""
+        return {SagaState(state): count for state, count in await self.connection.fetch_all(SQL["count_states"])}
+
+    async def count_by_state(self) -> dict[SagaState, int]:
+        """How many sagas are in each state. It reads every saga: a third of a second for a million."""
+        return {SagaState(state): count for state, count in await self.connection.fetch_all(SQL["count_by_state"])}
+
+    async def durations(self, limit: int) -> list[int]:
+        """How long the newest finished sagas took, in milliseconds."""
+        return [length for (length,) in await self.connection.fetch_all(SQL["durations"], (limit,))]
+
+    async def meta(self) -> dict[str, str]:
+        """The store's id and the newest moment it has seen."""
+        return dict(await self.connection.fetch_all(SQL["meta"]))
+
+    async def schema_version(self) -> int:
+        """The number of the newest migration that this store has."""
+        [(version,)] = await self.connection.fetch_all(SQL["schema_version"])
+        return int(version)
+
+    async def definitions(self) -> dict[tuple[str, int], str]:
+        """The fingerprint on record of every (type, version) that ever ran here (R30)."""
+        found = await self.connection.fetch_all(SQL["definitions"])
+        return {(saga_type, version): fingerprint for saga_type, version, fingerprint in found}
+
+    async def unfinished_versions(self) -> set[tuple[str, int]]:
+        """The (type, version) pairs that unfinished sagas are pinned to."""
+        return {(saga_type, version) for saga_type, version in await self.connection.fetch_all(SQL["versions"])}
+
+    async def outbox_age(self) -> tuple[int, int | None]:
+        """How many messages wait to be published, and since when the oldest does."""
+        [(_batches, messages, oldest)] = await self.connection.fetch_all(SQL["outbox_age"])
+        return int(messages), oldest
+
+    async def _first_key_from(self, at: int) -> int:
+        """The key of the first saga that was accepted at `at` or later; beyond the last where there is none."""
+        [(low,)] = await self.connection.fetch_all(SQL["first_key"])
+        [(high,)] = await self.connection.fetch_all(SQL["next_key"])
+        while low < high:
+            middle = (low + high) // 2
+            [(key, created_at)] = await self.connection.fetch_all(SQL["created_from"], (middle,))
+            if created_at >= at:
+                high = middle
+            else:
+                low = key + 1
+        return int(low)

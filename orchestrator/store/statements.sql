@@ -99,3 +99,46 @@ FROM sagas WHERE saga_id = ? AND (? IS NULL OR saga_type = ?);
 
 -- name: log
 SELECT seq, step, status, attempt, at, detail FROM step_log WHERE saga_key = ? ORDER BY seq;
+
+-- name: list_newest
+-- Newest first along the primary key: it stops at its limit, however many sagas there are.
+SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, error, parked, version, log_seq,
+       request_hash, created_at, updated_at
+FROM sagas
+WHERE saga_key >= ?1 AND saga_key < ?2 AND state IN (SELECT value FROM json_each(?3))
+  AND (?4 IS NULL OR +saga_type = ?4) AND (?5 IS NULL OR instr(lower(error), lower(?5)) > 0)
+ORDER BY saga_key DESC LIMIT ?6;
+
+-- name: list_unfinished
+-- The same among what is unfinished: a handful beside millions that are not.
+SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, error, parked, version, log_seq,
+       request_hash, created_at, updated_at
+FROM sagas INDEXED BY sagas_unfinished
+WHERE state NOT IN ('COMPLETED', 'COMPENSATED')
+  AND saga_key >= ?1 AND saga_key < ?2 AND state IN (SELECT value FROM json_each(?3))
+  AND (?4 IS NULL OR +saga_type = ?4) AND (?5 IS NULL OR instr(lower(error), lower(?5)) > 0)
+ORDER BY saga_key DESC LIMIT ?6;
+
+-- name: first_key
+SELECT coalesce((SELECT saga_key FROM sagas ORDER BY saga_key LIMIT 1), 0);
+
+-- name: created_from
+-- The first saga at or after a key. Keys and creation times grow together, so a moment is found by bisection.
+SELECT saga_key, created_at FROM sagas WHERE saga_key >= ? ORDER BY saga_key LIMIT 1;
+
+-- name: count_all
+SELECT count(*) FROM sagas;
+
+-- name: count_by_state
+-- Reads every row: for a screen that asks seldom.
+SELECT state, count(*) FROM sagas GROUP BY state;
+
+-- name: durations
+-- How long the newest finished sagas took, in milliseconds.
+SELECT updated_at - created_at FROM sagas WHERE state IN ('COMPLETED', 'COMPENSATED') ORDER BY saga_key DESC LIMIT ?;
+
+-- name: outbox_age
+SELECT count(*), coalesce(sum(messages), 0), min(created_at) FROM outbox;
+
+-- name: schema_version
+SELECT coalesce(max(version), 0) FROM schema_version;
