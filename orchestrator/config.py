@@ -1,7 +1,8 @@
 """Settings: one frozen model, read once. File (TOML) < environment < flags; unset is not a default.
 
 `SAGA_KAFKA__BOOTSTRAP_SERVERS` sets `kafka.bootstrap_servers`, `SAGA_DATA_DIR` sets `data_dir`; the plain
-`KAFKA_BOOTSTRAP_SERVERS` of other tools is honoured too. Nothing below the command line reads the environment.
+`KAFKA_BOOTSTRAP_SERVERS` of other tools is honoured too. Where none of them names a Kafka, the embedded broker of a
+`saga up` in the same data directory is taken. Nothing below the command line reads the environment.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from messaging.settings import KafkaSettings
+from orchestrator.broker_file import DepartedBroker, read_broker_file
 from runtime.errors import ConfigError
 from runtime.limits import FENCE_RETENTION_MS, IN_FLIGHT_MAX
 from runtime.telemetry import LogFormat
@@ -26,6 +28,7 @@ _PLAIN_NAMES = {"KAFKA_BOOTSTRAP_SERVERS": "kafka.bootstrap_servers"}
 _OTHER_PREFIXES = ("SAGA_FAULT_", "SAGA_TEST_", "SAGA_ALLOW_FAULTS", "SAGA_CONFIG")
 """Variables of ours that are no settings."""
 
+BOOTSTRAP_SERVERS = "kafka.bootstrap_servers"
 DAY_MS = 24 * 3_600_000
 
 
@@ -72,6 +75,8 @@ class Loaded:
 
     settings: Settings
     sources: Mapping[str, str]
+    kafka_configured: bool = True
+    """Whether somebody named a Kafka; the embedded broker of a `saga up` and the default do not count."""
 
 
 def load_settings(*, flags: Mapping[str, Any], environment: Mapping[str, str], file: Path | None = None) -> Loaded:
@@ -94,12 +99,26 @@ def load_settings(*, flags: Mapping[str, Any], environment: Mapping[str, str], f
     for name, value in given.items():
         _merge(values, sources, {name: value}, f"--{name.rsplit('.', 1)[-1].replace('_', '-')}")
     try:
-        return Loaded(Settings.model_validate(_nested(values)), sources)
+        settings = Settings.model_validate(_nested(values))
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
         source = next((sources[key] for key in sources if name.startswith(key) or key.startswith(name)), "settings")
         raise ConfigError(f"{source}: {name}: {first['msg']}; see `saga config show`") from error
+    if BOOTSTRAP_SERVERS in values:
+        return Loaded(settings, sources)
+    return _with_embedded(settings, sources)
+
+
+def _with_embedded(settings: Settings, sources: dict[str, str]) -> Loaded:
+    """Where nobody named a Kafka: the embedded broker of a `saga up` in the same data directory, if there is one."""
+    note = read_broker_file(settings.data_dir)
+    if note is None:
+        return Loaded(settings, sources, kafka_configured=False)
+    kind = KafkaSettings if note.alive else DepartedBroker
+    kafka = kind.model_validate({**settings.kafka.model_dump(), "bootstrap_servers": note.address})
+    sources[BOOTSTRAP_SERVERS] = str(note.path) if note.alive else f"{note.path} (of a `saga up` that is gone)"
+    return Loaded(settings.model_copy(update={"kafka": kafka}), sources, kafka_configured=False)
 
 
 def describe(settings: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, str]]:

@@ -1,0 +1,38 @@
+"""The lines of many processes on one screen, each with its name before it and in its own colour on a terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+from orchestrator.supervisor.lines import Line
+
+_COLOURS = ("cyan", "green", "magenta", "blue", "yellow")
+_LEVEL_STYLES = {"error": "bold red", "critical": "bold red", "warning": "yellow", "debug": "dim"}
+_NAME_WIDTH = 12
+
+
+class ProcessScreen:
+    """Prints on standard error; `raw` prints our log lines as the JSON that they are."""
+
+    def __init__(self, *, raw: bool) -> None:
+        self._raw = raw
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._styles: dict[str, str] = {}
+
+    def show(self, line: Line) -> None:
+        """One line of a process."""
+        if self._raw:
+            self._console.print(Text(line.text))
+            return
+        self._put(line.process, line.readable(), _LEVEL_STYLES.get(line.level, "") if line.record else "")
+
+    def say(self, text: str, style: str = "bold") -> None:
+        """A word of our own among the lines."""
+        for line in text.splitlines():
+            self._put("saga up", line, style)
+
+    def _put(self, name: str, text: str, style: str) -> None:
+        if name not in self._styles:
+            self._styles[name] = "bold" if name == "saga up" else _COLOURS[len(self._styles) % len(_COLOURS)]
+        self._console.print(Text.assemble((f"{name:<{_NAME_WIDTH}} │ ", self._styles[name]), (text, style)))

@@ -1,0 +1,85 @@
+"""What a whole saga system consists of here: a broker, an orchestrator, participants, each in its own process."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from orchestrator.supervisor.child import Child, Program, Tell, saga_command
+from runtime.errors import BrokerUnavailableError, ConfigError
+from runtime.sqlite import StoreLock, open_inline, transaction
+
+BROKER = "broker"
+ORCHESTRATOR = "orchestrator"
+SERVICES = ("inventory", "payment", "orders")
+"""The participants of the shipped order saga."""
+
+BROKER_START_TIMEOUT_S = 20.0
+
+BROKER_LIMITS = (
+    "It keeps everything in memory and forgets it when it ends; at most about 5 MiB a partition, then the oldest\n"
+    "records are dropped without a word; 4 partitions a topic; no topic administration. For demos and quick tests,\n"
+    "never for reliability."
+)
+
+
+def saga_programs(
+    flags: Sequence[str], participants: Sequence[str], environment: Mapping[str, str]
+) -> tuple[Program, ...]:
+    """The orchestrator and the participants, with these flags each. The orchestrator is the first to be stopped."""
+    logging = {**environment, "SAGA_LOG_FORMAT": "json"}  # we read it; people get it from us
+    return (
+        Program(ORCHESTRATOR, saga_command("orchestrator", *flags), logging, "orchestrator.ready"),
+        *(
+            Program(name.rpartition(":")[2], saga_command("participant", name, *flags), logging, "participant.ready")
+            for name in participants
+        ),
+    )
+
+
+async def start_broker(environment: Mapping[str, str], tell: Tell) -> Child:
+    """An embedded broker that accepts connections; its address is its `first_line`.
+
+    Raises:
+        ConfigError: confluent-kafka is not installed.
+        BrokerUnavailableError: it did not come up.
+
+    """
+    command = (sys.executable, "-P", "-m", "messaging.embedded", "--until-input-ends")
+    broker = await Child.start(Program(BROKER, command, environment), tell)
+    if await broker.until_ready(BROKER_START_TIMEOUT_S):
+        return broker
+    broker.kill()
+    code = await broker.ended()
+    words = broker.last_error.removeprefix("error: ") or "the embedded broker did not start"
+    raise ConfigError(words) if code == ConfigError.exit_code else BrokerUnavailableError(words)
+
+
+async def forget_positions(databases: Sequence[Path]) -> int:
+    """Forget which records were read: with a new embedded broker all topics begin anew; how many were forgotten.
+
+    A kept position could lie within a new topic, and what stands before it would never be read. Reading from the
+    start is safe (R3, R7, R14).
+
+    Raises:
+        StoreRefusedError: a process uses one of the databases.
+
+    """
+    forgotten = 0
+    for path in databases:
+        if not path.exists():
+            continue
+        lock = StoreLock(path)
+        lock.acquire("saga up")
+        try:
+            connection = await open_inline(path)
+            try:
+                if await connection.fetch_all("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'offsets'"):
+                    async with transaction(connection):
+                        forgotten += await connection.execute("DELETE FROM offsets")
+            finally:
+                await connection.close()
+        finally:
+            lock.release()
+    return forgotten
