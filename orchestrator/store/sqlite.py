@@ -44,7 +44,11 @@ async def open_store(path: Path, clock: Clock) -> SqliteStore:
     lock.acquire("saga orchestrator")
     try:
         connection = await open_threaded(path)
-        return await SqliteStore.create(connection, clock, name=str(path), lock=lock)
+        try:
+            return await SqliteStore.create(connection, clock, name=str(path), lock=lock)
+        except BaseException:
+            await connection.close()  # its thread would keep the process from ending
+            raise
     except BaseException:
         lock.release()
         raise

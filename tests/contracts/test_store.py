@@ -1,0 +1,307 @@
+"""One suite for every store: what the engine builds on holds for each adapter alike."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from messaging.records import Message, TopicPartition
+from orchestrator.machine.events import Admitted
+from orchestrator.machine.saga import Parked
+from orchestrator.machine.states import EventKind, ParkReason, SagaState
+from orchestrator.store.port import ActOutcome, Advance, Batch, Changed, Started, Store
+from runtime.errors import ConflictError
+from schemas.ids import SagaRef
+from tests.contracts.stores import (
+    HASH,
+    NOW,
+    InSqlite,
+    Subject,
+    cancel,
+    decided,
+    move,
+    new_saga,
+    open_subject,
+    rejection,
+    start,
+    start_running,
+    stored,
+    success,
+)
+
+REPLIES = TopicPartition("inventory.replies", 2)
+MESSAGE = Message(
+    "inventory.commands", b"order-1", b'{"order_id":"order-1"}', (("ce_id", b"order/order-1/x/forward/1"),)
+)
+
+
+@pytest.fixture(params=["memory", "sqlite threaded", "sqlite inline"])
+async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Subject]:
+    subject = await open_subject(request.param, tmp_path)
+    yield subject
+    await subject.store.close()
+
+
+@pytest.fixture
+def store(subject: Subject) -> Store:
+    return subject.store
+
+
+@pytest.fixture(params=["sqlite threaded", "sqlite inline"])
+async def durable(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[InSqlite]:
+    subject = await open_subject(request.param, tmp_path)
+    assert isinstance(subject, InSqlite)
+    yield subject
+    await subject.store.close()
+
+
+async def contents(subject: Subject) -> dict[str, Any]:
+    """Everything that a failed commit must leave as it was."""
+    refs = [SagaRef("order", f"order-{number}") for number in range(1, 10)]
+    return {
+        "sagas": await subject.store.load(refs),
+        "logs": [await subject.log(ref) for ref in refs],
+        "outbox": await subject.store.outbox(),
+        "offsets": await subject.store.offsets(),
+        "acts": await subject.store.waiting_acts(10),
+    }
+
+
+async def test_a_new_saga_is_read_back_as_it_was_accepted(store: Store) -> None:
+    await start(store, new_saga())
+    known = (await store.load([SagaRef("order", "order-1")]))[SagaRef("order", "order-1")]
+    assert known.saga == new_saga()
+    assert known.request_hash == HASH
+
+
+async def test_sagas_that_do_not_exist_are_left_out(store: Store) -> None:
+    await start(store, new_saga("order-1"))
+    refs = [SagaRef("order", "order-1"), SagaRef("order", "order-2"), SagaRef("other", "order-1")]
+    assert set(await store.load(refs)) == {SagaRef("order", "order-1")}
+
+
+async def test_more_sagas_than_one_query_takes_are_loaded_at_once(store: Store) -> None:
+    sagas = [new_saga(f"order-{number}") for number in range(1_200)]
+    await start(store, *sagas)
+    assert len(await store.load([saga.ref for saga in sagas])) == 1_200
+
+
+async def test_a_saga_is_read_back_as_each_transition_left_it(store: Store) -> None:
+    await start_running(store)
+    events = [success("reserve_inventory", reservation_id="r-1"), rejection("process_payment", "card declined")]
+    for event in events:
+        after = await move(store, event)
+        assert await stored(store) == after
+    assert after.state is SagaState.COMPENSATING
+
+
+async def test_a_parked_saga_keeps_its_reason(store: Store) -> None:
+    saga = await start_running(store)
+    steps = tuple(replace(step, deadline_at=None) for step in saga.steps)
+    parked = replace(
+        saga,
+        state=SagaState.PARKED,
+        steps=steps,
+        parked=Parked(ParkReason.COMPENSATION_FAILED, SagaState.COMPENSATING, "no such account"),
+        version=saga.version + 1,
+        log_seq=saga.log_seq + 1,
+    )
+    await store.commit(Batch(NOW, changed=[Changed(parked, saga.version)]))
+    assert await stored(store) == parked
+
+
+@pytest.mark.parametrize("conflict", ["stale version", "id taken", "offset moved", "offset new to us only"])
+async def test_a_batch_that_conflicts_writes_nothing_at_all_R23(subject: Subject, conflict: str) -> None:
+    store = subject.store
+    first = await start_running(store)
+    await store.commit(Batch(NOW, offsets={REPLIES: Advance(None, 5)}, messages=[MESSAGE]))
+    await subject.queue_act(cancel("act-1"))
+    before = await contents(subject)
+
+    step = decided(first, success("reserve_inventory", reservation_id="r-1"))
+    batch = Batch(
+        NOW,
+        started=[Started(new_saga("order-2"), HASH)],
+        changed=[Changed(step.saga, first.version)],
+        log=[(first.ref, entry) for entry in step.log],
+        messages=[MESSAGE],
+        published=[row.outbox_id for row in before["outbox"]],
+        offsets={REPLIES: Advance(5, 6)},
+        acts=[ActOutcome("act-1", "done", "the saga is COMPENSATING")],
+    )
+    if conflict == "stale version":
+        batch.changed = [Changed(step.saga, first.version - 1)]
+    elif conflict == "id taken":
+        batch.started.append(Started(new_saga("order-1"), HASH))
+    elif conflict == "offset moved":
+        batch.offsets = {REPLIES: Advance(4, 6)}
+    else:
+        batch.offsets = {REPLIES: Advance(None, 6)}
+
+    with pytest.raises(ConflictError):
+        await store.commit(batch)
+    assert await contents(subject) == before
+
+
+async def test_after_a_conflict_the_same_work_read_again_is_committed(store: Store) -> None:
+    first = await start_running(store)
+    step = decided(first, success("reserve_inventory", reservation_id="r-1"))
+    with pytest.raises(ConflictError):
+        await store.commit(Batch(NOW, changed=[Changed(step.saga, 99)], started=[Started(new_saga("order-2"), HASH)]))
+    await store.commit(
+        Batch(NOW, changed=[Changed(step.saga, first.version)], started=[Started(new_saga("order-2"), HASH)])
+    )
+    assert await stored(store) == step.saga
+    assert await stored(store, "order-2") == new_saga("order-2")
+
+
+async def test_sagas_wait_for_admission_in_the_order_of_their_acceptance(store: Store) -> None:
+    for saga_id in ("order-3", "order-1", "order-2"):
+        await start(store, new_saga(saga_id))
+    await move(store, Admitted(), "order-1")
+    assert [ref.saga_id for ref in await store.pending(10)] == ["order-3", "order-2"]
+    assert [ref.saga_id for ref in await store.pending(1)] == ["order-3"]
+
+
+async def test_timers_are_due_in_order_and_only_when_they_have_run_out(store: Store) -> None:
+    assert await store.next_wake_at() is None
+    for delay, saga_id in ((2_000, "order-1"), (0, "order-2"), (1_000, "order-3")):
+        await start_running(store, saga_id, NOW + delay)
+    assert await store.next_wake_at() == NOW + 5_000
+    assert await store.due(NOW + 4_999, 10) == []
+    assert [ref.saga_id for ref in await store.due(NOW + 6_000, 10)] == ["order-2", "order-3"]
+    assert [ref.saga_id for ref in await store.due(NOW + 9_000, 1)] == ["order-2"]
+
+
+async def test_a_finished_saga_has_no_timer(store: Store) -> None:
+    await start_running(store)
+    await move(store, rejection("reserve_inventory", "sold out"))
+    assert await store.next_wake_at() is None
+    assert await store.due(NOW + 10**9, 10) == []
+
+
+async def test_outbox_rows_keep_messages_as_they_are_whatever_their_bytes(store: Store) -> None:
+    strange = bytes(range(256))
+    messages = [
+        MESSAGE,
+        Message("dlq.order.requests", strange, strange, (("x", strange), ("empty", b""), ("text", "ü".encode()))),
+        Message("dlq.order.requests", None, None),
+        Message("dlq.order.requests", b"", b"", (("base64", b'{"base64": "aGk="}'),)),
+    ]
+    outbox_id = await store.commit(Batch(NOW, messages=messages))
+    second = await store.commit(Batch(NOW + 1, messages=[MESSAGE]))
+    rows = await store.outbox()
+    assert [(row.outbox_id, row.created_at) for row in rows] == [(outbox_id, NOW), (second, NOW + 1)]
+    assert rows[0].messages == messages
+
+
+async def test_published_outbox_rows_are_gone_and_their_ids_are_not_given_again(store: Store) -> None:
+    first = await store.commit(Batch(NOW, messages=[MESSAGE]))
+    assert first is not None
+    assert await store.commit(Batch(NOW, published=[first])) is None
+    assert await store.outbox() == []
+    assert await store.commit(Batch(NOW, messages=[MESSAGE])) != first
+
+
+async def test_offsets_move_from_where_they_were_read(store: Store) -> None:
+    other = TopicPartition("order.requests", 0)
+    await store.commit(Batch(NOW, offsets={REPLIES: Advance(None, 3), other: Advance(None, 1)}))
+    await store.commit(Batch(NOW, offsets={REPLIES: Advance(3, 9)}))
+    assert await store.offsets() == {REPLIES: 9, other: 1}
+
+
+async def test_the_fingerprint_on_record_is_the_first_one_R30(store: Store) -> None:
+    assert await store.register([("order", 1, "first")]) == {("order", 1): "first"}
+    on_record = await store.register([("order", 1, "changed"), ("order", 2, "second")])
+    assert on_record == {("order", 1): "first", ("order", 2): "second"}
+
+
+async def test_the_versions_of_unfinished_sagas_are_known_R30(store: Store) -> None:
+    await start(store, new_saga("order-1"), replace(new_saga("order-2"), definition_version=7))
+    await start_running(store, "order-3")
+    await move(store, rejection("reserve_inventory", "sold out"), "order-3")
+    assert await store.unfinished_versions() == {("order", 1), ("order", 7)}
+    assert [ref.saga_id for ref in await store.unfinished_of("order", 1, 10)] == ["order-1"]
+    assert await store.unfinished_of("order", 3, 10) == []
+
+
+async def test_unfinished_sagas_are_counted_by_state(store: Store) -> None:
+    await start(store, new_saga("order-1"), new_saga("order-2"))
+    await start_running(store, "order-3")
+    await start_running(store, "order-4")
+    await move(store, rejection("reserve_inventory", "sold out"), "order-4")
+    assert await store.count_states() == {SagaState.PENDING: 2, SagaState.RUNNING: 1}
+
+
+async def test_the_clock_never_goes_backwards_R27(subject: Subject) -> None:
+    assert subject.store.now() == NOW
+    subject.clock.at_ms = NOW - 3_600_000
+    assert subject.store.now() == NOW
+    subject.clock.at_ms = NOW + 1
+    assert subject.store.now() == NOW + 1
+
+
+async def test_acts_are_queued_in_order_and_the_same_id_is_one_act_R25(subject: Subject) -> None:
+    await subject.queue_act(cancel("act-2"))
+    await subject.queue_act(cancel("act-1", expected_state="RUNNING", expected_version=4, arguments={"step": "x"}))
+    await subject.queue_act(cancel("act-2", "order-9"))
+    assert await subject.store.waiting_acts(10) == [
+        cancel("act-2"),
+        cancel("act-1", expected_state="RUNNING", expected_version=4, arguments={"step": "x"}),
+    ]
+    assert len(await subject.store.waiting_acts(1)) == 1
+
+
+async def test_an_act_has_one_outcome_and_does_not_wait_any_more_R25(subject: Subject) -> None:
+    await subject.queue_act(cancel("act-1"))
+    outcome = ActOutcome("act-1", "done", "the saga is COMPENSATING")
+    await subject.store.commit(Batch(NOW, acts=[outcome]))
+    assert await subject.store.waiting_acts(10) == []
+    await subject.store.commit(Batch(NOW, acts=[ActOutcome("act-1", "refused", "too late")]))
+    assert await subject.act_outcome("act-1") == outcome
+    assert cancel("act-1").act.verb is EventKind.CANCEL
+
+
+async def test_the_log_is_read_back_in_order_with_its_events_R28(subject: Subject) -> None:
+    await start_running(subject.store)
+    before = await stored(subject.store)
+    decision = decided(before, success("reserve_inventory", reservation_id="r-1"))
+    log = [(before.ref, entry) for entry in decision.log]
+    await subject.store.commit(Batch(NOW, changed=[Changed(decision.saga, before.version)], log=log))
+    found = await subject.log(before.ref)
+    assert [entry.seq for entry in found] == list(range(1, decision.saga.log_seq + 1))
+    assert found[-len(log) :] == [entry for _, entry in log]
+
+
+async def test_reopening_a_store_finds_everything(durable: InSqlite) -> None:
+    store = durable.store
+    await start_running(store, now=NOW)
+    await store.register([("order", 1, "first")])
+    await store.commit(Batch(NOW + 5, offsets={REPLIES: Advance(None, 3)}, messages=[MESSAGE]))
+    await durable.queue_act(cancel("act-1"))
+    before, store_id = await contents(durable), store.store_id
+
+    await durable.reopen()
+    assert await contents(durable) == before
+    assert durable.store.store_id == store_id
+    assert await durable.store.register([("order", 1, "other")]) == {("order", 1): "first"}
+    await start(durable.store, new_saga("order-2"))
+    assert await durable.store.pending(10) == [SagaRef("order", "order-2")]
+
+
+async def test_a_reopened_store_keeps_its_clock_R27(durable: InSqlite) -> None:
+    await durable.store.commit(Batch(NOW + 60_000, offsets={REPLIES: Advance(None, 1)}))
+    durable.clock.at_ms = NOW
+    await durable.reopen()
+    assert durable.store.now() == NOW + 60_000
+
+
+async def test_two_stores_have_two_names(tmp_path: Path) -> None:
+    subjects = [await open_subject("sqlite inline", tmp_path / name) for name in ("one", "two")]
+    assert len({subject.store.store_id for subject in subjects}) == 2
+    for subject in subjects:
+        await subject.store.close()
