@@ -13,10 +13,11 @@ from cyclopts import Parameter
 
 from orchestrator.cli.options import DEFAULTS, Common
 from orchestrator.config import DAY_MS
-from participants.app import Prepare, run_participant
+from participants.app import run_participant
 from participants.faults import Faults
 from participants.handlers import Participant
 from participants.services import SERVICES, read_seed
+from participants.store.port import Prepare
 from runtime.errors import ConfigError
 from runtime.process import run_process
 from runtime.telemetry import LogFormat, configure_logging
