@@ -1,0 +1,194 @@
+"""`saga tail`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Sequence
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+from cyclopts.validators import Number
+from rich.text import Text
+
+from messaging.consumer import Consumer
+from messaging.records import Record
+from messaging.settings import KafkaSettings
+from messaging.topics import list_topics
+from orchestrator.app import registry_of
+from orchestrator.cli.options import DEFAULTS, Common, SagaType
+from orchestrator.cli.output import console, plain, print_json, say
+from orchestrator.config import Settings
+from orchestrator.operations.messages import concerns, describe, kcat_commands, topics_of
+from orchestrator.operations.reading import onwards, open_topics, until_end
+from orchestrator.operations.requests import definition_of
+from runtime.errors import NotFoundError
+from runtime.telemetry import configure_logging
+from schemas.codec import encode
+
+_KIND_STYLES = {"request": "bold", "command": "cyan", "reply": "green", "event": "magenta", "dead letter": "bold red"}
+
+
+def tail(
+    saga_id: Annotated[str | None, Parameter(help="Only messages of this saga")] = None,
+    /,
+    *,
+    topic: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="Only this topic; repeat for more [default: all of the registered sagas]",
+            negative="",
+            consume_multiple=False,
+            show_default=False,
+        ),
+    ] = (),
+    saga_type: SagaType = None,
+    from_beginning: Annotated[
+        bool | None,
+        Parameter(
+            help="Start with the oldest message [default: for a saga]", negative="--from-now", show_default=False
+        ),
+    ] = None,
+    follow: Annotated[
+        bool | None,
+        Parameter(
+            name=["--follow", "-f"],
+            negative="--no-follow",
+            help="Go on until Ctrl-C [default: for topics]",
+            show_default=False,
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, Parameter(name=["--limit", "-n"], help="Stop after so many", validator=Number(gte=1))
+    ] = None,
+    full: Annotated[bool, Parameter(negative="", help="Whole values and all headers", show_default=False)] = False,
+    output: Annotated[
+        Literal["table", "json", "jsonl", "kcat"],
+        Parameter(name=["--output", "-o"], help="kcat prints the kcat commands that show the same"),
+    ] = "table",
+    common: Common = DEFAULTS,
+) -> None:
+    """Read the messages of a saga or a topic from Kafka, decoded.
+
+    For a saga: all there are, then it stops. For topics: what comes from now on.
+
+    Examples:
+        saga tail order-123                        # the whole conversation
+        saga tail order-123 --full                 # with headers and values
+        saga tail --topic order.events             # live
+        saga tail --topic payment.commands --from-beginning --no-follow -o jsonl
+        saga tail order-123 -o kcat                # the same with kcat
+
+    """
+    settings = common.settings()
+    configure_logging(process="tail", level="error")
+    registry = registry_of(settings)
+    definition = None if saga_type is None else definition_of(registry, saga_type)
+    topics = list(topic) or topics_of(registry, settings.topics, definition)
+    whole = saga_id is not None if from_beginning is None else from_beginning
+    follows = saga_id is None if follow is None else follow
+    if output == "kcat":
+        servers = settings.kafka.bootstrap_servers
+        for line in kcat_commands(servers, topics, saga_id=saga_id, from_end=not whole):
+            sys.stdout.write(f"{line}\n")
+        return
+    shown = asyncio.run(
+        _tail(settings, topics, saga_id, whole=whole, follows=follows, limit=limit, full=full, output=output)
+    )
+    if not shown and saga_id is not None and not follows:
+        raise NotFoundError(f"there is no message of saga '{saga_id}' on {', '.join(topics)}")
+
+
+async def _tail(
+    settings: Settings,
+    topics: Sequence[str],
+    saga_id: str | None,
+    *,
+    whole: bool,
+    follows: bool,
+    limit: int | None,
+    full: bool,
+    output: str,
+) -> int:
+    there = await _existing(settings.kafka, topics)
+    async with open_topics(settings.kafka, there, from_end=not whole) as consumer:
+        found: list[Record] = []
+        shown = 0
+        # What is there already is sorted by time over all topics; what comes later comes in its own order.
+        if whole:
+            found = [record async for record in until_end(consumer, there) if _wanted(record, saga_id)]
+            for record in sorted(found, key=lambda record: record.timestamp)[:limit]:
+                _print(record, full=full, output=output)
+                shown += 1
+        if follows and shown != limit:
+            if not whole:
+                say(f"waiting for messages on {', '.join(there)}; Ctrl-C ends it")
+            async for record in _coming(consumer, saga_id):
+                _print(record, full=full, output=output)
+                shown += 1
+                if shown == limit:
+                    break
+    return shown
+
+
+async def _coming(consumer: Consumer, saga_id: str | None) -> AsyncIterator[Record]:
+    async for record in onwards(consumer):
+        if _wanted(record, saga_id):
+            yield record
+
+
+async def _existing(kafka: KafkaSettings, topics: Sequence[str]) -> list[str]:
+    there = await list_topics(kafka)
+    existing = [topic for topic in topics if topic in there]
+    if not existing:
+        raise NotFoundError(f"there is no topic {', '.join(topics)}; `saga topics list` shows which there are")
+    return existing
+
+
+def _wanted(record: Record, saga_id: str | None) -> bool:
+    return saga_id is None or concerns(record, saga_id)
+
+
+def _print(record: Record, *, full: bool, output: str) -> None:
+    described = describe(record)
+    if output != "table":
+        print_json(described)
+        return
+    out = console()
+    line = _line(described)
+    if full:
+        out.print(line)
+        for name, value in described["headers"].items():
+            out.print(Text(plain(f"    {name}: {value}"), style="dim"), soft_wrap=True)
+        out.print(Text(f"    {_compact(described['value'])}"), soft_wrap=True)
+    else:
+        line.append(f"  {_compact(described['value'])}", style="dim")
+        out.print(line, no_wrap=True, overflow="ellipsis", crop=True)
+
+
+def _line(described: dict[str, Any]) -> Text:
+    """`10:42:07.123 payment.commands[2]@17  order-123  chargePayment process_payment #1`."""
+    where = f"{described['topic']}[{described['partition']}]@{described['offset']}"
+    said = " ".join(
+        plain(str(word))
+        for word in (
+            described["type"] or described["kind"],
+            described.get("step"),
+            f"#{described['attempt']}" if "attempt" in described else None,
+            described.get("outcome"),
+            f"effect={described['effect']}" if "effect" in described else None,
+            described.get("reason"),
+            described.get("cause"),
+            described.get("message"),
+        )
+        if word
+    )
+    style = _KIND_STYLES.get(described["kind"], "")
+    return Text.assemble(
+        (described["at"][11:23], "dim"), f" {plain(where)}  ", (plain(described["sagaId"] or "-"), "bold"), "  ",
+        (said, style),
+    )  # fmt: skip
+
+
+def _compact(value: Any) -> str:
+    return plain(value) if isinstance(value, str) else plain(encode(value).decode())

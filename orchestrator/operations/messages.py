@@ -1,0 +1,137 @@
+"""Messages for people: what a record on one of our topics is, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any
+
+from messaging import dead_letters
+from messaging.records import Record
+from orchestrator.definition import Saga as Definition
+from orchestrator.registry import Registry
+from runtime.clock import rfc3339
+from runtime.errors import ContractError
+from schemas import envelope
+from schemas.codec import decode_trusted
+from schemas.ids import CommandId, check_saga_id, parse_command_id
+from schemas.topics import DEAD_LETTER_PREFIX, TopicNames, dead_letter_topic
+
+
+class Kind(StrEnum):
+    """What a message is for."""
+
+    REQUEST = "request"
+    COMMAND = "command"
+    REPLY = "reply"
+    EVENT = "event"
+    DEAD_LETTER = "dead letter"
+    OTHER = "message"
+
+
+def topics_of(registry: Registry, topics: TopicNames, definition: Definition | None = None) -> list[str]:
+    """Every topic that messages of a saga, or of all registered ones, are on; dead letters included."""
+    types = registry.saga_types if definition is None else [definition.saga_type]
+    services = (
+        registry.services if definition is None else list(dict.fromkeys(step.service for step in definition.steps))
+    )
+    live = [topics.requests(saga_type) for saga_type in types]
+    for service in services:
+        live += [topics.commands(service), topics.replies_of(service)]
+    return [
+        *live,
+        *(topics.events(saga_type) for saga_type in types),
+        *(dead_letter_topic(topic) for topic in live),
+    ]
+
+
+def describe(record: Record) -> dict[str, Any]:
+    """A record as one JSON object: where it lies, what it is, its headers and its value."""
+    headers = {name: text_of(value) for name, value in record.headers}
+    command = _command(headers)
+    described: dict[str, Any] = {
+        "topic": record.topic,
+        "partition": record.partition,
+        "offset": record.offset,
+        "at": rfc3339(max(0, record.timestamp)),
+        "kind": kind_of(record, headers).value,
+        "key": text_of(record.key),
+        "type": headers.get(envelope.TYPE),
+        "sagaId": _saga_id(record, headers, command),
+    }
+    if command is not None:
+        described |= {"step": command.step, "phase": command.phase.value, "epoch": command.epoch}
+    for name, header in (
+        ("attempt", envelope.ATTEMPT),
+        ("outcome", envelope.OUTCOME),
+        ("effect", envelope.EFFECT),
+        ("reason", envelope.REASON),
+        ("cause", dead_letters.CAUSE),
+        ("message", dead_letters.MESSAGE),
+    ):
+        if header in headers:
+            described[name] = headers[header]
+    described["headers"] = headers
+    described["value"] = value_of(record.value)
+    return described
+
+
+def concerns(record: Record, saga_id: str) -> bool:
+    """Whether a record is about this saga: by its key, its correlation id, or the command's id it carries."""
+    if record.key is not None and record.key == saga_id.encode():
+        return True
+    headers = {name: text_of(value) for name, value in record.headers}
+    return _saga_id(record, headers, _command(headers)) == saga_id
+
+
+def kind_of(record: Record, headers: dict[str, str]) -> Kind:
+    """What a record is for, by its topic and headers."""
+    if record.topic.startswith(DEAD_LETTER_PREFIX):
+        return Kind.DEAD_LETTER
+    if envelope.OUTCOME in headers:
+        return Kind.REPLY
+    if envelope.REPLY_TO in headers:
+        return Kind.COMMAND
+    if envelope.SEQUENCE in headers:
+        return Kind.EVENT
+    return Kind.REQUEST if record.topic.endswith(".requests") else Kind.OTHER
+
+
+def value_of(value: bytes | None) -> Any:
+    """A value as the JSON it is, or as text."""
+    if value is None:
+        return None
+    try:
+        return decode_trusted(value)
+    except ValueError:
+        return text_of(value)
+
+
+def text_of(data: bytes | None) -> str:
+    """Bytes as text; what is not UTF-8 is shown as escapes."""
+    return "" if data is None else data.decode(errors="backslashreplace")
+
+
+def kcat_commands(bootstrap_servers: str, topics: Sequence[str], *, saga_id: str | None, from_end: bool) -> list[str]:
+    """The kcat commands that show the same."""
+    where = "end" if from_end else "beginning -e"
+    if saga_id is None:
+        shape = r"'%T %t[%p]@%o %k\n  %h\n  %s\n'"
+        return [f"kcat -C -b {bootstrap_servers} -t {topic} -o {where} -f {shape}" for topic in topics]
+    check_saga_id(saga_id)  # it is put between a shell's quotes
+    chosen = f"""jq -c 'select(.key=="{saga_id}") | .payload|=(fromjson? // .)'"""
+    return [f"kcat -C -b {bootstrap_servers} -t {topic} -o {where} -J | {chosen}" for topic in topics]
+
+
+def _command(headers: dict[str, str]) -> CommandId | None:
+    text = headers.get(envelope.CAUSATION_ID) or headers.get(envelope.ID, "")
+    try:
+        return parse_command_id(text)
+    except ContractError:
+        return None
+
+
+def _saga_id(record: Record, headers: dict[str, str], command: CommandId | None) -> str | None:
+    if command is not None:
+        return command.saga_id
+    return headers.get(envelope.CORRELATION_ID) or (None if record.key is None else text_of(record.key))
