@@ -32,6 +32,9 @@ STATE_STYLES = {
     "wrong": "bold red",
 }
 
+CELL_LENGTH_MAX = 64
+"""One id of a hostile length must not push all other columns off the screen; JSON has it whole."""
+
 WIDE = 4_000
 """Where no terminal cuts lines off: a file or a pipe gets each row on one line."""
 
@@ -68,7 +71,8 @@ def print_rows(
             is_prose = column in prose
             table.add_column(column, overflow="fold" if is_prose else "ellipsis", no_wrap=not is_prose)
         for row in rows:
-            table.add_row(*(styled(row.get(column)) for column in columns))
+            cells = (styled(row.get(column), None if column in prose else CELL_LENGTH_MAX) for column in columns)
+            table.add_row(*cells)
         console().print(table)
 
 
@@ -88,9 +92,11 @@ def plain(text: str) -> str:
     return text.translate(_CONTROLS)
 
 
-def styled(value: object) -> Text:
-    """A cell's text, coloured where it is a state."""
+def styled(value: object, length_max: int | None = None) -> Text:
+    """A cell's text, coloured where it is a state; cut where it is longer than `length_max`."""
     text = "" if value is None else plain(str(value))
+    if length_max is not None and len(text) > length_max:
+        text = f"{text[: length_max - 1]}…"
     return Text(text, style=STATE_STYLES.get(text.split(" ", 1)[0], ""))
 
 
