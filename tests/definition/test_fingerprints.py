@@ -115,7 +115,6 @@ def test_a_fingerprint_is_the_same_in_another_process_R30() -> None:
             )
         },
     ],
-    ids=str,
 )
 def test_another_meaning_is_another_fingerprint_R30(changed: dict[str, Any]) -> None:
     assert fingerprint(**changed) != fingerprint()
