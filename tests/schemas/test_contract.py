@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from jsonschema import Draft202012Validator, ValidationError
+from jsonschema import Draft202012Validator, ValidationError  # type: ignore[import-untyped, unused-ignore]
 from pydantic import BaseModel
 
 from orchestrator import contract
@@ -43,20 +43,15 @@ from schemas.orders import (
 from schemas.topics import TopicNames
 
 ITEMS = [OrderItem(sku="lamp", quantity=2)]
-ORDER: dict[str, Any] = {
-    "order_id": "order-123",
-    "customer_id": "c-1",
-    "items": ITEMS,
-    "amount": 4_990,
-    "currency": "EUR",
-}
+PAID: dict[str, Any] = {"order_id": "order-123", "customer_id": "c-1", "amount": 4_990, "currency": "EUR"}
+ORDER: dict[str, Any] = {**PAID, "items": ITEMS}
 SAMPLES: list[BaseModel] = [
     OrderRequested(**ORDER),
     ReserveItems(order_id="order-123", items=ITEMS),
     ItemsReserved(reservation_id="r-1"),
     ReleaseItems(order_id="order-123"),
     ReleaseItems(order_id="order-123", reservation_id="r-1"),
-    ChargePayment(order_id="order-123", customer_id="c-1", amount=4_990, currency="EUR"),
+    ChargePayment(**PAID),
     PaymentCharged(charge_id="ch-1"),
     RefundPayment(order_id="order-123", charge_id=None),
     CreateOrder(**ORDER, reservation_id="r-1", charge_id="ch-1"),
@@ -302,8 +297,8 @@ def test_two_messages_of_one_name_are_refused() -> None:
 
 def test_the_same_definitions_give_the_same_bytes() -> None:
     program = (
-        "import sys; from orchestrator.contract import contract_files; from orchestrator.sagas.order import order_saga; "
-        "from schemas.topics import TopicNames; "
+        "import sys; from orchestrator.contract import contract_files; "
+        "from orchestrator.sagas.order import order_saga; from schemas.topics import TopicNames; "
         "sys.stdout.buffer.write(b''.join(contract_files([order_saga], TopicNames()).values()))"
     )
     outputs = {
