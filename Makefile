@@ -6,10 +6,17 @@ PYTEST_ARGS ?=
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install check test verify kafka kafka-stop
+.PHONY: help demo install check test verify kafka kafka-stop
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
+
+demo: ## watch real orders go through real processes, and what happens when things break (half a minute)
+	@$(PYTHON3) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	@test -x .venv/bin/python || { echo "making .venv …"; $(PYTHON3) -m venv .venv; }
+	@.venv/bin/python -c 'import aiokafka, confluent_kafka, orchestrator.cli' 2>/dev/null || \
+	  { echo "installing kafka-saga[demo] …"; .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'; }
+	@.venv/bin/saga demo
 
 install: $(INSTALLED) ## create .venv and install everything that development needs (Python 3.11 or newer)
 

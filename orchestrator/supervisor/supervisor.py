@@ -111,7 +111,7 @@ class Supervisor:
             keeper.cancel()
         if self._keepers:
             await asyncio.wait(self._keepers)
-        if not self._failed.cancel():
+        if not self._failed.cancel() and not self._failed.cancelled():
             self._failed.exception()  # it was seen, or no longer matters
         names = list(self._children)
         stopped = [await self._stop(name) for name in names[:1]]
