@@ -70,7 +70,8 @@ class _Writer:
         self._channels: dict[str, Document] = {}
         self._operations: dict[str, Document] = {}
         self._messages: dict[str, Document] = {"deadLetter": _dead_letter()}
-        models = list(dict.fromkeys([*models_of(definitions).values(), NoReply]))
+        known: list[type[BaseModel]] = [*models_of(definitions).values(), NoReply]
+        models = list(dict.fromkeys(known))
         references, schemas = models_json_schema(
             [(model, "validation") for model in models], ref_template="#/components/schemas/{model}"
         )
