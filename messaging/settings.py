@@ -24,14 +24,18 @@ class KafkaSettings(BaseModel):
         default="localhost:9092", min_length=1, description="host:port of one or more brokers, with commas between"
     )
     client_id: str = Field(default="kafka-saga", min_length=1, description="names this process in the broker's logs")
-    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
-    sasl_username: str | None = None
-    sasl_password: SecretStr | None = None
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        default="PLAINTEXT", description="PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+    )
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        default="PLAIN", description="PLAIN, SCRAM-SHA-256 or SCRAM-SHA-512"
+    )
+    sasl_username: str | None = Field(default=None, description="user of a SASL protocol")
+    sasl_password: SecretStr | None = Field(default=None, description="password of that user")
     ssl_cafile: str | None = Field(default=None, description="CA certificates (PEM); the system's when not given")
     ssl_certfile: str | None = Field(default=None, description="client certificate (PEM) for mutual TLS")
     ssl_keyfile: str | None = Field(default=None, description="key of the client certificate (PEM)")
-    ssl_key_password: SecretStr | None = None
+    ssl_key_password: SecretStr | None = Field(default=None, description="password of that key")
 
     @model_validator(mode="after")
     def _complete(self) -> Self:

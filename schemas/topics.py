@@ -23,8 +23,15 @@ class TopicNames(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    prefix: str = Field(default="", pattern=r"^([a-zA-Z0-9_\-]+\.)*$", max_length=100)
-    replies: str = Field(default="{service}.replies", max_length=64, pattern=_REPLIES)
+    prefix: str = Field(
+        default="", pattern=r"^([a-zA-Z0-9_\-]+\.)*$", max_length=100, description="put before every topic's name"
+    )
+    replies: str = Field(
+        default="{service}.replies",
+        max_length=64,
+        pattern=_REPLIES,
+        description="a service's reply topic; a second orchestrator has its own",
+    )
 
     def requests(self, saga_type: str) -> str:
         """Where anyone asks for a saga of this type."""

@@ -56,11 +56,7 @@ def show_list(
     if output != "table":
         print_rows(output, [], found.newest)
         return
-    rows = [
-        {"position": row["position"], "at": row["at"][:19], "saga": row["sagaId"] or row["key"], "cause": row["cause"],
-         "why": row["message"]}
-        for row in found.newest
-    ]  # fmt: skip
+    rows = [_listed(row) for row in found.newest]
     if rows:
         print_rows(output, ["position", "at", "saga", "cause", "why"], rows, prose=("why",))
         say(
@@ -135,6 +131,16 @@ def topics(*, output: OutputFlag = "table", common: Common = DEFAULTS) -> None:
     configure_logging(process="dlq", level="error")
     names = asyncio.run(dead_letter_topics(settings.kafka, settings.topics))
     print_rows(output, ["topic"], [{"topic": name} for name in names])
+
+
+def _listed(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "position": row["position"],
+        "at": row["at"][5:19].replace("T", " "),
+        "saga": row["sagaId"] or row["key"],
+        "cause": row["cause"],
+        "why": row["message"],
+    }
 
 
 def _print_letter(letter: dict[str, Any]) -> None:

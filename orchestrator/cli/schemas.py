@@ -1,0 +1,53 @@
+"""`saga schemas`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import cyclopts
+from cyclopts import Parameter
+
+from orchestrator.app import registry_of
+from orchestrator.cli.edge import EXIT_FAILED
+from orchestrator.cli.options import DEFAULTS, Common
+from orchestrator.cli.output import say
+from orchestrator.contract import contract_files, newest, stale, write
+from runtime.errors import UsageError
+
+app = cyclopts.App(name="schemas", help="Export the contract: JSON Schemas and AsyncAPI.")
+
+
+@app.command
+def export(
+    directory: Annotated[Path, Parameter(help="Where to write; created where it is missing")],
+    /,
+    *,
+    check: Annotated[
+        bool, Parameter(negative="", help="Write nothing; exit 1 where a file is out of date", show_default=False)
+    ] = False,
+    common: Common = DEFAULTS,
+) -> int:
+    """Write a JSON Schema of each message and one AsyncAPI document: what services in other languages need.
+
+    Examples:
+        saga schemas export contract
+        saga schemas export contract --app shop.sagas --prefix shop.
+        saga schemas export contract --check    # in CI: is what is committed what the code says?
+
+    """
+    settings = common.settings()
+    files = contract_files(newest(registry_of(settings)), settings.topics)
+    try:
+        wrong = stale(directory, files)
+        if not check:
+            directory.mkdir(parents=True, exist_ok=True)
+            write(directory, files)
+    except OSError as error:
+        raise UsageError(f"cannot write to {directory}: {error.strerror}") from error
+    if check:
+        for path in wrong:
+            say(f"out of date: {path}")
+        return EXIT_FAILED if wrong else 0
+    say(f"wrote {len(files)} files to {directory}/, {len(wrong)} of them new or changed")
+    return 0
