@@ -111,7 +111,7 @@ def settle(
     return settled
 
 
-def check_message(where: str, model: type[BaseModel]) -> None:
+def check_message(where: str, model: object) -> None:
     """Refuse a model that cannot be a message: its fields, by their names, are the wire's.
 
     Raises:
