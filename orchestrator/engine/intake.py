@@ -33,12 +33,17 @@ class Intake:
         self.reply_topics = tuple(topics.replies_of(service) for service in registry.services)
         self.stored: dict[TopicPartition, int] = {}
         """The next offset of each partition, as the store has it (R23)."""
+        self.begun_at: dict[TopicPartition, int] = {}
+        """The first offset read of each partition that the store had none of."""
 
     def read(self, records: Iterable[Record], inputs: Inputs) -> None:
         """Sort `records` into `inputs`."""
         for record in records:
             tp = TopicPartition(record.topic, record.partition)
-            inputs.offsets[tp] = Advance(self.stored.get(tp), record.offset + 1)
+            known = self.stored.get(tp)
+            if known is None:
+                self.begun_at.setdefault(tp, record.offset)
+            inputs.offsets[tp] = Advance(known, record.offset + 1)
             try:
                 saga_type = self._request_types.get(record.topic)
                 if saga_type is None:

@@ -96,6 +96,7 @@ class Timers:
             self._probe = None
 
     async def _ends(self) -> Mapping[TopicPartition, int] | None:
+        began_at = self._store.now()
         try:
             ends = await self._reader.end_offsets(self._reply_topics)
         except BrokerUnavailableError as error:
@@ -103,7 +104,8 @@ class Timers:
                 _log.warning("timers.held", error=str(error), why="no broker, no timeouts (R21)")
             self._outage = True
             return None
-        if self._outage:
+        # A broker that hung and then answered was away too: meanwhile nobody could reply.
+        if self._outage or self._store.now() - began_at > SLOW_MS:
             self._outage = False
             self._publisher.outage_ended()
         return ends

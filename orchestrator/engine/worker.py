@@ -210,7 +210,7 @@ class Engine:
         _log.warning("batch.conflict", error=str(error))
         self._intake.stored = await self._store.offsets()
         for tp, offset in (await self._reader.positions(self._topics_read())).items():
-            self._reader.seek(tp, self._intake.stored.get(tp, offset))
+            self._reader.seek(tp, self._intake.stored.get(tp, self._intake.begun_at.get(tp, offset)))
 
     def _topics_read(self) -> tuple[str, ...]:
         return self._intake.request_topics + self._intake.reply_topics

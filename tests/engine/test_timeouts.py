@@ -1,0 +1,158 @@
+"""When a timeout may fire (R21): never because of an outage, a queue, or a slow fetch; only because no reply came."""
+
+from __future__ import annotations
+
+import asyncio
+
+from orchestrator.machine.states import SagaState
+from orchestrator.store.memory import MemoryStore
+from schemas.envelope import Outcome
+from tests.contracts.stores import NOW
+from tests.engine.world import World
+
+
+async def test_a_command_without_a_reply_is_sent_again_after_its_backoff(world: World) -> None:
+    await world.begin()
+    await world.pass_time(4_999)
+    assert "TIMEOUT" not in await world.statuses()
+    await world.pass_time(1)
+    assert (await world.statuses())[-1] == "TIMEOUT"
+    await world.pass_time(999)
+    assert len(world.sent()) == 1
+    await world.pass_time(1)
+    again = world.sent()[-1].head
+    assert (again.command_id, again.attempt) == (world.sent()[0].head.command_id, 2)
+
+
+async def test_silence_through_all_attempts_ends_in_compensation_27_s_later_R8(world: World) -> None:
+    await world.begin()
+    while (await world.saga()).state is SagaState.RUNNING:
+        await world.pass_time(100)
+    assert world.clock.at_ms - NOW == 27_000
+    assert [sent.head.attempt for sent in world.sent("reserveItems")] == [1, 2, 3, 4]
+    assert world.sent()[-1].head.command_type == "releaseItems"
+
+
+async def test_a_command_that_is_not_known_to_be_published_does_not_time_out_R21(world: World) -> None:
+    world.kafka.away = True
+    world.request()
+    await world.turn()
+    for _ in range(20):
+        await world.pass_time(5_000)
+    assert await world.statuses() == ["IN_PROGRESS"]
+    assert world.sent() == []
+
+
+async def test_after_an_outage_of_publishing_the_wait_for_the_reply_begins_again_R21(world: World) -> None:
+    world.kafka.away = True
+    world.request()
+    await world.turn()
+    await world.pass_time(60_000)
+    world.kafka.away = False
+    await world.pass_time(5_000)
+    assert len(world.sent()) == 1
+    assert "TIMEOUT" not in await world.statuses()
+    saga = await world.saga()
+    assert saga.wake_at == world.clock.at_ms + 5_000
+    await world.pass_time(4_999)
+    assert "TIMEOUT" not in await world.statuses()
+    await world.pass_time(1)
+    assert (await world.statuses())[-1] == "TIMEOUT"
+
+
+async def test_a_reply_that_is_there_but_not_read_yet_prevents_the_timeout_R21(world: World) -> None:
+    command = await world.begin()
+    world.reader.hidden = {"inventory.replies"}
+    world.answer(command)
+    await world.pass_time(5_000)
+    await world.pass_time(5_000)
+    assert "TIMEOUT" not in await world.statuses()
+    world.reader.hidden = set()
+    await world.turn()
+    assert (await world.saga()).active_index == 1
+    assert "TIMEOUT" not in await world.statuses()
+
+
+async def test_one_reply_topic_that_lags_holds_every_timeout_R21(world: World) -> None:
+    await world.begin("order-1")
+    command = await world.begin("order-2")
+    world.reader.hidden = {"inventory.replies"}
+    world.answer(command, Outcome.SUCCESS)
+    await world.pass_time(10_000)
+    assert "TIMEOUT" not in await world.statuses("order-1")
+    world.reader.hidden = set()
+    await world.turn(4)
+    assert "TIMEOUT" in await world.statuses("order-1")
+
+
+async def test_an_end_that_was_asked_for_before_the_deadline_does_not_count_R21(world: World) -> None:
+    first = await world.begin("order-1")
+    await world.pass_time(3_000)
+    second = await world.begin("order-2")
+    await world.pass_time(2_000)  # the ends are asked for at the first saga's deadline
+    world.answer(first)
+    world.reader.hidden = {"inventory.replies"}
+    world.answer(second)
+    await world.pass_time(3_000)
+    assert "TIMEOUT" not in await world.statuses("order-2")
+
+
+async def test_no_broker_no_timeouts_and_the_waits_begin_again_after_it_R21(world: World) -> None:
+    await world.begin()
+    world.kafka.away = True
+    for _ in range(12):
+        await world.pass_time(5_000)
+    assert "TIMEOUT" not in await world.statuses()
+    world.kafka.away = False
+    await world.pass_time(10)
+    assert "TIMEOUT" not in await world.statuses()
+    assert (await world.saga()).wake_at == world.clock.at_ms + 5_000
+    await world.pass_time(5_000)
+    assert (await world.statuses())[-1] == "TIMEOUT"
+
+
+async def test_a_broker_that_answers_late_was_away_too_R21(world: World) -> None:
+    await world.begin()
+    world.reader.ends_wait = asyncio.Event()  # it hangs, as a frozen broker does: no error, no answer
+    for _ in range(4):
+        await world.pass_time(2_000)
+    world.reader.ends_wait.set()
+    world.reader.ends_wait = None
+    await world.turn(4)
+    assert "TIMEOUT" not in await world.statuses(), "participants could not answer while the broker hung"
+    assert (await world.saga()).wake_at == world.clock.at_ms + 5_000
+
+
+async def test_timers_survive_a_restart(world: World) -> None:
+    await world.begin()
+    await world.crash()
+    again = World(world.store, world.clock)
+    again.kafka = world.kafka
+    await again.start()
+    await again.pass_time(5_000)
+    assert (await again.statuses())[-1] == "TIMEOUT"
+    await again.stop()
+
+
+async def test_replies_that_waited_while_the_orchestrator_was_down_come_before_the_timeouts_R21(world: World) -> None:
+    command = await world.begin()
+    await world.crash()
+    world.answer(command)
+    world.clock.advance(600_000)
+    again = World(world.store, world.clock)
+    again.kafka = world.kafka
+    await again.start()
+    await again.turn(4)
+    assert "TIMEOUT" not in await again.statuses()
+    assert (await again.saga()).active_index == 1
+    await again.stop()
+
+
+async def test_a_wall_clock_that_jumps_back_fires_nothing_early_and_stops_nothing_R27(world: World) -> None:
+    await world.begin()
+    world.clock.wall_ahead_ms = -3_600_000
+    await world.turn(3)
+    assert "TIMEOUT" not in await world.statuses()
+    await world.succeed("reserveItems")
+    assert isinstance(world.store, MemoryStore)
+    assert [entry.at for entry in await world.log()] == sorted(entry.at for entry in await world.log())
