@@ -1,0 +1,59 @@
+"""What `saga new` writes: templates of a small project, filled with its name."""
+
+from __future__ import annotations
+
+import keyword
+import sys
+from importlib import metadata, resources
+from pathlib import Path
+from string import Template
+
+from runtime.errors import RefusedError, UsageError
+from schemas.ids import NAME_PATTERN, is_name
+
+_FILES = {
+    "README.md": "README.md",
+    "pyproject.toml": "pyproject.toml",
+    "saga.toml": "saga.toml",
+    "Makefile": "Makefile",
+    ".gitignore": "gitignore",
+    "{package}/messages.py": "messages.py",
+    "{package}/saga.py": "saga.py",
+    "{package}/seats.py": "seats.py",
+    "{package}/wallet.py": "wallet.py",
+    "tests/test_saga.py": "test_saga.py",
+    "tests/test_services.py": "test_services.py",
+}
+_OURS = frozenset({"runtime", "schemas", "messaging", "orchestrator", "participants", "tests"})
+
+
+def write_project(folder: Path) -> list[Path]:
+    """Write a project into `folder`, which is named after its saga; the files that were written.
+
+    Raises:
+        UsageError: the name cannot be a saga's and a package's.
+        RefusedError: the folder exists and is not empty.
+
+    """
+    name = folder.resolve().name
+    package = name.replace("-", "_")
+    if not is_name(name):
+        raise UsageError(f"'{name}' cannot name a saga: it must match {NAME_PATTERN}")
+    if package in _OURS or package in sys.stdlib_module_names or keyword.iskeyword(package):
+        raise UsageError(f"'{name}' cannot name a package: Python, or kafka-saga, has one of that name")
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise RefusedError(f"{folder} exists and is not empty: choose another name")
+    words = {"name": name, "package": package, "version": metadata.version("kafka-saga")}
+    written = [folder / path.format(package=package) for path in _FILES]
+    try:
+        for path, template in zip(written, _FILES.values(), strict=True):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(_template(template).substitute(words))
+        (folder / package / "__init__.py").write_text(f'"""The saga `{name}` and its services."""\n')
+    except OSError as error:
+        raise UsageError(f"cannot write {folder}: {error.strerror}") from error
+    return written
+
+
+def _template(name: str) -> Template:
+    return Template(resources.files(__package__).joinpath(f"{name}.tmpl").read_text())
