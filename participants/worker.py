@@ -29,7 +29,7 @@ from participants.outcomes import Reply
 from participants.progress import Progress
 from participants.publisher import MessageProducer, Outgoing, Publisher
 from participants.store.port import ParticipantStore
-from runtime.clock import Clock
+from runtime.clock import Clock, ForwardClock
 from runtime.limits import BATCH_RECORDS_MAX, FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS, STOP_TIMEOUT_MS
 from runtime.process import Lifecycle
 from runtime.telemetry import log
@@ -113,7 +113,7 @@ class Worker:
         self._faults = injector
         self._fence_retention_ms = fence_retention_ms
         self._source = f"/{participant.name}".encode()
-        self._newest_ms = newest_ms
+        self._store_clock = ForwardClock(clock, newest_ms)
         self._intake = Intake(participant, topics, group=group)
         self._guard = Guard(
             participant,
@@ -279,5 +279,4 @@ class Worker:
         self._consumer.commit_hint(self._progress.positions(), self._store.store_id)
 
     def _now_ms(self) -> int:
-        self._newest_ms = max(self._newest_ms, self._clock.now_ms())
-        return self._newest_ms
+        return self._store_clock.now_ms()

@@ -38,6 +38,26 @@ class SystemClock:
         await asyncio.sleep(duration_ms / 1000)
 
 
+class ForwardClock:
+    """A store's clock (R27): the wall clock, but it never goes back and never stands still.
+
+    Where the wall clock is behind what was seen already (it was set back, or another machine's was ahead), time
+    goes on at the pace of the monotonic clock instead: a frozen clock would hold every timer for as long.
+    """
+
+    def __init__(self, clock: Clock, newest_ms: int) -> None:
+        self._clock = clock
+        self._newest_ms = newest_ms
+        self._read_at_ms = clock.monotonic_ms()
+
+    def now_ms(self) -> int:
+        """Milliseconds since 1970, at least as many as at the last call."""
+        read_at_ms = self._clock.monotonic_ms()
+        self._newest_ms = max(self._clock.now_ms(), self._newest_ms + read_at_ms - self._read_at_ms)
+        self._read_at_ms = read_at_ms
+        return self._newest_ms
+
+
 def new_id() -> str:
     """A fresh, unguessable id of 32 hexadecimal characters, for stores, acts and processes."""
     return os.urandom(16).hex()

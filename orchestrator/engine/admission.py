@@ -15,7 +15,7 @@ HALVE_INTERVAL_MS = 1_000
 """A halved window needs a moment to show; halving at every batch would close it at the first hiccup."""
 
 QUEUE_TIMEOUT_MS_MAX = 60_000
-"""A command that may take longer than a minute waits for a person or a partner, not in a queue: its age says nothing."""
+"""A command that may take longer than a minute waits for a person, not in a queue: its age tells nothing."""
 
 GROWTH_PER_SECOND = 0.5
 """Back from the smallest to the largest window in about ten seconds."""

@@ -34,6 +34,9 @@ _log = log("engine")
 ACTS_INTERVAL_MS = 200
 """How often a store without notifications is asked for operator acts (R25)."""
 
+RECOUNT_INTERVAL_MS = 1_000
+"""A full window is counted anew this often: a few hundred index entries."""
+
 GATED_POLL_MS = 20
 """A due timer waits for the reply topics' ends: look again soon."""
 
@@ -98,6 +101,7 @@ class Engine:
         )
         self._admission = Admission(in_flight_max)
         self._acts_read_at = 0
+        self._recounted_at = 0
         self._active_at = 0
         self._requests_paused = False
         self.counts: Counter[str] = Counter()
@@ -130,13 +134,13 @@ class Engine:
             return
         decided = await self._decide(inputs)
         await self._commit(decided)
-        self._steer(decided.batch.now)
+        await self._steer(decided.batch.now)
 
     async def _recover(self) -> None:
         await recovery.check_definitions(self._store, self._registry, self._topics, park_missing=self._park_missing)
         recovery.check_owner(self._store, await self._reader.committed_metadata(), self._group)
         await recovery.republish(self._store, self._publisher)
-        self._admission.begin(await self._store.count_states())
+        await self._recount()
         self._intake.stored = await self._store.offsets()
         await self._reader.start(self._intake.stored)
 
@@ -167,6 +171,8 @@ class Engine:
     async def _decide(self, inputs: Inputs) -> Decided:
         room = self._admission.room
         admit = await self._store.pending(room) if room and self._admission.pending else []
+        if len(admit) < min(room, self._admission.pending):
+            await self._recount()  # somebody else admitted them
         known = await self._store.load(dict.fromkeys([*inputs.refs(), *admit]))
         return self._decider.decide(inputs, known, admit=admit, room=room, published_by=self._published_by)
 
@@ -208,6 +214,7 @@ class Engine:
     async def _read_again(self, error: ConflictError) -> None:
         """Somebody else was first: forget the batch, and go on from where the store is now (R23)."""
         _log.warning("batch.conflict", error=str(error))
+        await self._recount()
         self._intake.stored = await self._store.offsets()
         for tp, offset in (await self._reader.positions(self._topics_read())).items():
             self._reader.seek(tp, self._intake.stored.get(tp, self._intake.begun_at.get(tp, offset)))
@@ -215,9 +222,15 @@ class Engine:
     def _topics_read(self) -> tuple[str, ...]:
         return self._intake.request_topics + self._intake.reply_topics
 
-    def _steer(self, now: int) -> None:
+    async def _recount(self) -> None:
+        self._admission.begin(await self._store.count_states())
+        self._recounted_at = self._store.now()
+
+    async def _steer(self, now: int) -> None:
         """Pause or resume the request partitions; replies and timers are never held back (R20)."""
         self._admission.adjust(now)
+        if not self._admission.room and now - self._recounted_at >= RECOUNT_INTERVAL_MS:
+            await self._recount()  # sagas that another replica finished hold no place
         wanted = self._admission.request_wanted
         if wanted and self._requests_paused:
             self._reader.resume(self._intake.request_topics)
@@ -228,7 +241,7 @@ class Engine:
 
     async def _when_idle(self) -> None:
         now = self._store.now()
-        self._steer(now)
+        await self._steer(now)
         if now - self._active_at >= IDLE_FLUSH_MS:
             await self._forget_published()
 

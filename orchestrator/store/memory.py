@@ -9,7 +9,7 @@ from messaging.records import TopicPartition
 from orchestrator.machine.decision import LogEntry
 from orchestrator.machine.states import TERMINAL, SagaState
 from orchestrator.store.port import ActOutcome, Advance, Batch, Known, OutboxRow, QueuedAct
-from runtime.clock import Clock
+from runtime.clock import Clock, ForwardClock
 from runtime.errors import ConflictError
 from schemas.ids import SagaRef
 
@@ -18,9 +18,8 @@ class MemoryStore:
     """`Store` in dictionaries."""
 
     def __init__(self, clock: Clock, store_id: str = "memory") -> None:
-        self._clock = clock
+        self._clock = ForwardClock(clock, 0)
         self._store_id = store_id
-        self._newest = 0
         self._sagas: dict[SagaRef, Known] = {}
         self._log: dict[SagaRef, list[LogEntry]] = {}
         self._outbox: dict[int, OutboxRow] = {}
@@ -34,8 +33,7 @@ class MemoryStore:
         return self._store_id
 
     def now(self) -> int:
-        self._newest = max(self._newest, self._clock.now_ms())
-        return self._newest
+        return self._clock.now_ms()
 
     async def load(self, refs: Iterable[SagaRef]) -> dict[SagaRef, Known]:
         return {ref: self._sagas[ref] for ref in refs if ref in self._sagas}

@@ -19,7 +19,7 @@ from orchestrator.machine.states import TERMINAL, EventKind, SagaState
 from orchestrator.store import migrations, rows
 from orchestrator.store.port import ActOutcome, Advance, Batch, Known, OutboxRow, QueuedAct
 from orchestrator.store.statements import SQL
-from runtime.clock import Clock, new_id
+from runtime.clock import Clock, ForwardClock, new_id
 from runtime.errors import ConflictError
 from runtime.sqlite import SqlConnection, StoreLock, migrate, open_threaded, transaction
 from schemas.codec import decode_trusted
@@ -59,11 +59,9 @@ class SqliteStore:
 
     def __init__(self, connection: SqlConnection, clock: Clock, lock: StoreLock | None) -> None:
         self._connection = connection
-        self._clock = clock
+        self._clock = ForwardClock(clock, 0)
         self._lock = lock
         self._store_id = ""
-        self._newest = 0
-        self._next_key = 1
         self._kept: dict[SagaRef, Known] = {}
 
     @classmethod
@@ -77,8 +75,7 @@ class SqliteStore:
             await connection.execute(SQL["new_store"], (new_id(),))
         meta: dict[str, str] = dict(await connection.fetch_all(SQL["meta"]))
         store._store_id = meta["store_id"]
-        store._newest = int(meta["clock"])
-        [(store._next_key,)] = await connection.fetch_all(SQL["next_key"])
+        store._clock = ForwardClock(clock, int(meta["clock"]))
         return store
 
     @property
@@ -86,8 +83,7 @@ class SqliteStore:
         return self._store_id
 
     def now(self) -> int:
-        self._newest = max(self._newest, self._clock.now_ms())
-        return self._newest
+        return self._clock.now_ms()
 
     async def load(self, refs: Iterable[SagaRef]) -> dict[SagaRef, Known]:
         found: dict[SagaRef, Known] = {}
@@ -167,8 +163,10 @@ class SqliteStore:
 
     async def _write_sagas(self, batch: Batch) -> dict[SagaRef, int]:
         """Insert, update and log; the keys of the new rows."""
-        keys = {started.saga.ref: self._next_key + place for place, started in enumerate(batch.started)}
+        keys: dict[SagaRef, int] = {}
         if batch.started:
+            [(next_key,)] = await self._connection.fetch_all(SQL["next_key"])
+            keys = {started.saga.ref: next_key + place for place, started in enumerate(batch.started)}
             inserted = await self._connection.execute_many(
                 SQL["insert_saga"],
                 [rows.insert_row(keys[new.saga.ref], new.saga, new.request_hash) for new in batch.started],
@@ -217,7 +215,6 @@ class SqliteStore:
             )
 
     def _keep(self, batch: Batch, keys: Mapping[SagaRef, int]) -> None:
-        self._next_key += len(keys)
         for started in batch.started:
             self._keep_one(rows.with_key(started.saga, keys[started.saga.ref]), started.request_hash)
         for change in batch.changed:

@@ -1,0 +1,153 @@
+"""Processes that die and come back. Their databases stay; everything else of them is gone, as after `kill -9`."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Awaitable, Callable, Iterable
+
+from runtime.process import Lifecycle
+from runtime.sqlite import InlineConnection, Params, Row
+from tests.simulation.broker import SimBroker
+
+Start = Callable[["Incarnation"], Awaitable[None]]
+
+
+class Crash(BaseException):
+    """The process is killed here. No handler of ours may catch it."""
+
+
+class Disk:
+    """One SQLite database that outlives its process."""
+
+    def __init__(self) -> None:
+        self.connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+
+    def power_cycle(self) -> None:
+        """What was not committed is gone."""
+        if self.connection.in_transaction:
+            self.connection.rollback()
+
+
+class SimConnection(InlineConnection):
+    """The production SQL, inline, with failpoints at its commits; useless once its process is dead."""
+
+    def __init__(self, disk: Disk, incarnation: Incarnation) -> None:
+        super().__init__(disk.connection)
+        self._incarnation = incarnation
+
+    async def execute(self, sql: str, params: Params = ()) -> int:
+        self._incarnation.must_live()
+        return await super().execute(sql, params)
+
+    async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
+        self._incarnation.must_live()
+        return await super().execute_many(sql, rows)
+
+    async def fetch_all(self, sql: str, params: Params = ()) -> list[Row]:
+        self._incarnation.must_live()
+        return await super().fetch_all(sql, params)
+
+    async def commit(self) -> None:
+        self._incarnation.failpoint("commit.before")
+        await super().commit()
+        self._incarnation.failpoint("commit.after")
+
+    async def rollback(self) -> None:
+        if not self._incarnation.dead:
+            await super().rollback()
+
+    async def close(self) -> None:
+        """The disk stays."""
+
+
+class Incarnation:
+    """One life of a process."""
+
+    def __init__(self, role: str, broker: SimBroker, on_crash: Callable[[str], None]) -> None:
+        self.lifecycle = Lifecycle()
+        self.died = asyncio.Event()
+        self._role = role
+        self._broker = broker
+        self._on_crash = on_crash
+
+    @property
+    def dead(self) -> bool:
+        return self.died.is_set()
+
+    def failpoint(self, name: str) -> None:
+        """Die here, if chance says so."""
+        self.must_live()
+        point = f"{self._role}.{name}"
+        if self._broker.happens(self._broker.swarm.crash.get(point, 0)):
+            self.died.set()
+            self._on_crash(point)
+            raise Crash(point)
+
+    def must_live(self) -> None:
+        """A dead process does nothing more, not even in its `finally`."""
+        if self.dead:
+            raise Crash("after death")
+
+
+class Process:
+    """A process and its restarts."""
+
+    def __init__(self, role: str, broker: SimBroker, disk: Disk, start: Start) -> None:
+        self.role = role
+        self.broker = broker
+        self.disk = disk
+        self.crashes: list[str] = []
+        self.failures: list[BaseException] = []
+        self._start = start
+        self._stopped = False
+
+    async def run(self) -> None:
+        """Live, die, come back, until stopped."""
+        while not self._stopped:
+            self._incarnation = Incarnation(self.role, self.broker, self.crashes.append)
+            await self._live(self._incarnation)
+            self.disk.power_cycle()
+            if not self._stopped:
+                await self.broker.clock.sleep(self.broker.chance.choice([50, 2_000, 15_000]))
+
+    def restart(self) -> None:
+        """Ask it to stop cleanly and come back."""
+        self._incarnation.lifecycle.stop()
+
+    def stop(self) -> None:
+        """Ask it to stop cleanly."""
+        self._stopped = True
+        self._incarnation.lifecycle.stop()
+
+    async def _live(self, incarnation: Incarnation) -> None:
+        main = asyncio.create_task(self._main(incarnation), name=self.role)
+        await asyncio.wait([main])
+        error = main.exception()
+        await self._end_tasks(incarnation)
+        if error is not None and not isinstance(error, Crash):
+            self.failures.append(error)
+
+    async def _main(self, incarnation: Incarnation) -> None:
+        life = asyncio.create_task(self._start(incarnation), name=f"{self.role}.life")
+        death = asyncio.create_task(incarnation.died.wait(), name=f"{self.role}.death")
+        await asyncio.wait([life, death], return_when=asyncio.FIRST_COMPLETED)
+        death.cancel()
+        if incarnation.dead and not life.done():
+            life.cancel()
+            await asyncio.wait([life])
+        if life.cancelled():
+            return
+        error = life.exception()
+        failure = incarnation.lifecycle.failure
+        if failure is not None and not isinstance(failure, Crash):
+            raise failure
+        if error is not None:
+            raise error
+
+    async def _end_tasks(self, incarnation: Incarnation) -> None:
+        tasks = list(incarnation.lifecycle._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
