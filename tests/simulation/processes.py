@@ -105,7 +105,7 @@ class Process:
     async def run(self) -> None:
         """Live, die, come back, until stopped."""
         while not self._stopped:
-            self._incarnation = Incarnation(self.role, self.broker, self.crashes.append)
+            self._incarnation = Incarnation(self.role, self.broker, self._on_crash)
             await self._live(self._incarnation)
             self.disk.power_cycle()
             if not self._stopped:
@@ -119,6 +119,10 @@ class Process:
         """Ask it to stop cleanly."""
         self._stopped = True
         self._incarnation.lifecycle.stop()
+
+    def _on_crash(self, point: str) -> None:
+        self.crashes.append(point)
+        self.disk.power_cycle()
 
     async def _live(self, incarnation: Incarnation) -> None:
         main = asyncio.create_task(self._main(incarnation), name=self.role)
