@@ -177,9 +177,15 @@ async def open_reader(path: Path) -> ThreadedConnection:
 
     """
     with translated_errors(path):
-        connection = ThreadedConnection(await aiosqlite.connect(f"file:{path}?mode=ro", uri=True, isolation_level=None))
-        await connection.run_script(f"PRAGMA query_only=ON; PRAGMA busy_timeout={BUSY_TIMEOUT_MS};")
-        return connection
+        connection = await aiosqlite.connect(_read_only(path), uri=True, isolation_level=None)
+        try:
+            await connection.executescript(f"PRAGMA query_only=ON; PRAGMA busy_timeout={BUSY_TIMEOUT_MS};")
+            # The first read is what finds out whether the file is a database.
+            await connection.execute_fetchall("SELECT count(*) FROM sqlite_schema")
+        except BaseException:
+            await connection.close()  # its thread would keep the process from ending
+            raise
+        return ThreadedConnection(connection)
 
 
 @asynccontextmanager
@@ -320,6 +326,10 @@ async def _configured(connection: _Connection) -> _Connection:
         await connection.close()  # its thread would keep the process from ending
         raise
     return connection
+
+
+def _read_only(path: Path) -> str:
+    return f"{path.absolute().as_uri()}?mode=ro"
 
 
 def _create_private(path: Path) -> None:

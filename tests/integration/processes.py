@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import IO
 
 from runtime.clock import SystemClock
-from schemas.codec import decode_trusted
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE_MS = 60_000
@@ -60,19 +59,18 @@ class Process:
         """What it has said since its last start."""
         return self.log_file.read_bytes()[self._log_from :].decode(errors="replace")
 
-    def events(self) -> list[dict[str, object]]:
-        return [decode_trusted(line) for line in self.output().splitlines() if line.startswith("{") and line[-1] == "}"]
-
     async def said(self, event: str) -> None:
         """Wait until its log has `event`; fail at once where the process has ended."""
+        await self.said_text(f'"{event}"')
 
+    async def said_text(self, text: str) -> None:
         def found() -> bool:
-            if f'"{event}"' in self.output():
+            if text in self.output():
                 return True
             assert self.running(), f"{self.name} ended with {self.code()}:\n{self.output()[-3000:]}"
             return False
 
-        await until(f"{self.name} says {event}", found)
+        await until(f"{self.name} says {text}", found)
 
     def kill(self) -> None:
         """SIGKILL: nothing of it gets to say goodbye."""

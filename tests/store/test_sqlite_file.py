@@ -178,6 +178,24 @@ async def test_a_reader_cannot_write_R24(store: SqliteStore, path: Path) -> None
     await reader.close()
 
 
+async def test_a_reader_takes_any_file_name(tmp_path: Path) -> None:
+    path = tmp_path / "shop #1, 100% mine?.db"
+    store = await open_store(path, SetClock())
+    await start(store, new_saga())
+    reader = await StoreReader.open(path)
+    assert (await reader.find("order-1")).ref.saga_id == "order-1"
+    await reader.close()
+    await store.close()
+
+
+async def test_reading_a_file_that_is_no_database_names_it(path: Path) -> None:
+    path.write_bytes(b"an order list, not a database\n" * 100)
+    threads = threading.enumerate()
+    with pytest.raises(BrokenStoreError, match=r"orchestrator\.db is damaged"):
+        await StoreReader.open(path)
+    assert threading.enumerate() == threads
+
+
 async def test_reading_a_store_that_is_not_there_says_what_to_do(path: Path) -> None:
     with pytest.raises(StoreUnavailableError, match="start `saga orchestrator` first"):
         await StoreReader.open(path)
