@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from orchestrator.cli.output import say
-from orchestrator.scaffold import write_project
+from orchestrator.cli.scaffold import write_project
 
 
 def new(

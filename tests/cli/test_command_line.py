@@ -1,0 +1,142 @@
+"""Every command: its help teaches, its mistakes are one sentence, its exit code says what kind of end it was."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator.cli import app, edge
+from tests.cli.conftest import ROOT, FillStore, Saga, command, environment, running
+
+COMMANDS = [
+    "submit",
+    "submit order",
+    "list",
+    "show",
+    "log",
+    "explain",
+    "watch",
+    "tail",
+    "doctor",
+    "topics create",
+    "topics list",
+    "dlq list",
+    "dlq count",
+    "dlq show",
+    "config show",
+    "schemas export",
+    "new",
+    "orchestrator",
+    "participant",
+]
+NOWHERE = "127.0.0.1:1"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_ends_with_examples_that_begin_with_the_command(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert edge.run(app, [*name.split(), "--help"], [name.split(maxsplit=1)[0]]) == 0
+    _, found, section = capsys.readouterr().out.partition("Examples:\n")
+    assert found
+    assert f"saga {name.split(maxsplit=1)[0]}" in section
+
+
+def test_the_list_of_commands_imports_none_of_them() -> None:
+    code = (
+        "import sys; sys.argv = ['saga', '--help']; import orchestrator.cli; "
+        "print([name for name in ('aiokafka', 'messaging.consumer', 'orchestrator.app') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("shwo order-1", "did you mean `saga show`?"),
+        ("nonesuch", "there is no command 'nonesuch'"),
+        ("-b localhost:9092 list", "the command comes first"),
+        ("show", "SAGA_ID requires an argument"),
+        ("list --nope", "Unknown option: --nope"),
+        ("list --state flying", "flying"),
+        ("list --older-than 5x", "write 90s, 15m, 2h or 7d"),
+        ("dlq nonesuch", "nonesuch"),
+        ("submit order --count 0", "Must be >= 1"),
+    ],
+)
+def test_a_wrong_word_is_one_line_on_stderr_and_exit_code_2(saga: Saga, arguments: str, said: str) -> None:
+    run = saga(*arguments.split())
+    assert (run.exit_code, run.out) == (2, "")
+    assert said in run.err
+    assert len(run.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "submit order",
+        "tail --topic order.events",
+        "dlq list",
+        "dlq count",
+        "topics list",
+        "topics create",
+        "orchestrator",
+        "participant inventory",
+    ],
+)
+def test_a_broker_that_is_away_is_said_with_its_address_and_the_way_out(saga: Saga, arguments: str) -> None:
+    run = saga(*arguments.split(), "--bootstrap-servers", NOWHERE)
+    assert run.exit_code == 5
+    last = run.err.splitlines()[-1]
+    assert last.startswith(f"saga: cannot reach Kafka at {NOWHERE}: is it running?")
+    assert "`saga up`" in last
+    assert "KAFKA_BOOTSTRAP_SERVERS" in last
+
+
+@pytest.mark.parametrize("arguments", ["list", "show order-1", "log order-1", "explain order-1", "watch"])
+def test_a_store_that_is_not_there_is_exit_code_5(saga: Saga, arguments: str) -> None:
+    run = saga(*arguments.split())
+    assert run.exit_code == 5
+    assert "there is no store at" in run.err
+    assert "saga orchestrator" in run.err
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    saga = " ".join(command("config", "show", "-o", "jsonl"))
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {saga} | head -n 1"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 1
+
+
+@pytest.mark.processes
+def test_ctrl_c_ends_a_live_command_with_exit_code_130(tmp_path: Path, fill_store: FillStore) -> None:
+    fill_store(running("order-1"))
+    with subprocess.Popen(
+        command("watch", "--interval", "100ms"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        cwd=tmp_path,
+        env=environment(tmp_path),
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert (process.returncode, err) == (130, b"")
+
+
+def test_examples_are_aligned_where_they_have_a_remark() -> None:
+    docstring = (
+        "What it does.\n\nExamples:\n    saga list  # all\n    saga list -n 5  # five\n    saga list -o json | jq .\n"
+    )
+    assert edge.examples(docstring) == ["saga list       # all", "saga list -n 5  # five", "saga list -o json | jq ."]

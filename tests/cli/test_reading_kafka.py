@@ -1,0 +1,125 @@
+"""`saga tail` and `saga dlq`: what lies on the topics."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from messaging.producer import Producer
+from messaging.records import Message
+from messaging.settings import KafkaSettings
+from orchestrator.operations.dead_letters import parse_position
+from orchestrator.operations.messages import kcat_commands
+from runtime.errors import ContractError, UsageError
+from tests.cli.conftest import PATIENCE_S, Saga, System
+
+pytestmark = [pytest.mark.kafka, pytest.mark.processes]
+
+
+@pytest.fixture(scope="session")
+def poisoned(system: System) -> System:
+    """Records that nobody can read were published; they are on their way to the dead letter topic."""
+    prefix = system.variables["SAGA_TOPICS__PREFIX"]
+    topic = f"{prefix}order.requests"
+    messages = [
+        Message(topic, b"poison-1", b"not \x1b[2J json", (("x-trace", b"abc"),)),
+        Message(topic, b"poison-2", b'{"order_id": "poison-2"}'),
+        Message(topic, b"poison-3", None),
+    ]
+
+    async def publish() -> None:
+        producer = Producer(KafkaSettings(bootstrap_servers=system.variables["KAFKA_BOOTSTRAP_SERVERS"]))
+        await producer.publish(messages)
+        await producer.stop()
+
+    asyncio.run(publish())
+    return system
+
+
+def letters(saga: Saga, system: System, *arguments: str, wait_for: int = 0) -> list[dict[str, object]]:
+    for _ in range(PATIENCE_S):
+        run = saga("dlq", "list", "-o", "jsonl", *arguments, **system.variables)
+        assert run.exit_code == 0, run.err
+        if len(run.rows) >= wait_for:
+            return run.rows
+    pytest.fail(f"only {run.rows}")
+
+
+def test_a_sagas_conversation_is_one_list_in_order(saga: Saga, system: System) -> None:
+    saga("submit", "order", "--order-id", "told", "--wait", **system.variables)
+    run = saga("tail", "told", "-o", "jsonl", **system.variables)
+    assert run.exit_code == 0, run.err
+    kinds = [row["kind"] for row in run.rows]
+    assert (kinds.count("request"), kinds.count("command"), kinds.count("reply")) == (1, 3, 3)
+    assert {row["sagaId"] for row in run.rows} == {"told"}
+    charge = next(row for row in run.rows if row["type"] == "chargePayment")
+    assert (charge["step"], charge["phase"], charge["attempt"]) == ("process_payment", "forward", "1")
+    assert charge["value"]["amount"] == 4_990
+    lines = saga("tail", "told", **system.variables).out.splitlines()
+    assert len(lines) == len(kinds)
+
+
+def test_a_topic_is_read_from_its_beginning_up_to_a_limit(saga: Saga, system: System) -> None:
+    saga("submit", "order", "--wait", **system.variables)
+    topic = f"{system.variables['SAGA_TOPICS__PREFIX']}order.events"
+    arguments = ["tail", "--topic", topic, "--from-beginning", "--limit", "3", "-o", "jsonl"]
+    run = saga(*arguments, **system.variables)
+    assert [row["topic"] for row in run.rows] == [topic] * 3
+
+
+def test_a_saga_without_messages_is_exit_code_3(saga: Saga, system: System) -> None:
+    assert saga("tail", "nonesuch", **system.variables).exit_code == 3
+
+
+def test_a_topic_that_does_not_exist_is_exit_code_3(saga: Saga, system: System) -> None:
+    assert saga("tail", "--topic", "nonesuch", **system.variables).exit_code == 3
+
+
+def test_dead_letters_are_listed_with_their_causes(saga: Saga, poisoned: System) -> None:
+    found = letters(saga, poisoned, wait_for=3)
+    assert {row["key"]: row["cause"] for row in found} == {
+        "poison-1": "bad_json",
+        "poison-2": "bad_schema",
+        "poison-3": "null_value",
+    }
+    assert [row["key"] for row in letters(saga, poisoned, "--cause", "bad_json")] == ["poison-1"]
+    assert [row["key"] for row in letters(saga, poisoned, "--saga", "poison-2")] == ["poison-2"]
+    origin = f"{poisoned.variables['SAGA_TOPICS__PREFIX']}order.requests"
+    assert len(letters(saga, poisoned, "--topic", origin)) == 3
+    assert letters(saga, poisoned, "--topic", "another") == []
+
+
+def test_dead_letters_are_counted(saga: Saga, poisoned: System) -> None:
+    letters(saga, poisoned, wait_for=3)
+    run = saga("dlq", "count", "--by", "topic", "-o", "jsonl", **poisoned.variables)
+    topic = f"dlq.{poisoned.variables['SAGA_TOPICS__PREFIX']}order.requests"
+    assert run.rows == [{"topic": topic, "dead letters": 3}]
+
+
+def test_one_dead_letter_is_shown_whole_and_harmless(saga: Saga, poisoned: System) -> None:
+    [letter] = letters(saga, poisoned, "--saga", "poison-1", wait_for=1)
+    run = saga("dlq", "show", str(letter["position"]), **poisoned.variables)
+    assert run.exit_code == 0, run.err
+    for part in ("bad_json: the value is not JSON", "x-trace: abc", "poison-1", r"not \x1b[2J json"):
+        assert part in run.out
+    assert "\x1b" not in run.out
+
+
+@pytest.mark.parametrize(("position", "exit_code"), [("dlq.nonesuch/0/1", 3), ("nonsense", 2)])
+def test_a_dead_letter_that_is_not_there(saga: Saga, system: System, position: str, exit_code: int) -> None:
+    assert saga("dlq", "show", position, **system.variables).exit_code == exit_code
+
+
+def test_positions_are_read_in_both_ways_of_writing() -> None:
+    assert parse_position("dlq.order.requests/0/17") == ("dlq.order.requests", 0, 17)
+    assert parse_position("dlq.order.requests[0]@17") == ("dlq.order.requests", 0, 17)
+    with pytest.raises(UsageError):
+        parse_position("dlq.order.requests/17")
+
+
+def test_the_kcat_command_cannot_be_broken_out_of() -> None:
+    [line] = kcat_commands("kafka:9092", ["order.events"], saga_id="order-1", from_end=False)
+    assert line.startswith("kcat -C -b kafka:9092 -t order.events -o beginning -e -J | jq")
+    with pytest.raises(ContractError):
+        kcat_commands("kafka:9092", ["order.events"], saga_id="'; rm -rf /", from_end=False)

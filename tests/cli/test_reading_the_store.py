@@ -1,0 +1,148 @@
+"""`saga list`, `show`, `log`, `explain` and `watch`: what the store knows, for people and for programs."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import pytest
+
+from orchestrator.operations.explaining import explain
+from orchestrator.sagas.order import order_saga
+from orchestrator.store.statements import SQL
+from schemas.orders import ChargePayment
+from tests.cli.conftest import (
+    FillStore,
+    Saga,
+    compensated,
+    compensating,
+    completed,
+    parked,
+    running,
+    waiting,
+)
+
+HOUR_S = 3_600
+
+
+@pytest.fixture
+def filled(saga: Saga, fill_store: FillStore) -> Saga:
+    fill_store(
+        completed("old-1"),
+        compensated("old-2"),
+        parked("stuck-1"),
+        compensating("undoing-1", "out of stock"),
+        running("running-1"),
+        waiting("new-1"),
+        ages_s=(48 * HOUR_S, 24 * HOUR_S, 2 * HOUR_S, HOUR_S, 600, 0),
+    )
+    return saga
+
+
+def ids(saga: Saga, *arguments: str) -> list[str]:
+    run = saga("list", "-o", "jsonl", *arguments)
+    assert run.exit_code == 0, run.err
+    return [row["sagaId"] for row in run.rows]
+
+
+def test_sagas_are_listed_newest_first(filled: Saga) -> None:
+    assert ids(filled) == ["new-1", "running-1", "undoing-1", "stuck-1", "old-2", "old-1"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("--state parked", ["stuck-1"]),
+        ("--state parked --state running", ["running-1", "stuck-1"]),
+        ("--state completed --state running", ["running-1", "old-1"]),
+        ("--limit 2", ["new-1", "running-1"]),
+        ("--older-than 90m", ["stuck-1", "old-2", "old-1"]),
+        ("--newer-than 90m", ["new-1", "running-1", "undoing-1"]),
+        ("--newer-than 30h --older-than 90m", ["stuck-1", "old-2"]),
+        ("--state running --older-than 5m", ["running-1"]),
+        ("--state running --older-than 15m", []),
+        ("--error STOCK", ["undoing-1"]),
+        ("--type order --limit 1", ["new-1"]),
+        ("--type shipment", []),
+    ],
+)
+def test_a_list_shows_what_all_its_filters_let_through(filled: Saga, arguments: str, expected: list[str]) -> None:
+    assert ids(filled, *arguments.split()) == expected
+
+
+def test_the_table_of_a_list_says_status_and_error(filled: Saga) -> None:
+    run = filled("list")
+    assert "STEP_2 IN_PROGRESS" in run.out
+    assert "card declined" in run.out
+    assert "\x1b" not in run.out, "no colours where nobody looks"
+
+
+def test_the_newest_sagas_are_found_without_reading_the_others(fill_store: FillStore) -> None:
+    path = fill_store(completed("order-1"))
+    connection = sqlite3.connect(path)
+    for name, index in (("list_newest", "INTEGER PRIMARY KEY"), ("list_unfinished", "sagas_unfinished")):
+        values = (0, 2**63 - 1, '["PARKED"]', None, None, 20)
+        plan = " / ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {SQL[name]}", values))
+        assert index in plan
+        assert "SCAN sagas" not in plan
+    connection.close()
+
+
+def test_a_saga_is_shown_with_its_record_and_its_steps(filled: Saga) -> None:
+    assert filled("show", "old-2", "-o", "json").json["stepsCompensated"] == [1]
+    table = filled("show", "old-2").out
+    assert "2. process_payment" in table
+    assert "It failed (card declined) and what was done is undone." in table
+
+
+def test_a_saga_that_does_not_exist_is_exit_code_3(filled: Saga) -> None:
+    run = filled("show", "nonesuch")
+    assert (run.exit_code, run.err) == (3, "saga: there is no saga 'nonesuch'\n")
+
+
+def test_the_log_keeps_step_names_whole_on_a_narrow_terminal(filled: Saga) -> None:
+    lines = filled("log", "old-2", COLUMNS="80").out.splitlines()
+    assert [line.split()[2:4] for line in lines[1:]] == [
+        ["reserve_inventory", "SUCCESS"],
+        ["process_payment", "FAILED"],
+        ["reserve_inventory", "COMPENSATED"],
+    ]
+    assert all(len(line) <= 80 for line in lines)
+
+
+def test_a_hostile_error_cannot_steer_the_terminal(saga: Saga, fill_store: FillStore) -> None:
+    fill_store(compensated("order-1", "no\x1b[2J\nsuch [bold]card"))
+    for arguments in (["show", "order-1"], ["list"], ["log", "order-1"], ["explain", "order-1"]):
+        run = saga(*arguments)
+        assert r"no\x1b[2J\x0asuch [bold]card" in run.out
+        assert "\x1b" not in run.out
+
+
+def test_explain_says_who_is_waited_for_and_what_happens_then(filled: Saga) -> None:
+    run = filled("explain", "running-1")
+    assert run.out.startswith(
+        "running-1 is STEP_2 IN_PROGRESS. It waits for payment to answer chargePayment of 'process_payment', "
+        "attempt 1 of 4, until "
+    )
+    assert "then it is sent again." in run.out
+    assert "No orchestrator runs on this store" in run.out
+    assert filled("explain", "running-1", "-o", "json").json["orchestratorRuns"] is False
+
+
+def test_explain_counts_down_to_the_deadline_and_to_the_next_attempt() -> None:
+    story = running("order-1")
+    assert "until in 5.0 s (" in explain(order_saga, story.saga, story.now)
+    story.expect_command("payment", ChargePayment).retry("the bank is closed")
+    sentence = explain(order_saga, story.saga, story.now)
+    assert "Attempt 1 of 4 of 'process_payment' failed (the bank is closed); it is tried again in 1.0 s" in sentence
+
+
+def test_explain_of_a_parked_saga_says_that_a_person_must_act(filled: Saga) -> None:
+    assert "needs a person: compensation_failed" in filled("explain", "stuck-1").out
+
+
+def test_watch_prints_one_json_object_a_look_where_no_terminal_is(filled: Saga) -> None:
+    first, second = filled("watch", "--count", "2", "--interval", "50ms").rows
+    expected = dict.fromkeys(("PENDING", "RUNNING", "COMPENSATING", "COMPLETED", "COMPENSATED", "PARKED"), 1)
+    assert first["counts"] == second["counts"] == expected
+    assert (first["finishedPerSecond"], second["finishedPerSecond"]) == (None, 0.0)
+    assert first["newest"][0]["sagaId"] == "new-1"

@@ -1,0 +1,122 @@
+"""`saga submit`: checked before it is sent, followed to the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import orjson
+import pytest
+
+from orchestrator.operations.requests import prepare, read_documents
+from orchestrator.operations.sample_orders import sample_orders
+from orchestrator.sagas.order import order_saga
+from runtime.errors import UsageError
+from schemas.topics import TopicNames
+from tests.brokers import BrokerUnderTest
+from tests.cli.conftest import Saga, System, order
+
+
+def prepared(*documents: Any, saga_id: str | None = None) -> list[str]:
+    found = prepare(order_saga, TopicNames(), documents, saga_id=saga_id, origin="orders.json")
+    return [request.saga_id for request in found]
+
+
+def test_one_document_an_array_and_lines_are_all_requests() -> None:
+    first, second = orjson.dumps(order("o-1")), orjson.dumps(order("o-2"))
+    for text, expected in (
+        (first, ["o-1"]),
+        (b"[" + first + b"," + second + b"]", ["o-1", "o-2"]),
+        (first + b"\n\n" + second + b"\n", ["o-1", "o-2"]),
+    ):
+        assert prepared(*read_documents(text, "-")) == expected
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({**order("o-1"), "amount": 0}, "amount: Input should be greater than 0"),
+        ({"order_id": "o-1"}, "customer_id: Field required"),
+        ({**order("o-1"), "order_id": "a b"}, "order_id"),
+        (["not", "an", "object"], "orders.json: the value does not fit OrderRequested"),
+    ],
+)
+def test_a_request_that_would_be_a_dead_letter_is_refused_with_the_field(document: Any, said: str) -> None:
+    with pytest.raises(UsageError, match="orders") as caught:
+        prepared(document)
+    assert said in str(caught.value)
+
+
+def test_the_complaint_names_the_request_among_many() -> None:
+    with pytest.raises(UsageError, match=r"orders\.json, request 2: .*amount"):
+        prepared(order("o-1"), {**order("o-2"), "amount": -1})
+
+
+def test_an_id_that_contradicts_the_request_is_refused() -> None:
+    with pytest.raises(UsageError, match="its order_id is o-1, not o-2"):
+        prepared(order("o-1"), saga_id="o-2")
+
+
+def test_lines_that_are_not_json_are_counted() -> None:
+    with pytest.raises(UsageError, match="orders, line 2: it is not JSON"):
+        read_documents(b'{"a": 1}\n{"b"\n', "orders")
+
+
+def test_made_up_orders_fit_the_model_and_some_are_declined() -> None:
+    orders = list(sample_orders(200, run="o", declined_percent=5))
+    assert len(set(prepared(*orders))) == 200
+    assert sum(document["customer_id"] == "broke" for document in orders) == 10
+
+
+def test_an_unknown_saga_type_names_the_known_ones(saga: Saga) -> None:
+    run = saga("submit", "shipment", "--json", "{}")
+    assert run.exit_code == 2
+    assert "there is no saga 'shipment': it is one of order" in run.err
+
+
+def test_a_wrong_request_is_refused_before_any_broker_is_asked(saga: Saga) -> None:
+    run = saga("submit", "order", "--file", "-", "-b", "127.0.0.1:1", stdin='{"order_id": "o-1"}')
+    assert run.exit_code == 2
+    assert "standard input: the value does not fit OrderRequested" in run.err
+
+
+@pytest.mark.kafka
+@pytest.mark.processes
+def test_a_completed_saga_is_exit_code_0_and_a_compensated_one_1(saga: Saga, system: System) -> None:
+    done = saga("submit", "order", "--wait", "-o", "json", **system.variables)
+    assert (done.exit_code, done.json["state"]) == (0, "COMPLETED"), done.err
+    undone = saga("submit", "order", "--customer", "broke", "--wait", "-o", "json", **system.variables)
+    assert (undone.exit_code, undone.json["state"]) == (1, "COMPENSATED")
+    assert undone.json["error"] == "card declined: the balance is too low"
+
+
+@pytest.mark.kafka
+@pytest.mark.processes
+def test_a_saga_that_had_ended_before_is_not_waited_for(saga: Saga, system: System) -> None:
+    arguments = ["submit", "order", "--order-id", "twice", "--wait", "-o", "json"]
+    assert saga(*arguments, **system.variables).exit_code == 0
+    again = saga(*arguments, **system.variables)
+    assert (again.exit_code, again.json["state"]) == (0, "COMPLETED")
+    assert "had ended before" in again.err
+
+
+@pytest.mark.kafka
+@pytest.mark.processes
+def test_many_are_followed_to_the_end(saga: Saga, system: System, tmp_path: Path) -> None:
+    run = saga("submit", "order", "--count", "50", "--declined", "10", "-w", "-o", "jsonl", **system.variables)
+    states = [row["state"] for row in run.rows]
+    assert (run.exit_code, states.count("COMPLETED"), states.count("COMPENSATED")) == (1, 45, 5)
+    (tmp_path / "orders.jsonl").write_bytes(b"\n".join(orjson.dumps(order(f"file-{n}")) for n in range(3)))
+    run = saga("submit", "order", "--file", "orders.jsonl", "--wait", "-o", "jsonl", **system.variables)
+    assert (run.exit_code, {row["sagaId"] for row in run.rows}) == (0, {"file-0", "file-1", "file-2"})
+
+
+@pytest.mark.kafka
+def test_nobody_who_carries_sagas_out_is_exit_code_124(saga: Saga, kafka: BrokerUnderTest, topic_prefix: str) -> None:
+    variables = {"KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers, "SAGA_TOPICS__PREFIX": topic_prefix}
+    assert saga("topics", "create", **variables).exit_code == 0
+    run = saga("submit", "order", "--order-id", "o-1", "--wait", "--timeout", "500ms", **variables)
+    assert run.exit_code == 124
+    assert "1 of 1 had not ended after 500 ms" in run.err
+    sent = saga("submit", "order", "--order-id", "o-2", **variables)
+    assert (sent.exit_code, sent.out) == (0, "o-2\n"), "the id alone is on standard output"
