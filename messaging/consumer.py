@@ -315,9 +315,18 @@ class Consumer:
             if position is not None and not first <= position <= end:
                 reset = Reset(tp, position, first, "beyond_end" if position > end else "deleted")
                 self._resets.append(reset)
-                _log.error("consumer.position_lost", **reset._asdict(), end=end)
+                self._report(reset, end)
                 position = None
             self._positions[tp] = first if position is None else position
+
+    def _report(self, reset: Reset, end: int) -> None:
+        """A lost position is an alarm (R23), except where losing everything is what the broker is known for."""
+        details = {**reset._asdict(), "end": end}
+        if self._embedded:
+            why = "the embedded broker forgets its topics when it ends; reading from the start, which is safe"
+            _log.info("consumer.position_forgotten", **details, why=why)
+        else:
+            _log.error("consumer.position_lost", **details)
 
     def _assign(self, consumer: AIOKafkaConsumer) -> None:
         """Give `consumer` all partitions, with our positions and pauses: it forgets both at each assignment."""

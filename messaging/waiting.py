@@ -67,7 +67,9 @@ def describe(error: BaseException) -> str:
 
 
 def is_unreachable(error: BrokerUnavailableError) -> bool:
-    """Whether a failed connect found nobody: refused, or silent until the deadline."""
+    """Whether a failed connect found nobody: refused, or silent until the deadline. A subclass knows more."""
+    if type(error) is not BrokerUnavailableError:
+        return False
     return error.__cause__ is None or isinstance(error.__cause__, KafkaConnectionError | OSError | TimeoutError)
 
 

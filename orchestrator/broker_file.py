@@ -94,6 +94,12 @@ def read_broker_file(data_dir: Path) -> BrokerNote | None:
     return BrokerNote(path, lines[0].strip(), alive) if lines and lines[0].strip() else None
 
 
+class DepartedBrokerError(BrokerUnavailableError):
+    """The embedded broker is gone."""
+
+    code = "broker_departed"
+
+
 class DepartedBroker(KafkaSettings):
     """The settings of an embedded broker whose process is gone: every use says so."""
 
@@ -101,10 +107,10 @@ class DepartedBroker(KafkaSettings):
         """Refuse.
 
         Raises:
-            BrokerUnavailableError: always, with what to do.
+            DepartedBrokerError: always, with what to do.
 
         """
-        raise BrokerUnavailableError(
+        raise DepartedBrokerError(
             f"the embedded broker at {self.bootstrap_servers} is gone: its `saga up` was killed. "
             "Start `saga up` again, or name a Kafka with KAFKA_BOOTSTRAP_SERVERS"
         )

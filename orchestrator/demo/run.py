@@ -20,6 +20,7 @@ from orchestrator.demo.stage import Stage, Where
 from orchestrator.operations.show import read_log, show
 from orchestrator.store.reader import StoreReader
 from orchestrator.supervisor.interrupts import on_interrupt
+from orchestrator.supervisor.stack import command_name
 from runtime.clock import SystemClock, new_id
 from runtime.errors import SagaError
 from runtime.process import EXIT_INTERRUPTED
@@ -152,20 +153,22 @@ def _show_figures(figures: Figures, record: Mapping[str, Any], scenes: Scenes, s
 def _show_where(stage: Stage, screen: DemoScreen, *, keep: bool) -> None:
     """How to look further; only what is true once the demo has ended."""
     address, events = stage.kafka.bootstrap_servers, stage.topics.events("order")
+    saga = command_name()
     look = f"kcat -b {address} -C -e -t {events} -f '%k %s\\n'"
     screen.console.print()
     if keep:
         screen.say(f"Everything keeps running until Ctrl-C. Look at a topic:  {look}")
-        screen.say(f"and at the sagas:  saga show {orders.FAILING.order_id} --data-dir {stage.where.directory}")
+        screen.say(f"and at the sagas:  {saga} show {orders.FAILING.order_id} --data-dir {stage.where.directory}")
     elif stage.where.kafka is not None:
         screen.say(f"The topics stay on your Kafka. Look at one:  {look}")
-        screen.say(
-            f"Delete them:  kafka-topics.sh --bootstrap-server {address} --delete --topic '.*{stage.where.prefix}.*'"
-        )
+        ours = stage.where.prefix.rstrip(".")
+        screen.say(f"Delete them:  kafka-topics.sh --bootstrap-server {address} --delete --topic '.*{ours}.*'")
     else:
         screen.say("The embedded broker has ended, and its topics with it. To look around in your own time:")
-        screen.say(f"  saga demo --keep    then, in another terminal:  kcat -b ADDRESS -C -e -t {events} -f '%k %s\\n'")
-        screen.say("  saga up             the same system, kept running, with its data in .saga")
+        screen.say(
+            f"  {saga} demo --keep    then, in another terminal:  kcat -b ADDRESS -C -e -t {events} -f '%k %s\\n'"
+        )
+        screen.say(f"  {saga} up             the same system, kept running, with its data in .saga")
 
 
 def _without_settings(environment: Mapping[str, str]) -> dict[str, str]:

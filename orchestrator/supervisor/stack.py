@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,11 @@ BROKER_LIMITS = (
     "records are dropped without a word; 4 partitions a topic; no topic administration. For demos and quick tests,\n"
     "never for reliability."
 )
+
+
+def command_name() -> str:
+    """What to type for `saga`: its path where the shell does not know it, as in a `.venv` that is not activated."""
+    return "saga" if shutil.which("saga") else sys.argv[0]
 
 
 def saga_programs(

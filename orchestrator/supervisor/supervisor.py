@@ -86,7 +86,7 @@ class Supervisor:
             GaveUpError: one of them cannot run here.
 
         """
-        waiting = asyncio.gather(*(ready.wait() for ready in self._ready.values()))
+        waiting = asyncio.create_task(self._every_ready())
         try:
             either: set[asyncio.Future[Any]] = {waiting, self._failed}
             await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -123,6 +123,10 @@ class Supervisor:
         self._stopping = True
         for child in self._children.values():
             child.kill()
+
+    async def _every_ready(self) -> None:
+        for ready in self._ready.values():
+            await ready.wait()
 
     async def _stop(self, name: str) -> bool:
         return await self._children[name].stop(STOP_TIMEOUT_S)

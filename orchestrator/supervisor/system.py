@@ -19,6 +19,7 @@ from orchestrator.supervisor.stack import (
     BROKER_LIMITS,
     ORCHESTRATOR,
     SERVICES,
+    command_name,
     forget_positions,
     saga_programs,
     start_broker,
@@ -215,7 +216,7 @@ def _where(plan: Plan, address: str) -> str:
     ]
     if tuple(plan.participants) == SERVICES and plan.saga_type == "order":
         lines.append(f"  echo '{_EXAMPLE}' | kcat -b {address} -P -t {topics.requests('order')}")
-        lines.append("  saga show order-1")
+        lines.append(f"  {command_name()} show order-1")
     if plan.embedded:
         same = settings.data_dir == Path(".saga")
         how = "in this directory" if same else f"with SAGA_DATA_DIR={settings.data_dir}"

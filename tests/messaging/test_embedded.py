@@ -7,9 +7,14 @@ import subprocess
 import sys
 
 import pytest
+from structlog.testing import CapturingLogger
 
+from messaging import consumer as consumer_module
 from messaging import embedded as embedded_module
+from messaging.consumer import Consumer, Reset
 from messaging.embedded import embedded_broker
+from messaging.records import TopicPartition
+from messaging.settings import KafkaSettings
 from runtime.errors import ConfigError
 
 WITHOUT_CONFLUENT_KAFKA = """
@@ -95,3 +100,17 @@ def test_the_helper_passes_on_why_its_broker_did_not_start(monkeypatch: pytest.M
     monkeypatch.setattr(embedded_module, "_COMMAND", (sys.executable, "-c", WITHOUT_CONFLUENT_KAFKA))
     with pytest.raises(ConfigError, match="kafka-saga"), embedded_broker():
         pass
+
+
+@pytest.mark.processes
+async def test_a_position_in_a_topic_of_an_earlier_embedded_broker_is_explained_and_no_alarm(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    partition, logger = TopicPartition("forgotten", 0), CapturingLogger()
+    monkeypatch.setattr(consumer_module, "_log", logger)
+    with embedded_broker() as broker:
+        consumer = Consumer(KafkaSettings(bootstrap_servers=broker.bootstrap_servers), ["forgotten"], group="g")
+        await consumer.start({partition: 7})
+        assert consumer.take_resets() == (Reset(partition, 7, 0, "beyond_end"),)
+        await consumer.stop()
+    assert [(call.method_name, call.args) for call in logger.calls] == [("info", ("consumer.position_forgotten",))]

@@ -1,0 +1,164 @@
+"""`saga up`, as a process: what it starts, restarts, leaves behind, and finds again."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from messaging.embedded import embedded_broker
+from orchestrator.demo.orders import Order
+from orchestrator.machine.states import SagaState
+from tests.demo.upper import PATIENCE_S, SAGA, clean_environment, saga_up, until_gone
+
+pytestmark = pytest.mark.processes
+
+READY = "everything is ready"
+
+
+def alive(pids: list[int]) -> list[int]:
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+def listens(address: str) -> bool:
+    host, port = address.split(":")
+    with socket.socket() as probe:
+        return probe.connect_ex((host, int(port))) == 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_order_completes_and_a_stop_leaves_nothing_behind(tmp_path: Path, number: signal.Signals) -> None:
+    with saga_up(tmp_path) as up:
+        up.until(READY)
+        address = up.settings.kafka.bootstrap_servers
+        assert up.complete(Order("order-1"), Order("order-2", "broke", ends=SagaState.COMPENSATED)) == [
+            "COMPLETED",
+            "COMPENSATED",
+        ]
+        children = up.children()
+        assert len(children) == 5
+        assert up.stop(number) == 0
+        assert not alive(children)
+        assert not listens(address)
+        assert not (tmp_path / ".saga" / "broker").exists()
+        assert not [line for line in up.lines if "Traceback" in line or "ERROR" in line or "was killed" in line]
+        assert up.process.stdout is not None
+        assert f"export KAFKA_BOOTSTRAP_SERVERS={address}" in up.process.stdout.read()
+
+
+def test_other_terminals_find_broker_and_store_by_themselves(tmp_path: Path) -> None:
+    with saga_up(tmp_path) as up:
+        up.until(READY)
+        up.complete(Order("order-1"))
+        for command in (["show", "order-1", "-o", "json"], ["topics", "list", "-o", "json"]):
+            result = subprocess.run(
+                [*SAGA, *command], cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, check=False
+            )
+            assert result.returncode == 0, result.stderr
+            assert '"COMPLETED"' in result.stdout or '"exists":true' in result.stdout
+
+
+def test_a_killed_child_is_started_again_and_what_it_missed_is_done(tmp_path: Path) -> None:
+    with saga_up(tmp_path) as up:
+        seen = up.until(READY)
+        for database, event in (("payment", "participant.ready"), ("orchestrator", "orchestrator.ready")):
+            killed = up.holder(database)
+            os.kill(killed, signal.SIGKILL)
+            seen = up.until(rf"{database} died \(signal SIGKILL\)", after=seen)
+            seen = up.until(rf"^{database}.*{event}", after=seen)
+            assert up.holder(database) != killed
+        assert up.complete(Order("order-1")) == ["COMPLETED"]
+        assert up.stop() == 0
+
+
+def test_a_dead_embedded_broker_is_replaced_and_sagas_go_on(tmp_path: Path) -> None:
+    with saga_up(tmp_path) as up:
+        seen = up.until(READY)
+        assert up.complete(Order("order-1")) == ["COMPLETED"]
+        first = up.settings.kafka.bootstrap_servers
+        [broker] = [pid for pid in up.children() if b"messaging.embedded" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        os.kill(broker, signal.SIGKILL)
+        seen = up.until("the embedded broker died", after=seen)
+        up.until(READY, after=seen)
+        assert up.settings.kafka.bootstrap_servers != first
+        assert up.complete(Order("order-2")) == ["COMPLETED"]
+        assert up.stop() == 0
+
+
+def test_a_second_start_in_the_same_directory_just_works(tmp_path: Path) -> None:
+    first, second = [Order(f"order-{n}") for n in range(12)], [Order(f"order-{n}") for n in range(12, 24)]
+    with saga_up(tmp_path) as up:
+        up.until(READY)
+        up.complete(*first)
+        assert up.stop() == 0
+    with saga_up(tmp_path) as up:
+        up.until("was used before: its sagas and the participants' data are kept")
+        up.until(READY)
+        assert up.complete(*second) == ["COMPLETED"] * 12
+        result = subprocess.run(
+            [*SAGA, "show", "order-0"],
+            cwd=tmp_path,
+            env=clean_environment(),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert "COMPLETED" in result.stdout
+        assert up.stop() == 0
+        assert not [line for line in up.lines if "position" in line and "ERROR" in line], up.lines
+
+
+def test_a_second_ctrl_c_kills(tmp_path: Path) -> None:
+    with saga_up(tmp_path) as up:
+        up.until(READY)
+        children = up.children()
+        os.kill(up.holder("payment"), signal.SIGSTOP)  # it will not stop by itself
+        up.process.send_signal(signal.SIGINT)
+        up.until("stopping")
+        assert up.stop() == 130
+        assert not alive(children)
+
+
+def test_children_end_when_saga_up_is_killed_and_the_stale_address_is_not_believed(tmp_path: Path) -> None:
+    with saga_up(tmp_path) as up:
+        up.until(READY)
+        children = up.children()
+        up.process.kill()
+        up.process.wait(PATIENCE_S)
+        until_gone(children)
+    topics = [*SAGA, "topics", "list"]
+    result = subprocess.run(topics, cwd=tmp_path, env=clean_environment(), capture_output=True, text=True, check=False)
+    assert result.returncode == 5
+    assert "is gone: its `saga up` was killed. Start `saga up` again" in result.stderr
+    with saga_up(tmp_path) as up:
+        up.until(READY)
+        assert up.complete(Order("order-1")) == ["COMPLETED"]
+        assert up.stop() == 0
+
+
+def test_a_second_saga_up_in_the_same_directory_is_refused(tmp_path: Path) -> None:
+    with saga_up(tmp_path) as up:
+        up.until(READY)
+        with saga_up(tmp_path) as second:
+            second.until("in use by .*orchestrator")
+            assert second.process.wait(PATIENCE_S) == 4
+        assert up.complete(Order("order-1")) == ["COMPLETED"]
+        assert up.stop() == 0
+
+
+def test_a_process_that_cannot_run_is_named_and_ends_it(tmp_path: Path) -> None:
+    with saga_up(tmp_path, "--participant", "nobody") as up:
+        assert up.process.wait(PATIENCE_S) == 2
+        up.until("nobody cannot run: there is no service 'nobody'")
+
+
+def test_what_keeps_dying_is_named_with_its_last_error(tmp_path: Path) -> None:
+    with embedded_broker() as broker:
+        gone = broker.bootstrap_servers
+    with saga_up(tmp_path, "--bootstrap-servers", gone) as up:
+        up.until(r"orchestrator keeps dying \(3 times, now exit code 5\)\. Its last error: saga: cannot reach Kafka")
+        assert up.stop() == 0
