@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -106,13 +106,16 @@ class World:
     async def publish(self, topic: str, value: bytes | None, key: bytes | None = None, headers: Headers = ()) -> None:
         await self.producer.publish([Message(topic, key, value, headers)])
 
-    async def ended(self, count: int, patience_ms: int = 2 * PATIENCE_MS) -> dict[str, dict[str, Any]]:
-        """Wait until `count` sagas have ended; their records by id."""
+    async def ended(
+        self, count: int, patience_ms: int = 2 * PATIENCE_MS, meanwhile: Callable[[], None] = lambda: None
+    ) -> dict[str, dict[str, Any]]:
+        """Wait until `count` sagas have ended, doing `meanwhile` again and again; their records by id."""
         assert self._events is not None
         deadline = CLOCK.monotonic_ms() + patience_ms
         while len(self.outcomes) < count:
             if CLOCK.monotonic_ms() > deadline:
                 raise AssertionError(f"{len(self.outcomes)} of {count} sagas ended; {self._say()}")
+            meanwhile()
             self._alive()
             for record in await self._events.poll(500, 2_000):
                 self._note(record)
