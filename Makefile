@@ -26,11 +26,19 @@ $(INSTALLED): pyproject.toml
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-check: $(INSTALLED) ## lint, format, types, import rules, and generated files that are out of date
+check: lint types imports generated ## lint, format, types, import rules, and generated files that are out of date
+
+lint: $(INSTALLED)
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+
+types: $(INSTALLED)
 	.venv/bin/mypy
+
+imports: $(INSTALLED)
 	.venv/bin/lint-imports --no-logo
+
+generated: $(INSTALLED)
 	@if test -f orchestrator/contract.py; then set -x; .venv/bin/python -m orchestrator.contract --check; fi
 
 test: $(INSTALLED) ## every test; says which Kafka it had, what it skipped and why (PYTEST_ARGS='-k seed' for less)
