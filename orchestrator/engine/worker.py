@@ -235,7 +235,7 @@ class Engine:
         if wanted and self._requests_paused:
             self._reader.resume(self._intake.request_topics)
             self._requests_paused = False
-        elif not self._requests_paused and self._admission.pending and not self._admission.room:
+        elif not wanted and not self._requests_paused and not self._admission.room:
             self._reader.pause(self._intake.request_topics)
             self._requests_paused = True
 

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from orchestrator.machine.states import SagaState
+from schemas.envelope import Outcome
 from tests.engine.world import REQUESTS, World
 
 
@@ -53,6 +54,18 @@ async def test_only_the_request_topics_are_paused_while_sagas_wait_R20(narrow: W
     narrow.answer(command)
     await narrow.turn()
     assert (await narrow.saga(command.head.parsed_id.saga_id)).active_index == 1
+
+
+@pytest.mark.parametrize(("requests", "switches"), [(5, 0), (10, 1)])
+async def test_requests_are_paused_once_and_not_at_every_other_batch_R20(
+    narrow: World, requests: int, switches: int
+) -> None:
+    for number in range(requests):
+        narrow.request(f"order-{number}")
+    for _ in range(8):
+        await narrow.turn()
+        narrow.answer(narrow.sent()[0], Outcome.RETRY)  # something to do, but nobody ends
+    assert narrow.reader.switches == switches, "each one makes the consumer fetch again what it had"
 
 
 async def test_requests_are_read_again_once_the_waiting_have_been_admitted_R20(narrow: World) -> None:

@@ -116,6 +116,8 @@ class FakeReader:
         self._metadata = metadata
         self._next = dict.fromkeys(self._topics, 0)
         self.paused: frozenset[str] = frozenset()
+        self.switches = 0
+        """How often topics were paused or resumed."""
         self.hidden: set[str] = set()
         """Topics whose records do not come although they are there: a slow fetch."""
         self.records_max: int | None = None
@@ -151,9 +153,11 @@ class FakeReader:
 
     def pause(self, topics: Iterable[str]) -> None:
         self.paused |= set(topics)
+        self.switches += 1
 
     def resume(self, topics: Iterable[str]) -> None:
         self.paused -= set(topics)
+        self.switches += 1
 
     def take_resets(self) -> tuple[Reset, ...]:
         return ()
