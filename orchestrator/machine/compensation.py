@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.machine.backoff import attempts_max, backoff_ms
+from orchestrator.machine import waiting
 from orchestrator.machine.decision import Ignored, Result
 from orchestrator.machine.draft import Draft
 from orchestrator.machine.events import Replied, TimerFired
@@ -68,30 +68,12 @@ def on_retry(draft: Draft, event: Replied) -> Result:
     index = awaited(draft, event)
     if isinstance(index, Ignored):
         return index
-    step = draft.steps[index]
-    if step.deadline_at is None or (event.attempt or step.undo_attempt) != step.undo_attempt:
-        return Ignored(IgnoredReason.OTHER_ATTEMPT)
-    _spend(draft, index, LogStatus.RETRY, event.error)
-    return draft.finish()
+    return waiting.attempt_failed(draft, index, Phase.COMPENSATE, event, _spent)
 
 
 def on_timer(draft: Draft, event: TimerFired) -> Result:
     """A backoff has ended, or a reply has not come."""
-    index = draft.before.active_index
-    wake_at = draft.before.wake_at
-    if index is None or wake_at is None or wake_at > draft.now:
-        return Ignored(IgnoredReason.NOT_DUE)
-    step = draft.steps[index]
-    if step.deadline_at is None:
-        draft.send(index, Phase.COMPENSATE)
-        return draft.finish()
-    timeout_ms = draft.definition.steps[index].compensation_timeout_ms
-    if event.published_at + timeout_ms > draft.now:
-        draft.step(index, deadline_at=event.published_at + timeout_ms)
-        draft.log(index, LogStatus.COMPENSATING, step.undo_attempt, note="published late: the wait starts again (R21)")
-        return draft.finish()
-    _spend(draft, index, LogStatus.TIMEOUT, f"no reply within {timeout_ms / 1000:g} s")
-    return draft.finish()
+    return waiting.timer_fired(draft, Phase.COMPENSATE, event, _spent)
 
 
 def awaited(draft: Draft, event: Replied) -> int | Ignored:
@@ -121,14 +103,6 @@ def late_success(draft: Draft, event: Replied) -> Result | None:
     return draft.finish()
 
 
-def _spend(draft: Draft, index: int, status: LogStatus, error: str) -> None:
-    """One more attempt has failed: wait for the next, or park."""
-    step = draft.step(index, error=error)
-    retry = draft.definition.steps[index].compensation_retry
-    if step.undo_attempt < attempts_max(retry, forward_only=False):
-        retry_at = draft.now + backoff_ms(retry, step.undo_attempt)
-        draft.step(index, deadline_at=None, retry_at=retry_at)
-        draft.log(index, status, step.undo_attempt, error=error, retry_at=retry_at)
-    else:
-        draft.log(index, status, step.undo_attempt, error=error)
-        draft.park(ParkReason.COMPENSATION_FAILED, error, index)
+def _spent(draft: Draft, index: int, error: str) -> None:
+    """No attempt is left: a person must look (R18)."""
+    draft.park(ParkReason.COMPENSATION_FAILED, error, index)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.machine import compensation
-from orchestrator.machine.backoff import attempts_max, backoff_ms
+from orchestrator.machine import compensation, waiting
 from orchestrator.machine.decision import Ignored, Result
 from orchestrator.machine.draft import Draft
 from orchestrator.machine.events import Replied, TimerFired
@@ -76,30 +75,12 @@ def on_retry(draft: Draft, event: Replied) -> Result:
     index = awaited(draft, event)
     if isinstance(index, Ignored):
         return index
-    step = draft.steps[index]
-    if step.deadline_at is None or (event.attempt or step.attempt) != step.attempt:
-        return Ignored(IgnoredReason.OTHER_ATTEMPT)
-    _spend(draft, index, LogStatus.RETRY, event.error)
-    return draft.finish()
+    return waiting.attempt_failed(draft, index, Phase.FORWARD, event, _spent)
 
 
 def on_timer(draft: Draft, event: TimerFired) -> Result:
     """A backoff has ended, or a reply has not come."""
-    index = draft.before.active_index
-    wake_at = draft.before.wake_at
-    if index is None or wake_at is None or wake_at > draft.now:
-        return Ignored(IgnoredReason.NOT_DUE)
-    step = draft.steps[index]
-    if step.deadline_at is None:
-        draft.send(index, Phase.FORWARD)
-        return draft.finish()
-    timeout_ms = draft.definition.steps[index].timeout_ms
-    if event.published_at + timeout_ms > draft.now:
-        draft.step(index, deadline_at=event.published_at + timeout_ms)
-        draft.log(index, LogStatus.IN_PROGRESS, step.attempt, note="published late: the wait starts again (R21)")
-        return draft.finish()
-    _spend(draft, index, LogStatus.TIMEOUT, f"no reply within {timeout_ms / 1000:g} s")
-    return draft.finish()
+    return waiting.timer_fired(draft, Phase.FORWARD, event, _spent)
 
 
 def awaited(draft: Draft, event: Replied) -> int | Ignored:
@@ -115,18 +96,9 @@ def awaited(draft: Draft, event: Replied) -> int | Ignored:
     return index
 
 
-def _spend(draft: Draft, index: int, status: LogStatus, error: str) -> None:
-    """One more attempt has failed: wait for the next; or undo, the step in doubt first; or park (R8, R19)."""
-    step = draft.step(index, error=error)
-    retry = draft.definition.steps[index].retry
-    forward_only = draft.definition.forward_only(index)
-    if step.attempt < attempts_max(retry, forward_only=forward_only):
-        retry_at = draft.now + backoff_ms(retry, step.attempt)
-        draft.step(index, deadline_at=None, retry_at=retry_at)
-        draft.log(index, status, step.attempt, error=error, retry_at=retry_at)
-        return
-    draft.log(index, status, step.attempt, error=error)
-    if forward_only:
+def _spent(draft: Draft, index: int, error: str) -> None:
+    """No attempt is left: undo, the step in doubt first (R8); or, past the point of no return, park (R19)."""
+    if draft.definition.forward_only(index):
         draft.park(ParkReason.PIVOT_UNRESOLVED, error, index)
         return
     _fail(draft, index, error, StepStatus.IN_DOUBT)
