@@ -81,7 +81,11 @@ class Publisher:
         if not self._is_closed:
             self._in_hand += 1
             self._idle.clear()
-            await self._waiting.put(outgoing)
+            try:
+                await self._waiting.put(outgoing)
+            except asyncio.CancelledError:  # a late reply that is forgotten while it waits for its turn
+                self._settle(1)
+                raise
 
     def put_late(self, outgoing: Outgoing, delay_ms: int) -> None:
         """Have `outgoing` published in `delay_ms` milliseconds, without holding up anything else."""
@@ -104,9 +108,7 @@ class Publisher:
                 await self._publish([message for batch in batches for message in batch.messages])
                 for batch in batches:
                     self._progress.publish(batch.following, batch.released)
-                self._in_hand -= len(batches)
-                if not self._in_hand:
-                    self._idle.set()
+                self._settle(len(batches))
                 self._on_published()
         finally:
             self._close()
@@ -123,6 +125,11 @@ class Publisher:
         """Forget late replies; their commands are read again after the next start."""
         for task in self._late:
             task.cancel()
+
+    def _settle(self, batches: int) -> None:
+        self._in_hand -= batches
+        if not self._in_hand:
+            self._idle.set()
 
     async def _put_after(self, outgoing: Outgoing, delay_ms: int) -> None:
         await self._clock.sleep(delay_ms)

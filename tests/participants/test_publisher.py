@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from messaging.records import Message
+from participants.progress import Progress
+from participants.publisher import Outgoing, Publisher
+from runtime.clock import SystemClock
+
+
+class HeldProducer:
+    """A producer that a test can hold up."""
+
+    def __init__(self) -> None:
+        self.may_publish = asyncio.Event()
+        self.asked = asyncio.Event()
+        self.published: list[Message] = []
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        self.asked.set()
+        await self.may_publish.wait()
+        self.published += messages
+
+
+async def test_late_replies_that_are_forgotten_while_they_wait_for_their_turn_do_not_hold_up_the_end() -> None:
+    producer = HeldProducer()
+    publisher = Publisher(producer, Progress({}), own_topics=(), clock=SystemClock(), on_published=lambda: None)
+    publishing = asyncio.create_task(publisher.run())
+    for number in range(8):  # more than may wait
+        publisher.put_late(Outgoing([Message("t", None, b"%d" % number)]), 0)
+    await producer.asked.wait()
+    for _ in range(20):  # until all of them wait: for the producer, in the queue, or before it
+        await asyncio.sleep(0)  # noqa: TID251 -- lets the others run, no time passes
+    publisher.cancel_late()
+    producer.may_publish.set()
+    assert await publisher.drain(5_000)
+    assert 0 < len(producer.published) < 8
+    publishing.cancel()
+    await asyncio.wait({publishing})
