@@ -70,34 +70,35 @@ class SqlConnection(Protocol):
 class ThreadedConnection:
     """`SqlConnection` through aiosqlite."""
 
-    def __init__(self, connection: aiosqlite.Connection) -> None:
+    def __init__(self, connection: aiosqlite.Connection, name: Path | str = "the store") -> None:
         self._connection = connection
+        self._name = name
 
     async def execute(self, sql: str, params: Params = ()) -> int:
-        with translated_errors():
+        with translated_errors(self._name):
             async with self._connection.execute(sql, params) as cursor:
                 return cursor.rowcount
 
     async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
-        with translated_errors():
+        with translated_errors(self._name):
             async with self._connection.executemany(sql, rows) as cursor:
                 return cursor.rowcount
 
     async def fetch_all(self, sql: str, params: Params = ()) -> list[Row]:
-        with translated_errors():
+        with translated_errors(self._name):
             return list(await self._connection.execute_fetchall(sql, params))  # type: ignore[arg-type] # plain tuples
 
     async def run_script(self, sql: str) -> None:
-        with translated_errors():
+        with translated_errors(self._name):
             async with self._connection.executescript(sql):
                 return
 
     async def commit(self) -> None:
-        with translated_errors():
+        with translated_errors(self._name):
             await _finish(self._connection.commit())
 
     async def rollback(self) -> None:
-        with translated_errors():
+        with translated_errors(self._name):
             await _finish(self._connection.rollback())
 
     async def close(self) -> None:
@@ -107,28 +108,34 @@ class ThreadedConnection:
 class InlineConnection:
     """`SqlConnection` on `sqlite3` itself; commits in `commit_pool`, or inline where there is none."""
 
-    def __init__(self, connection: sqlite3.Connection, commit_pool: ThreadPoolExecutor | None = None) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        commit_pool: ThreadPoolExecutor | None = None,
+        name: Path | str = "the store",
+    ) -> None:
         self._connection = connection
         self._commit_pool = commit_pool
+        self._name = name
 
     async def execute(self, sql: str, params: Params = ()) -> int:
-        with translated_errors():
+        with translated_errors(self._name):
             return self._connection.execute(sql, params).rowcount
 
     async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
-        with translated_errors():
+        with translated_errors(self._name):
             return self._connection.executemany(sql, rows).rowcount
 
     async def fetch_all(self, sql: str, params: Params = ()) -> list[Row]:
-        with translated_errors():
+        with translated_errors(self._name):
             return self._connection.execute(sql, params).fetchall()
 
     async def run_script(self, sql: str) -> None:
-        with translated_errors():
+        with translated_errors(self._name):
             self._connection.executescript(sql)
 
     async def commit(self) -> None:
-        with translated_errors():
+        with translated_errors(self._name):
             if self._commit_pool is None:
                 self._connection.commit()
             else:
@@ -136,7 +143,7 @@ class InlineConnection:
                 await _finish(loop.run_in_executor(self._commit_pool, self._connection.commit))
 
     async def rollback(self) -> None:
-        with translated_errors():
+        with translated_errors(self._name):
             self._connection.rollback()
 
     async def close(self) -> None:
@@ -155,7 +162,7 @@ async def open_threaded(path: Path) -> ThreadedConnection:
     """
     with translated_errors(path):
         _create_private(path)
-        return await _configured(ThreadedConnection(await aiosqlite.connect(path, isolation_level=None)))
+        return await _configured(ThreadedConnection(await aiosqlite.connect(path, isolation_level=None), path))
 
 
 async def open_inline(path: Path | str) -> InlineConnection:
@@ -166,7 +173,7 @@ async def open_inline(path: Path | str) -> InlineConnection:
             _create_private(path)
             pool = ThreadPoolExecutor(1, thread_name_prefix="sqlite-commit")
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        return await _configured(InlineConnection(connection, pool))
+        return await _configured(InlineConnection(connection, pool, path))
 
 
 async def open_reader(path: Path) -> ThreadedConnection:
@@ -185,7 +192,7 @@ async def open_reader(path: Path) -> ThreadedConnection:
         except BaseException:
             await connection.close()  # its thread would keep the process from ending
             raise
-        return ThreadedConnection(connection)
+        return ThreadedConnection(connection, path)
 
 
 @asynccontextmanager
