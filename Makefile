@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install check test sim verify kafka kafka-stop
+.PHONY: help demo install check test sim mutants verify kafka kafka-stop
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ test: $(INSTALLED) ## every test; says which Kafka it had, what it skipped and w
 
 sim: $(INSTALLED) ## simulate the system under faults: SEEDS=1000 seeds, or SEED=7 to repeat one
 	@PYTHONHASHSEED=0 .venv/bin/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),100) --first $(or $(FIRST),1))
+
+mutants: $(INSTALLED) ## break the code in sixteen ways; the simulator must notice each (a quarter of an hour)
+	@.venv/bin/python -m tests.simulation.mutants
 
 verify: ## what CI does: check, then test against a real Kafka (SAGA_TEST_BROKER=real)
 	@bash .ci/run

@@ -12,7 +12,7 @@ from messaging.topics import TopicSpec, create_topics, describe
 from participants.faults import Faults
 from participants.handlers import Participant
 from participants.store.port import ParticipantStore, Prepare
-from participants.store.sqlite import open_store
+from participants.store.sqlite import SqliteStore, open_store
 from participants.worker import Worker
 from runtime.clock import Clock, SystemClock
 from runtime.errors import ConfigError, StoreRefusedError
@@ -69,11 +69,7 @@ async def run_participant(
     clock = clock or SystemClock()
     name, group = participant.name, f"{topics.prefix}{participant.name}"
     async with AsyncExitStack() as stack:
-        lock = StoreLock(database)
-        lock.acquire(f"participant {name}")
-        stack.callback(lock.release)
-        store = await open_store(database)
-        stack.push_async_callback(store.close)
+        store = await _own_store(stack, database, f"participant {name}")
         if prepare is not None:
             await prepare(store.connection)
         if creates_topics:
@@ -101,15 +97,26 @@ async def run_participant(
             faults=faults,
             fence_retention_ms=fence_retention_ms,
         )
-        if faults is not None and faults.rules:
-            _log.warning(
-                "participant.faults", service=name, rules=[rule.model_dump(mode="json") for rule in faults.rules]
-            )
-        _log.info(
-            "participant.ready", service=name, commands=topics.commands(name), database=str(database), group=group
-        )
+        _say_ready(faults, service=name, commands=topics.commands(name), database=str(database), group=group)
         await worker.run()
     _log.info("participant.stopped", service=name)
+
+
+def _say_ready(faults: Faults | None, *, service: str, **details: str) -> None:
+    if faults is not None and faults.rules:
+        rules = [rule.model_dump(mode="json") for rule in faults.rules]
+        _log.warning("participant.faults", service=service, rules=rules)
+    _log.info("participant.ready", service=service, **details)
+
+
+async def _own_store(stack: AsyncExitStack, database: Path, owner: str) -> SqliteStore:
+    """The store at `database`, this process's alone until `stack` is unwound."""
+    lock = StoreLock(database)
+    lock.acquire(owner)
+    stack.callback(lock.release)
+    store = await open_store(database)
+    stack.push_async_callback(store.close)
+    return store
 
 
 async def _create_topics(kafka: KafkaSettings, topics: TopicNames, service: str) -> None:

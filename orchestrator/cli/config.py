@@ -8,7 +8,7 @@ from typing import Any
 import cyclopts
 from pydantic import SecretStr
 
-from orchestrator.cli.options import DEFAULTS, Common, OutputFlag
+from orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
 from orchestrator.cli.output import print_rows, say
 from orchestrator.config import ENV_PREFIX, Loaded, describe
 
@@ -18,7 +18,7 @@ MASK = "********"
 
 
 @app.command
-def show(*, output: OutputFlag = "table", common: Common = DEFAULTS) -> None:
+def show(*, output: OutputFlag = "table", common: SettingFlags = DEFAULTS) -> None:
     """Show every setting: its value, its source, and what it is for. Secrets are masked.
 
     A setting comes from its default, `saga.toml`, a `SAGA_…` variable or a flag; the later wins.

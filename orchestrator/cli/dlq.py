@@ -11,7 +11,7 @@ from cyclopts.validators import Number
 from rich.text import Text
 
 from messaging.dead_letters import ERROR_HEADERS
-from orchestrator.cli.options import DEFAULTS, Common, OutputFlag
+from orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
 from orchestrator.cli.output import console, plain, print_json, print_rows, say
 from orchestrator.operations.dead_letters import (
     By,
@@ -39,7 +39,7 @@ def show_list(
     saga: Saga = None,
     limit: Annotated[int, Parameter(name=["--limit", "-n"], validator=Number(gte=1, lte=100_000))] = 20,
     output: OutputFlag = "table",
-    common: Common = DEFAULTS,
+    common: SettingFlags = DEFAULTS,
 ) -> None:
     """List dead letters, newest first.
 
@@ -74,7 +74,7 @@ def count(
     cause: Cause = None,
     saga: Saga = None,
     output: OutputFlag = "table",
-    common: Common = DEFAULTS,
+    common: SettingFlags = DEFAULTS,
 ) -> None:
     """Count dead letters by cause, topic or saga; the most first.
 
@@ -101,7 +101,7 @@ def show(
     /,
     *,
     output: OutputFlag = "table",
-    common: Common = DEFAULTS,
+    common: SettingFlags = DEFAULTS,
 ) -> None:
     """Show one dead letter whole: cause, origin, headers and value.
 
@@ -120,7 +120,7 @@ def show(
 
 
 @app.command
-def topics(*, output: OutputFlag = "table", common: Common = DEFAULTS) -> None:
+def topics(*, output: OutputFlag = "table", common: SettingFlags = DEFAULTS) -> None:
     """List the dead letter topics that exist.
 
     Examples:

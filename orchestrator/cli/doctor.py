@@ -8,7 +8,7 @@ from dataclasses import asdict
 
 from orchestrator.app import registry_of, topic_specs
 from orchestrator.cli.edge import EXIT_FAILED
-from orchestrator.cli.options import DEFAULTS, Common, OutputFlag
+from orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
 from orchestrator.cli.output import print_rows, say
 from orchestrator.config import Loaded, Settings
 from orchestrator.operations.checking import (
@@ -25,7 +25,7 @@ from runtime.errors import SagaError
 from runtime.telemetry import configure_logging
 
 
-def doctor(*, output: OutputFlag = "table", common: Common = DEFAULTS) -> int:
+def doctor(*, output: OutputFlag = "table", common: SettingFlags = DEFAULTS) -> int:
     """Check broker, topics, store, definitions and settings; exit 1 when something is wrong.
 
     Nothing is changed: each line says what was found and, where it is not right, what to do.
@@ -53,7 +53,7 @@ def doctor(*, output: OutputFlag = "table", common: Common = DEFAULTS) -> int:
     return EXIT_FAILED if wrong else 0
 
 
-def _examine(common: Common) -> list[Finding]:
+def _examine(common: SettingFlags) -> list[Finding]:
     try:
         loaded = common.loaded()
     except SagaError as error:

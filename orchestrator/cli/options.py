@@ -25,7 +25,7 @@ _NAMES = {"bootstrap_servers": "kafka.bootstrap_servers", "prefix": "topics.pref
 
 @Parameter(name="*", group=Group("Settings", sort_key=9))
 @dataclass(frozen=True, slots=True)
-class Common:
+class SettingFlags:
     """Settings that every command takes; they win over `SAGA_…` variables and the file."""
 
     config: Annotated[Path | None, Parameter(help="A TOML file of settings [default: saga.toml where it exists]")] = (
@@ -54,7 +54,7 @@ class Common:
         return load_settings(flags=given, environment=os.environ, file=file)
 
 
-DEFAULTS = Common()
+DEFAULTS = SettingFlags()
 
 _UNITS_MS = {"ms": 1, "s": 1_000, "m": 60_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from orchestrator.cli.options import DEFAULTS, Common
+from orchestrator.cli.options import DEFAULTS, SettingFlags
 from orchestrator.config import DAY_MS
 from participants.app import run_participant
 from participants.faults import Faults
@@ -26,9 +26,9 @@ from runtime.telemetry import LogFormat, configure_logging
 def participant(
     name: Annotated[str, Parameter(help="inventory, payment, orders, or `module:object` for your own")],
     *,
-    common: Common = DEFAULTS,
+    common: SettingFlags = DEFAULTS,
     database: Annotated[
-        Path | None, Parameter(help="Its database file [default: <name>.db in the data directory]")
+        Path | None, Parameter(help="Its database file [default: NAME.db in the data directory]")
     ] = None,
     seed_file: Annotated[
         Path | None, Parameter(help="JSON with the stock and accounts the services start with")

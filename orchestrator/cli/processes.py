@@ -7,14 +7,14 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from orchestrator.app import run_orchestrator
-from orchestrator.cli.options import DEFAULTS, Common
+from orchestrator.cli.options import DEFAULTS, SettingFlags
 from runtime.process import run_process
 from runtime.telemetry import LogFormat, configure_logging
 
 
 def orchestrator(
     *,
-    common: Common = DEFAULTS,
+    common: SettingFlags = DEFAULTS,
     in_flight_max: Annotated[int | None, Parameter(help="Sagas that run at once")] = None,
     partitions: Annotated[int | None, Parameter(help="Partitions of topics that are created")] = None,
     create_topics: Annotated[bool | None, Parameter(help="Create missing topics at the start")] = None,

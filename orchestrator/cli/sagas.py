@@ -12,7 +12,7 @@ from cyclopts.validators import Number
 from rich.text import Text
 
 from orchestrator.app import registry_of
-from orchestrator.cli.options import AS_DURATION, DEFAULTS, Common, OutputFlag, SagaId, SagaType
+from orchestrator.cli.options import AS_DURATION, DEFAULTS, OutputFlag, SagaId, SagaType, SettingFlags
 from orchestrator.cli.output import clock, console, duration, plain, print_json, print_rows, say, styled
 from orchestrator.config import Settings
 from orchestrator.machine.states import TERMINAL, SagaState
@@ -39,7 +39,7 @@ def list_sagas(
     error: Annotated[str | None, Parameter(help="Its error contains this, in any case")] = None,
     limit: Annotated[int, Parameter(name=["--limit", "-n"], validator=Number(gte=1, lte=100_000))] = 20,
     output: OutputFlag = "table",
-    common: Common = DEFAULTS,
+    common: SettingFlags = DEFAULTS,
 ) -> None:
     """List sagas, newest first.
 
@@ -75,7 +75,7 @@ def show(
     *,
     saga_type: SagaType = None,
     output: OutputFlag = "table",
-    common: Common = DEFAULTS,
+    common: SettingFlags = DEFAULTS,
 ) -> None:
     """Show one saga: its record, and where it stands in one sentence.
 
@@ -97,7 +97,7 @@ def explain(
     *,
     saga_type: SagaType = None,
     output: OutputFlag = "table",
-    common: Common = DEFAULTS,
+    common: SettingFlags = DEFAULTS,
 ) -> None:
     """Say in one sentence what a saga waits for, until when, and what happens then.
 
@@ -126,7 +126,7 @@ def log(
     every_row: Annotated[bool, Parameter(name="--all", negative="", help="Every row: attempts, retries, acts")] = False,
     saga_type: SagaType = None,
     output: OutputFlag = "table",
-    common: Common = DEFAULTS,
+    common: SettingFlags = DEFAULTS,
 ) -> None:
     """Show what happened to each step of one saga, in order.
 

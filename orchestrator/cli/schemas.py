@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from orchestrator.app import registry_of
 from orchestrator.cli.edge import EXIT_FAILED
-from orchestrator.cli.options import DEFAULTS, Common
+from orchestrator.cli.options import DEFAULTS, SettingFlags
 from orchestrator.cli.output import say
 from orchestrator.contract import contract_files, newest, stale, write
 from runtime.errors import UsageError
@@ -26,7 +26,7 @@ def export(
     check: Annotated[
         bool, Parameter(negative="", help="Write nothing; exit 1 where a file is out of date", show_default=False)
     ] = False,
-    common: Common = DEFAULTS,
+    common: SettingFlags = DEFAULTS,
 ) -> int:
     """Write a JSON Schema of each message and one AsyncAPI document: what services in other languages need.
 

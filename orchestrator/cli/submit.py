@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from orchestrator.app import registry_of
 from orchestrator.cli.edge import EXIT_FAILED, EXIT_TIMED_OUT
-from orchestrator.cli.options import AS_DURATION, DEFAULTS, Common, OutputFlag
+from orchestrator.cli.options import AS_DURATION, DEFAULTS, OutputFlag, SettingFlags
 from orchestrator.cli.output import console, duration, print_json, print_rows, say
 from orchestrator.config import Settings
 from orchestrator.definition import Saga as Definition
@@ -75,7 +75,7 @@ def submit(
     wait: Wait = False,
     timeout: Timeout = 60_000,
     output: OutputFlag = "table",
-    common: Common = DEFAULTS,
+    common: SettingFlags = DEFAULTS,
 ) -> int:
     """Publish requests for sagas of any type, from a file, standard input or the command line.
 
@@ -119,7 +119,7 @@ def order(
     wait: Wait = False,
     timeout: Timeout = 60_000,
     output: OutputFlag = "table",
-    common: Common = DEFAULTS,
+    common: SettingFlags = DEFAULTS,
 ) -> int:
     """Publish order requests: one from options, many that are made up, or those of a file.
 

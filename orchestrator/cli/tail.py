@@ -16,7 +16,7 @@ from messaging.records import Record
 from messaging.settings import KafkaSettings
 from messaging.topics import list_topics
 from orchestrator.app import registry_of
-from orchestrator.cli.options import DEFAULTS, Common, SagaType
+from orchestrator.cli.options import DEFAULTS, SagaType, SettingFlags
 from orchestrator.cli.output import console, plain, print_json, say
 from orchestrator.config import Settings
 from orchestrator.operations.messages import concerns, describe, kcat_commands, topics_of
@@ -66,7 +66,7 @@ def tail(
         Literal["table", "json", "jsonl", "kcat"],
         Parameter(name=["--output", "-o"], help="kcat prints the kcat commands that show the same"),
     ] = "table",
-    common: Common = DEFAULTS,
+    common: SettingFlags = DEFAULTS,
 ) -> None:
     """Read the messages of a saga or a topic from Kafka, decoded.
 

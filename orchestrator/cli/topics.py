@@ -10,7 +10,7 @@ from cyclopts import Parameter
 
 from messaging.topics import create_topics, list_topics
 from orchestrator.app import registry_of, topic_specs
-from orchestrator.cli.options import DEFAULTS, Common, OutputFlag
+from orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
 from orchestrator.cli.output import print_rows
 from runtime.telemetry import configure_logging
 
@@ -22,7 +22,7 @@ def create(
     *,
     partitions: Annotated[int | None, Parameter(help="Partitions of each [default: 4]")] = None,
     output: OutputFlag = "table",
-    common: Common = DEFAULTS,
+    common: SettingFlags = DEFAULTS,
 ) -> int:
     """Create the topics that the sagas need; existing ones stay as they are.
 
@@ -45,7 +45,7 @@ def create(
 
 
 @app.command(name="list")
-def show_list(*, output: OutputFlag = "table", common: Common = DEFAULTS) -> None:
+def show_list(*, output: OutputFlag = "table", common: SettingFlags = DEFAULTS) -> None:
     """List the topics that the sagas need, and whether they exist.
 
     Examples:

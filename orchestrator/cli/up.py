@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from orchestrator.app import registry_of
-from orchestrator.cli.options import DEFAULTS, Common
+from orchestrator.cli.options import DEFAULTS, SettingFlags
 from orchestrator.supervisor.stack import SERVICES
 from orchestrator.supervisor.system import Plan, run_system
 from runtime.telemetry import LogFormat
@@ -17,7 +17,7 @@ from runtime.telemetry import LogFormat
 
 def up(
     *,
-    common: Common = DEFAULTS,
+    common: SettingFlags = DEFAULTS,
     participant: Annotated[
         tuple[str, ...] | None,
         Parameter(
@@ -55,7 +55,7 @@ def up(
     return asyncio.run(run_system(plan))
 
 
-def _flags(common: Common, log_level: str) -> tuple[str, ...]:
+def _flags(common: SettingFlags, log_level: str) -> tuple[str, ...]:
     """What was said to us, for the children; variables and `saga.toml` they read themselves."""
     flags = ["--log-level", log_level]
     for name, value in (

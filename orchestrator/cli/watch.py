@@ -14,7 +14,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cli.options import AS_DURATION, DEFAULTS, Common, OutputFlag
+from orchestrator.cli.options import AS_DURATION, DEFAULTS, OutputFlag, SettingFlags
 from orchestrator.cli.output import STATE_STYLES, console, duration, print_json, say, styled
 from orchestrator.machine.states import TERMINAL, SagaState
 from orchestrator.operations.watching import SAMPLE, Snapshot, Watch
@@ -31,7 +31,7 @@ def watch(
     rows: Annotated[int, Parameter(help="Sagas in the list", validator=Number(gte=0, lte=1_000))] = 12,
     count: Annotated[int | None, Parameter(help="Stop after so many looks", validator=Number(gte=1))] = None,
     output: OutputFlag = "table",
-    common: Common = DEFAULTS,
+    common: SettingFlags = DEFAULTS,
 ) -> None:
     """Watch sagas live: how many are where, how fast they end, how long they take, and the newest ones.
 

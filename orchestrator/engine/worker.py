@@ -152,7 +152,7 @@ class Engine:
         records = await self._reader.poll(self._poll_timeout_ms(), BATCH_RECORDS_MAX)
         inputs = Inputs(self._store.now())
         for reset in self._reader.take_resets():
-            _log.error("engine.position_reset", topic=reset.partition.topic, reason=reset.reason, now_at=reset.position)
+            self.counts[f"position_reset_{reset.reason}"] += 1  # the consumer has said so already
         self._intake.read(records, inputs)
         inputs.timers = await self._timers.due(inputs.now)
         if inputs.now - self._acts_read_at >= ACTS_INTERVAL_MS:

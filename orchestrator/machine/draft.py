@@ -29,7 +29,8 @@ class Draft:
         self.steps = list(saga.steps)
         self._event: Event | None = event
         self._log: list[LogEntry] = []
-        self._effects: list[Effect] = []
+        self._commands: list[SendCommand] = []
+        self._told: LifecycleEvent | None = None
 
     def step(self, index: int, **changes: Any) -> StepState:
         """Change one step."""
@@ -46,8 +47,8 @@ class Draft:
         self._log.append(LogEntry(seq, name, status, attempt, self.now, detail))
 
     def emit(self, event: LifecycleEvent) -> None:
-        """Tell the world."""
-        self._effects.append(EmitEvent(event))
+        """Tell the world: one event a version, the last of a draft, so that readers may dedupe by it (R26)."""
+        self._told = event
 
     def send(self, index: int, phase: Phase) -> None:
         """Send the step's command, for the first time or again; a command that cannot be built parks the saga."""
@@ -76,7 +77,7 @@ class Draft:
             self.log(index, LogStatus.COMPENSATING, attempt)
         identity = command_id(self.definition, self._as_saga(), index, phase)
         command = self.definition.command_type(step.name, phase)
-        self._effects.append(SendCommand(identity, step.service, command, attempt, body))
+        self._commands.append(SendCommand(identity, step.service, command, attempt, body))
 
     def park(self, reason: ParkReason, detail: str, index: int | None) -> None:
         """Stop here until a person acts (R18). The step keeps its status, so that its reply is still known (R11)."""
@@ -103,7 +104,8 @@ class Draft:
             log_seq=self.before.log_seq + len(self._log),
             updated_at=self.now,
         )
-        return Decision(saga, tuple(self._effects), tuple(self._log))
+        told: tuple[Effect, ...] = () if self._told is None else (EmitEvent(self._told),)
+        return Decision(saga, (*told, *self._commands), tuple(self._log))
 
     def _as_saga(self) -> Saga:
         return replace(self.before, state=self.state, steps=tuple(self.steps), error=self.error, parked=self.parked)

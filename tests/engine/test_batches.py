@@ -40,7 +40,7 @@ async def test_a_saga_goes_through_its_steps_and_completes(world: World) -> None
         await world.succeed(command)
     assert (await world.saga()).state is SagaState.COMPLETED
     events = [dict(kept.headers)["ce_type"] for kept in world.kafka.logs["order.events"]]
-    succeeded = [b"order.saga.step_succeeded"] * 3
+    succeeded = [b"order.saga.step_succeeded"] * 2
     assert events == [b"order.saga.started", *succeeded, b"order.saga.completed"]
 
 
@@ -48,7 +48,7 @@ async def test_events_carry_the_sagas_version_so_that_readers_can_order_them_R26
     await world.begin()
     await world.succeed("reserveItems")
     sequences = [int(dict(kept.headers)["ce_sequence"] or 0) for kept in world.kafka.logs["order.events"]]
-    assert sequences == sorted(sequences)
+    assert sequences == sorted(set(sequences))
     assert sequences[-1] == (await world.saga()).version
 
 

@@ -45,7 +45,6 @@ def test_each_success_sends_the_next_command_and_the_last_one_completes_the_saga
         "started",
         "step_succeeded",
         "step_succeeded",
-        "step_succeeded",
         "completed",
     ]
     assert story.record.data["replies"] == {

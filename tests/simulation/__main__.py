@@ -21,6 +21,7 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=100, help="how many seeds to run")
     parser.add_argument("--first", type=int, default=1, help="the first of them")
     parser.add_argument("--seed", type=int, help="run this one only, and tell its settings")
+    parser.add_argument("--until-violation", action="store_true", help="stop at the first violation")
     parser.add_argument("--verbose", action="store_true", help="with what the processes log")
     options = parser.parse_args()
     level = logging.DEBUG if options.verbose else logging.CRITICAL
@@ -41,6 +42,8 @@ def main() -> int:
         for violation in found:
             violations += 1
             print(f"seed {seed}: {violation}\n    repeat: make sim SEED={seed}", flush=True)
+        if violations and options.until_violation:
+            break
         if sys.stderr.isatty():
             print(f"\r{seed}: {sagas} sagas", end="", file=sys.stderr)
     for point, times in sorted(crashes.items()):

@@ -97,6 +97,9 @@ class SimProducer:
         broker = self._broker
         precious = message.topic.startswith("dlq.") or message.topic.endswith((".requests", ".events"))
         if not precious and broker.happens(broker.swarm.lose_message):
+            if broker.chance.random() < 0.5:  # an abandoned producer's batch, that arrives after all
+                delay_s = broker.chance.choice([8, 20, 30, 40, 60])
+                asyncio.get_running_loop().call_later(delay_s, broker.append, message)
             return
         broker.append(message)
         if broker.happens(broker.swarm.duplicate):

@@ -27,7 +27,7 @@ def check(world: World) -> list[str]:
     found = [*world.liveness]
     for process in world.processes:
         found += [f"I21: a process of {process.role} died of {failure!r}" for failure in process.failures]
-    for checker in (_ended, _effects, _conservation, _log, _order_of_undoing, _commands, _offsets, _letters):
+    for checker in CHECKERS:
         found += checker(world)
     return found
 
@@ -49,6 +49,16 @@ def _ended(world: World) -> Iterator[str]:
             yield f"I1: {order} is {states[order]}"
     for order in states.keys() - world.orders.keys():
         yield f"I10: {order} was never ordered"
+
+
+def _refused_compensations(world: World) -> Iterator[str]:
+    """R18: no service of ours refuses to undo what it did, so no saga is parked for a refusal."""
+    for saga_id, detail in world.store.connection.execute(
+        "SELECT saga_id, detail FROM step_log JOIN sagas USING (saga_key) WHERE status = 'PARKED'"
+    ):
+        event = decode_trusted(detail)
+        if event.get("outcome") == "failure" and event.get("phase") == "compensate":
+            yield f"R18: {saga_id} is parked because a compensation was refused: {event['body']}"
 
 
 def _may_park(world: World) -> bool:
@@ -192,3 +202,32 @@ def _letters(world: World) -> Iterator[str]:
 
 def _counts(causes: dict[str, set[tuple[bytes, bytes]]]) -> dict[str, int]:
     return {name: len(places) for name, places in causes.items()}
+
+
+def _events(world: World) -> Iterator[str]:
+    """R26: each version of a saga is told of at most once, and its end is told."""
+    told: dict[str, dict[int, bytes]] = {}
+    for record in world.broker.records(world.topics.events("order")):
+        headers = dict(record.headers)
+        saga_id = (record.key or b"").decode()
+        kind = told.setdefault(saga_id, {}).setdefault(int(headers["ce_sequence"]), headers["ce_type"])
+        if kind != headers["ce_type"]:
+            yield f"R26: {saga_id} has two events of version {headers['ce_sequence'].decode()}"
+    for saga_id, state in _states(world).items():
+        last = max(told.get(saga_id, {0: b""}).items())[1].decode()
+        if last != f"order.saga.{state.lower()}":
+            yield f"R26: {saga_id} is {state}, and its last event is {last!r}"
+
+
+CHECKERS = (
+    _ended,
+    _refused_compensations,
+    _effects,
+    _conservation,
+    _log,
+    _order_of_undoing,
+    _commands,
+    _offsets,
+    _letters,
+    _events,
+)
