@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 
 import cyclopts
 
@@ -21,7 +22,13 @@ if not __debug__:
     sys.stderr.write("saga: refuses to run under python -O: its assertions guard your data\n")
     raise SystemExit(2)
 
-app = cyclopts.App(name="saga", help=HELP, help_format="markdown", version_flags=["--version"])
+
+def _version() -> str:
+    """The installed distribution's; its name is not that of any package in it."""
+    return version("kafka-saga")
+
+
+app = cyclopts.App(name="saga", help=HELP, help_format="markdown", version=_version, version_flags=["--version"])
 
 # Command, where it lives, and its one line in `saga --help` (the module is not imported for that).
 _COMMANDS = {

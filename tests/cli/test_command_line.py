@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -34,6 +35,11 @@ COMMANDS = [
     "participant",
 ]
 NOWHERE = "127.0.0.1:1"
+
+
+def test_the_version_is_that_of_the_distribution() -> None:
+    told = subprocess.run([*command(), "--version"], capture_output=True, text=True, check=True)
+    assert told.stdout.strip() == version("kafka-saga")
 
 
 @pytest.mark.parametrize("name", COMMANDS)
