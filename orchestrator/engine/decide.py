@@ -55,10 +55,10 @@ class Decider:
     """Folds the inputs of a batch. Holds nothing between batches."""
 
     def __init__(self, *, registry: Registry, topics: TopicNames, intake: Intake) -> None:
-        self._registry = registry
-        self._topics = topics
-        self._intake = intake
-        self._writer = MessageWriter(topics)
+        self.registry = registry
+        self.topics = topics
+        self.intake = intake
+        self.writer = MessageWriter(topics)
 
     def decide(
         self,
@@ -95,10 +95,7 @@ class Decider:
 
 class _Fold:
     def __init__(self, decider: Decider, inputs: Inputs, known: dict[SagaRef, Known]) -> None:
-        self._registry = decider._registry  # noqa: SLF001 -- one class in two: what lasts, and what a batch needs
-        self._topics = decider._topics  # noqa: SLF001
-        self._intake = decider._intake  # noqa: SLF001
-        self._writer = decider._writer  # noqa: SLF001
+        self._decider = decider
         self._inputs = inputs
         self._now = inputs.now
         self._sagas = {ref: Folding(item.saga, item.request_hash, item.saga) for ref, item in known.items()}
@@ -117,19 +114,21 @@ class _Fold:
             self._decided.counts["duplicate_request"] += 1
         else:
             message = f"saga {request.ref} exists with another request; a new request needs a new id (R3)"
-            self._intake.set_aside(self._inputs, request.record, ContractError(Cause.CONFLICT, message), "validate")
+            self._decider.intake.set_aside(
+                self._inputs, request.record, ContractError(Cause.CONFLICT, message), "validate"
+            )
 
     def reply(self, reply: Reply) -> None:
         """Give a reply to its saga."""
         try:
             folding, definition = self._addressee(reply)
         except ContractError as error:
-            self._intake.set_aside(self._inputs, reply.record, error, "validate")
+            self._decider.intake.set_aside(self._inputs, reply.record, error, "validate")
             return
         try:
             event: Event = _replied(definition, reply)
         except ContractError as error:
-            self._intake.set_aside(self._inputs, reply.record, error, "validate")
+            self._decider.intake.set_aside(self._inputs, reply.record, error, "validate")
             command = reply.head.command
             event = ReplyUnreadable(command.step, command.phase, command.epoch, error.cause, str(error), reply.origin)
         self._apply(definition, folding, event)
@@ -202,14 +201,16 @@ class _Fold:
             folding.saga = result.saga
             batch = self._decided.batch
             batch.log += [(result.saga.ref, entry) for entry in result.log]
-            batch.messages += [self._writer.message(definition, result.saga, effect) for effect in result.effects]
+            batch.messages += [
+                self._decider.writer.message(definition, result.saga, effect) for effect in result.effects
+            ]
         elif isinstance(result, Ignored):
             self._decided.counts[f"ignored_{result.reason.value}"] += 1
             _log.debug("event.ignored", saga=str(folding.saga.ref), kind=event.kind.value, reason=result.reason.value)
         return result
 
     def _definition(self, saga: Saga) -> Definition | None:
-        return self._registry.get(saga.ref.saga_type, saga.definition_version)
+        return self._decider.registry.get(saga.ref.saga_type, saga.definition_version)
 
     def _addressee(self, reply: Reply) -> tuple[Folding, Definition]:
         """The saga that a reply is for.
@@ -229,7 +230,7 @@ class _Fold:
         step = definition.index(name)
         if step is None:
             raise ContractError(Cause.BAD_ID, f"saga {reply.ref} has no step '{name}'")
-        expected = self._topics.replies_of(definition.steps[step].service)
+        expected = self._decider.topics.replies_of(definition.steps[step].service)
         if reply.record.topic != expected:
             raise ContractError(Cause.WRONG_TOPIC, f"replies of step '{name}' come on {expected}")
         return folding, definition
