@@ -43,7 +43,7 @@ def write_project(folder: Path) -> list[Path]:
         raise UsageError(f"'{name}' cannot name a package: Python, or kafka-saga, has one of that name")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RefusedError(f"{folder} exists and is not empty: choose another name")
-    words = {"name": name, "package": package, "version": metadata.version("kafka-saga")}
+    words = {"name": name, "package": package, "version": metadata.version("kafka-saga"), "python": sys.executable}
     written = [folder / path.format(package=package) for path in _FILES]
     try:
         for path, template in zip(written, _FILES.values(), strict=True):
