@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from tests.brokers import BrokerUnderTest, NoBrokerError, open_broker
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # A shell that runs the suite in the background has Ctrl-C ignored, and every process we start would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _BROKER = pytest.StashKey[BrokerUnderTest]()
 _SUITE_SECONDS: dict[str, float] = {}
