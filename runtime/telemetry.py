@@ -49,7 +49,14 @@ def configure_logging(*, process: str, level: str = "info", log_format: LogForma
     structlog.contextvars.bind_contextvars(process=process)
     # aiokafka logs keys and values at DEBUG (I24) and repeats connection errors that we report ourselves.
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s", force=True)
+    logging.getLogger("asyncio").addFilter(_is_news)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL if level != "debug" else logging.WARNING)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    # A process transport that is closed just when its child ends reaps it itself; asyncio's watcher thread then finds
+    # nobody and warns. Nothing is wrong: we ended that child.
+    return not record.getMessage().startswith("Unknown child process pid")
 
 
 def log(name: str) -> Any:
