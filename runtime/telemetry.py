@@ -54,9 +54,9 @@ def configure_logging(*, process: str, level: str = "info", log_format: LogForma
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    # A process transport that is closed just when its child ends reaps it itself; asyncio's watcher thread then finds
-    # nobody and warns. Nothing is wrong: we ended that child.
-    return not record.getMessage().startswith("Unknown child process pid")
+    # asyncio's watcher thread warns when a child that we ended was reaped by its transport first, or when the loop
+    # has closed meanwhile. Nothing is wrong in either case.
+    return record.funcName != "_do_waitpid"
 
 
 def log(name: str) -> Any:
