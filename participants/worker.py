@@ -17,7 +17,6 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from messaging.consumer import Reset
-from messaging.dead_letters import DLQ_PREFIX
 from messaging.records import Message, Record, TopicPartition
 from participants.calls import ExternalCalls, Settled
 from participants.command import Command
@@ -34,7 +33,7 @@ from runtime.limits import BATCH_RECORDS_MAX, FENCE_RETENTION_MS, HANDLER_TIMEOU
 from runtime.process import Lifecycle
 from runtime.telemetry import log
 from schemas.envelope import Effect, Outcome, reply_headers
-from schemas.topics import TopicNames
+from schemas.topics import TopicNames, dead_letter_topic
 
 _log = log("worker")
 
@@ -127,7 +126,7 @@ class Worker:
         self._publisher = Publisher(
             producer,
             self._progress,
-            own_topics=(topics.replies_of(participant.name), DLQ_PREFIX + topics.commands(participant.name)),
+            own_topics=(topics.replies_of(participant.name), dead_letter_topic(topics.commands(participant.name))),
             clock=clock,
             on_published=self._hint,
         )

@@ -46,10 +46,6 @@ class Swarm:
     poison: int
     forged: int
 
-    def heavy(self) -> bool:
-        """Whether anything may go wrong at all."""
-        return bool(self.crash) or self.lose_message > 0 or self.outages > 0
-
 
 def draw(seed: int) -> tuple[random.Random, Swarm]:
     """The chance and the settings of `seed`."""
