@@ -12,6 +12,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 
 from messaging.errors import RefusalReason
 from messaging.records import Message
+from runtime.failpoints import failpoint
 
 # What no repetition can change. Everything else may pass: a leader that moves, a lost sequence number.
 _REFUSALS: dict[type[BaseException], RefusalReason] = {
@@ -69,6 +70,7 @@ async def send(producer: AIOKafkaProducer, lanes: Lanes) -> list[Failure]:
     """
     # Queued without a pause between them, the first batches of all lanes leave in one request per broker.
     firsts = {lane: await _queue(producer, lane, batches[0]) for lane, batches in lanes.items()}
+    failpoint("publish.half")
     await asyncio.wait(firsts.values())
     failures: list[Failure] = []
     longer: list[Lane] = []

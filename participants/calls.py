@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from participants.command import Command, FenceKey
 from participants.faults import FaultInjector
 from participants.handlers import Handler
+from runtime.failpoints import failpoint
 from runtime.limits import EXTERNAL_CALLS_MAX, EXTERNAL_PENDING_MAX
 from schemas.ids import SagaRef
 
@@ -117,7 +118,9 @@ class ExternalCalls:
 
     async def _run(self, call: Call) -> None:
         async with self._slots:
+            failpoint("participant.call.before")
             ended = await make_call(call, self._faults)
+            failpoint("participant.call.after")
         # After the wait: `take` has put another list in place of the one that was there before it.
         self._settled.append(ended)
         self.changed.set()

@@ -31,11 +31,11 @@ from pydantic import BaseModel, ConfigDict
 
 from participants.outcomes import Rejected
 from runtime.errors import ConfigError
+from runtime.failpoints import ALLOW
 from schemas.envelope import CommandHead
 from schemas.ids import is_saga_id
 
 PREFIX = "SAGA_FAULT_"
-ALLOW = "SAGA_ALLOW_FAULTS"
 
 _OPTION = re.compile(r":(every|first|saga|ms|text)=")
 _COMMAND_TYPE = re.compile(r"(\*|[A-Za-z][A-Za-z0-9_]*)\Z")

@@ -12,6 +12,7 @@ from messaging.records import Message, TopicPartition
 from participants.progress import Progress, Source
 from runtime.clock import Clock
 from runtime.errors import BrokerUnavailableError
+from runtime.failpoints import failpoint
 from runtime.limits import STOP_TIMEOUT_MS
 from runtime.telemetry import log
 
@@ -138,6 +139,7 @@ class Publisher:
     async def _publish(self, messages: list[Message]) -> None:
         backoff_ms = _BACKOFF_MS_MIN
         while messages:
+            failpoint("participant.publish.before")
             try:
                 await self._producer.publish(messages)
             except BrokerUnavailableError as error:
@@ -147,6 +149,7 @@ class Publisher:
             except PublishRefusedError as error:
                 messages = self._without_refused(messages, error)
             else:
+                failpoint("participant.publish.after")
                 return
 
     def _without_refused(self, messages: list[Message], error: PublishRefusedError) -> list[Message]:

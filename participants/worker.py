@@ -29,6 +29,7 @@ from participants.progress import Progress
 from participants.publisher import MessageProducer, Outgoing, Publisher
 from participants.store.port import ParticipantStore
 from runtime.clock import Clock, ForwardClock
+from runtime.failpoints import failpoint
 from runtime.limits import BATCH_RECORDS_MAX, FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS, STOP_TIMEOUT_MS
 from runtime.process import Lifecycle
 from runtime.telemetry import log
@@ -152,6 +153,8 @@ class Worker:
 
     async def _turn(self) -> None:
         records = await self._next_records()
+        if records:
+            failpoint("participant.poll.after")
         await self._take_resets()
         settled, waited = self._calls.take()
         if records or settled:
@@ -181,6 +184,8 @@ class Worker:
         async with self._store.transaction():
             await self._store.move_offsets(self._progress.stored, moved, now_ms)
             handled = await self._guard.handle([*waited, *batch.commands], settled, now_ms)
+            failpoint("participant.commit.before")
+        failpoint("participant.commit.after")
         self._progress.written(moved)
         outgoing = Outgoing([*batch.dead_letters], batch.following)
         for one in handled:
@@ -256,8 +261,10 @@ class Worker:
     async def _write_offsets(self) -> None:
         moved = self._progress.unwritten()
         if moved:
+            failpoint("participant.offsets.before")
             async with self._store.transaction():
                 await self._store.move_offsets(self._progress.stored, moved, self._now_ms())
+            failpoint("participant.offsets.after")
             self._progress.written(moved)
             self._hint()
 

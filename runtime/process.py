@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
 from runtime.errors import SagaError
+from runtime.failpoints import arm_from_environment
 from runtime.telemetry import log
 
 EXIT_INTERRUPTED = 130
@@ -69,6 +70,7 @@ def run_process(main: Callable[[Lifecycle], Awaitable[None]]) -> int:
     moment. An error of ours is one line on stderr; any other keeps its traceback, since it is our bug.
     """
     try:
+        arm_from_environment(os.environ)
         asyncio.run(_run(main))
     except SagaError as error:
         sys.stderr.write(f"saga: {error}\n")

@@ -16,6 +16,7 @@ from messaging.records import Message
 from orchestrator.store.port import OutboxRow
 from runtime.clock import Clock, rfc3339
 from runtime.errors import BrokerUnavailableError
+from runtime.failpoints import failpoint
 from runtime.limits import DEAD_LETTER_VALUE_BYTES_MAX, OUTBOX_MESSAGES_MAX
 from runtime.telemetry import log
 from schemas.topics import DEAD_LETTER_PREFIX, dead_letter_topic
@@ -115,6 +116,7 @@ class Publisher:
         wait_ms = 100
         failed = False
         while messages:
+            failpoint("orchestrator.publish.before")
             try:
                 await self._sender.publish(messages)
             except BrokerUnavailableError as error:
@@ -135,6 +137,7 @@ class Publisher:
                     messages = self._without_refused(messages, error)
             else:
                 break
+        failpoint("orchestrator.publish.after")
         if failed or self._now() - self._sending[0].created_at > SLOW_MS:
             self.outage_ended()
         return True

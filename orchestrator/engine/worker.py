@@ -24,6 +24,7 @@ from orchestrator.registry import Registry
 from orchestrator.store.port import Batch, OutboxRow, Store
 from runtime.clock import Clock
 from runtime.errors import ConflictError
+from runtime.failpoints import failpoint
 from runtime.limits import ACTS_PER_BATCH_MAX, BATCH_RECORDS_MAX, IN_FLIGHT_MAX, STOP_TIMEOUT_MS
 from runtime.process import Lifecycle
 from runtime.telemetry import log
@@ -133,15 +134,21 @@ class Engine:
             await self._when_idle()
             return
         decided = await self._decide(inputs)
-        await self._commit(decided)
+        if await self._commit(decided):
+            if inputs.timers:
+                failpoint("orchestrator.timers.after")
+            if inputs.acts:
+                failpoint("orchestrator.acts.after")
         await self._steer(decided.batch.now)
 
     async def _recover(self) -> None:
         await recovery.check_definitions(self._store, self._registry, self._topics, park_missing=self._park_missing)
         recovery.check_owner(self._store, await self._reader.committed_metadata(), self._group)
         await recovery.republish(self._store, self._publisher)
+        failpoint("orchestrator.start.republished")
         await self._recount()
         self._intake.stored = await self._store.offsets()
+        failpoint("orchestrator.start.reading")
         await self._reader.start(self._intake.stored)
 
     async def _take(self) -> Inputs:
@@ -150,14 +157,20 @@ class Engine:
             await self._clock.sleep(ACTS_INTERVAL_MS)
             return Inputs(self._store.now())
         records = await self._reader.poll(self._poll_timeout_ms(), BATCH_RECORDS_MAX)
+        if records:
+            failpoint("orchestrator.poll.after")
         inputs = Inputs(self._store.now())
         for reset in self._reader.take_resets():
             self.counts[f"position_reset_{reset.reason}"] += 1  # the consumer has said so already
         self._intake.read(records, inputs)
         inputs.timers = await self._timers.due(inputs.now)
+        if inputs.timers:
+            failpoint("orchestrator.timers.before")
         if inputs.now - self._acts_read_at >= ACTS_INTERVAL_MS:
             inputs.acts = await self._store.waiting_acts(ACTS_PER_BATCH_MAX)
             self._acts_read_at = inputs.now
+            if inputs.acts:
+                failpoint("orchestrator.acts.before")
         return inputs
 
     def _poll_timeout_ms(self) -> int:
@@ -183,7 +196,8 @@ class Engine:
         ended = self._publisher.outage_ended_at
         return max(ended, decided_at)
 
-    async def _commit(self, decided: Decided) -> None:
+    async def _commit(self, decided: Decided) -> bool:
+        """Write the batch; false where somebody else was first, and nothing was written."""
         batch = decided.batch
         batch.published = self._publisher.take_published()
         try:
@@ -191,7 +205,8 @@ class Engine:
         except ConflictError as error:
             self._publisher.published += batch.published
             await self._read_again(error)
-            return
+            return False
+        failpoint("orchestrator.commit.after")
         if outbox_id is not None:
             self._publisher.add(OutboxRow(outbox_id, batch.now, batch.messages))
         for tp, step in batch.offsets.items():
@@ -201,6 +216,7 @@ class Engine:
             self._timers.armed(saga.wake_at)
         self.counts.update(decided.counts)
         if batch.offsets:
+            failpoint("orchestrator.hint.before")
             self._reader.commit_hint({tp: step.next for tp, step in batch.offsets.items()}, self._store.store_id)
         self._active_at = batch.now
         _log.debug(
@@ -210,6 +226,7 @@ class Engine:
             messages=len(batch.messages),
             state=repr(self._admission),
         )
+        return True
 
     async def _read_again(self, error: ConflictError) -> None:
         """Somebody else was first: forget the batch, and go on from where the store is now (R23)."""
@@ -248,7 +265,9 @@ class Engine:
     async def _forget_published(self) -> None:
         published = self._publisher.take_published()
         if published:
+            failpoint("orchestrator.outbox.before")
             await self._store.commit(Batch(self._store.now(), published=published))
+            failpoint("orchestrator.outbox.after")
 
 
 async def _finish(publishing: asyncio.Task[None]) -> None:

@@ -21,6 +21,7 @@ from orchestrator.store.port import ActOutcome, Advance, Batch, Known, OutboxRow
 from orchestrator.store.statements import SQL
 from runtime.clock import Clock, ForwardClock, new_id
 from runtime.errors import ConflictError
+from runtime.failpoints import failpoint
 from runtime.sqlite import SqlConnection, StoreLock, migrate, open_threaded, transaction
 from schemas.codec import decode_trusted
 from schemas.ids import SagaRef
@@ -70,6 +71,7 @@ class SqliteStore:
     ) -> SqliteStore:
         """The store on `connection`, its schema brought up to date."""
         await migrate(connection, migrations.__name__, store=name)
+        failpoint("orchestrator.start.migrated")
         store = cls(connection, clock, lock)
         async with transaction(connection):
             await connection.execute(SQL["new_store"], (new_id(),))
@@ -123,6 +125,7 @@ class SqliteStore:
                 await self._write_offsets(batch.offsets)
                 await self._write_acts(batch.acts, batch.now)
                 await self._connection.execute(SQL["tick"], (str(batch.now),))
+                failpoint("orchestrator.commit.before")
         except BaseException:
             # Also after a commit whose outcome is unknown: what is kept may then be behind the file.
             self._kept.clear()

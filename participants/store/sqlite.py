@@ -12,6 +12,7 @@ from participants.command import FenceKey
 from participants.fence import FenceRow, Status
 from runtime.clock import new_id
 from runtime.errors import ConflictError
+from runtime.failpoints import failpoint
 from runtime.sqlite import InlineConnection, SqlConnection, migrate, open_inline, transaction
 from schemas.codec import encode
 
@@ -64,6 +65,7 @@ class SqliteStore:
 
         """
         await migrate(connection, MIGRATIONS, store=name)
+        failpoint("participant.start.migrated")
         async with transaction(connection):
             await connection.execute("INSERT INTO meta VALUES ('store_id', ?) ON CONFLICT DO NOTHING", (new_id(),))
         [(store_id,)] = await connection.fetch_all("SELECT value FROM meta WHERE name = 'store_id'")

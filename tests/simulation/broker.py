@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import random  # noqa: TID251 -- for its type only: chance is handed in
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from zlib import crc32
 
 from messaging.consumer import Reset
 from messaging.records import Message, TopicPartition
 from runtime.errors import BrokerUnavailableError
+from runtime.failpoints import failpoint
 from tests.simulation.chance import Swarm
 from tests.simulation.virtual_time import SimClock
 
 PUBLISH_TIMEOUT_MS = 10_000
-Failpoint = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +73,11 @@ class SimBroker:
 class SimProducer:
     """`Producer`: everything is stored when `publish` returns; after an error, some of it may be."""
 
-    def __init__(self, broker: SimBroker, failpoint: Failpoint) -> None:
+    def __init__(self, broker: SimBroker) -> None:
         self._broker = broker
-        self._failpoint = failpoint
 
     async def publish(self, messages: Sequence[Message]) -> None:
         broker = self._broker
-        self._failpoint("publish.before")
         await broker.clock.sleep(broker.chance.randint(0, broker.swarm.latency_ms_max))
         if not broker.up.is_set():
             await broker.clock.sleep(PUBLISH_TIMEOUT_MS)
@@ -87,9 +85,8 @@ class SimProducer:
         half = len(messages) // 2
         for place, message in enumerate(messages):
             if place == half:
-                self._failpoint("publish.half")
+                failpoint("publish.half")
             self._store(message)
-        self._failpoint("publish.after")
         if broker.happens(broker.swarm.lose_ack):
             raise BrokerUnavailableError("stored, but the answer is lost")
 
@@ -112,10 +109,9 @@ class SimProducer:
 class SimConsumer:
     """`Consumer`: reads every partition of its topics from given positions."""
 
-    def __init__(self, broker: SimBroker, topics: Iterable[str], failpoint: Failpoint) -> None:
+    def __init__(self, broker: SimBroker, topics: Iterable[str]) -> None:
         self._broker = broker
         self._topics = tuple(sorted(set(topics)))
-        self._failpoint = failpoint
         self._positions: dict[TopicPartition, int] = {}
         self._paused: set[str] = set()
 
@@ -138,7 +134,6 @@ class SimConsumer:
             if found:
                 for record in found:
                     self._positions[TopicPartition(record.topic, record.partition)] = record.offset + 1
-                self._failpoint("poll.after")
                 return found
             left_ms = deadline - clock.monotonic_ms()
             if left_ms <= 0:

@@ -5,21 +5,13 @@ from __future__ import annotations
 import random  # noqa: TID251 -- the one source of chance in a simulation
 from dataclasses import dataclass
 
-FAILPOINTS = (
-    "orchestrator.poll.after",
-    "orchestrator.commit.before",
-    "orchestrator.commit.after",
-    "orchestrator.publish.before",
-    "orchestrator.publish.half",
-    "orchestrator.publish.after",
-    "participant.poll.after",
-    "participant.commit.before",
-    "participant.commit.after",
-    "participant.publish.before",
-    "participant.publish.half",
-    "participant.publish.after",
-)
-"""Where a process may die: between any two things that another process can see."""
+from runtime.failpoints import FAILPOINTS
+
+OFTEN = (0.002, 0.01, 0.05)
+SELDOM = (0.02, 0.1, 0.3)
+"""How probable a crash is at a failpoint that is passed at every batch, and at one that is passed now and then."""
+
+EVERY_BATCH = (".poll.", ".commit.", ".publish.", ".hint.", "publish.half")
 
 
 @dataclass(frozen=True)
@@ -50,7 +42,7 @@ class Swarm:
 def draw(seed: int) -> tuple[random.Random, Swarm]:
     """The chance and the settings of `seed`."""
     chance = random.Random(seed)
-    crash = {point: chance.choice([0.002, 0.01, 0.05]) for point in FAILPOINTS if chance.random() < 0.35}
+    crash = {point: chance.choice(_crash_rates(point)) for point in FAILPOINTS if chance.random() < 0.35}
     calm = chance.random() < 0.1
     handler_faults: dict[str, dict[str, str]] = {}
     commands = {
@@ -91,3 +83,7 @@ def draw(seed: int) -> tuple[random.Random, Swarm]:
         poison=chance.choice([0, 5]),
         forged=chance.choice([0, 5]),
     )
+
+
+def _crash_rates(point: str) -> tuple[float, ...]:
+    return OFTEN if any(part in point for part in EVERY_BATCH) else SELDOM

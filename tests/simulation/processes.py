@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextvars import ContextVar
+from typing import Any
 
+from runtime.failpoints import arm
 from runtime.process import Lifecycle
 from runtime.sqlite import InlineConnection, Params, Row
 from tests.simulation.broker import SimBroker
@@ -30,7 +33,7 @@ class Disk:
 
 
 class SimConnection(InlineConnection):
-    """The production SQL, inline, with failpoints at its commits; useless once its process is dead."""
+    """The production SQL, inline; useless once its process is dead."""
 
     def __init__(self, disk: Disk, incarnation: Incarnation) -> None:
         super().__init__(disk.connection)
@@ -49,9 +52,8 @@ class SimConnection(InlineConnection):
         return await super().fetch_all(sql, params)
 
     async def commit(self) -> None:
-        self._incarnation.failpoint("commit.before")
+        self._incarnation.must_live()
         await super().commit()
-        self._incarnation.failpoint("commit.after")
 
     async def rollback(self) -> None:
         if not self._incarnation.dead:
@@ -64,10 +66,10 @@ class SimConnection(InlineConnection):
 class Incarnation:
     """One life of a process."""
 
-    def __init__(self, role: str, broker: SimBroker, on_crash: Callable[[str], None]) -> None:
+    def __init__(self, broker: SimBroker, on_crash: Callable[[str], None]) -> None:
         self.lifecycle = Lifecycle()
         self.died = asyncio.Event()
-        self._role = role
+        self.tasks: dict[asyncio.Task[Any], None] = {}  # in the order they began: a set would not repeat itself
         self._broker = broker
         self._on_crash = on_crash
 
@@ -75,10 +77,14 @@ class Incarnation:
     def dead(self) -> bool:
         return self.died.is_set()
 
-    def failpoint(self, name: str) -> None:
+    def enter(self) -> None:
+        """Make the current task, and every task begun by it, one of this process."""
+        _lives.set(self)
+        arm(self.at)
+
+    def at(self, point: str) -> None:
         """Die here, if chance says so."""
         self.must_live()
-        point = f"{self._role}.{name}"
         if self._broker.happens(self._broker.swarm.crash.get(point, 0)):
             self.died.set()
             self._on_crash(point)
@@ -88,6 +94,21 @@ class Incarnation:
         """A dead process does nothing more, not even in its `finally`."""
         if self.dead:
             raise Crash("after death")
+
+
+_lives: ContextVar[Incarnation | None] = ContextVar("lives", default=None)
+
+
+def task_of_its_process(
+    loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any], **options: Any
+) -> asyncio.Task[Any]:
+    """A task factory: a task belongs to the process that began it, and dies with it."""
+    task: asyncio.Task[Any] = asyncio.Task(work, loop=loop, **options)
+    life = _lives.get()
+    if life is not None:
+        life.tasks[task] = None
+        task.add_done_callback(lambda done: life.tasks.pop(done, None))
+    return task
 
 
 class Process:
@@ -105,7 +126,7 @@ class Process:
     async def run(self) -> None:
         """Live, die, come back, until stopped."""
         while not self._stopped:
-            self._incarnation = Incarnation(self.role, self.broker, self._on_crash)
+            self._incarnation = Incarnation(self.broker, self._on_crash)
             await self._live(self._incarnation)
             self.disk.power_cycle()
             if not self._stopped:
@@ -133,6 +154,7 @@ class Process:
             self.failures.append(error)
 
     async def _main(self, incarnation: Incarnation) -> None:
+        incarnation.enter()
         life = asyncio.create_task(self._start(incarnation), name=f"{self.role}.life")
         death = asyncio.create_task(incarnation.died.wait(), name=f"{self.role}.death")
         await asyncio.wait([life, death], return_when=asyncio.FIRST_COMPLETED)
@@ -150,8 +172,7 @@ class Process:
             raise error
 
     async def _end_tasks(self, incarnation: Incarnation) -> None:
-        tasks = list(incarnation.lifecycle._tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        while tasks := list(incarnation.tasks):
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)

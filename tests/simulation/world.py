@@ -19,7 +19,7 @@ from participants.worker import Worker
 from schemas.topics import TopicNames
 from tests.simulation.broker import SimBroker, SimConsumer, SimProducer
 from tests.simulation.chance import Swarm, draw
-from tests.simulation.processes import Disk, Incarnation, Process, SimConnection
+from tests.simulation.processes import Disk, Incarnation, Process, SimConnection, task_of_its_process
 from tests.simulation.virtual_time import SimClock, VirtualTimeLoop
 
 HEAL_BUDGET_MS = 1_800_000
@@ -66,6 +66,7 @@ class World:
 def simulate(seed: int) -> World:
     """Run one seed to its end; the world as it is then."""
     loop = VirtualTimeLoop()
+    loop.set_task_factory(task_of_its_process)
     try:
         return loop.run_until_complete(_simulate(seed, loop))
     finally:
@@ -99,8 +100,8 @@ def _orchestrator(world: World, number: int) -> Process:
         read = [names.requests("order"), *(names.replies_of(service) for service in SERVICES)]
         engine = Engine(
             store=store,
-            reader=SimConsumer(world.broker, read, life.failpoint),
-            sender=SimProducer(world.broker, life.failpoint),
+            reader=SimConsumer(world.broker, read),
+            sender=SimProducer(world.broker),
             registry=world.registry,
             topics=names,
             clock=world.clock,
@@ -118,7 +119,7 @@ def _participant(world: World, name: str) -> Process:
         store = await ParticipantStore.on(connection, name=name)
         await SERVICES[name].prepare(connection, SEED_DATA)
         offsets = await store.offsets()
-        consumer = SimConsumer(world.broker, [world.topics.commands(name)], life.failpoint)
+        consumer = SimConsumer(world.broker, [world.topics.commands(name)])
         await consumer.start(offsets)
         rules = world.swarm.handler_faults[name] if world.broker.faulty else {}
         worker = Worker(
@@ -127,7 +128,7 @@ def _participant(world: World, name: str) -> Process:
             stored_offsets=offsets,
             newest_ms=await store.newest_ms(),
             consumer=consumer,
-            producer=SimProducer(world.broker, life.failpoint),
+            producer=SimProducer(world.broker),
             topics=world.topics,
             group=name,
             clock=world.clock,
