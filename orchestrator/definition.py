@@ -23,7 +23,17 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.sources import FieldSource, Provider, SagaData, check_message, from_reply, from_request, settle, text
+from orchestrator.sources import (
+    FieldSource,
+    Provider,
+    SagaData,
+    Source,
+    check_message,
+    from_reply,
+    from_request,
+    settle,
+    text,
+)
 from runtime.errors import DefinitionError
 from runtime.limits import ATTEMPTS_MAX, BACKOFF_MS_MAX, STEPS_MAX, TIMEOUT_MS_MAX
 from schemas.codec import describe, encode, encode_sorted
@@ -152,7 +162,8 @@ class Saga:
         self.steps = tuple(steps)
         self._check_shape()
         self.pivot_index = self._find_pivot()
-        self._index = {step.name: index for index, step in enumerate(self.steps)}
+        self.step_names = tuple(step.name for step in self.steps)
+        self._index = {name: index for index, name in enumerate(self.step_names)}
         self._sources = {
             (step.name, phase): self._settle(step, phase) for step in self.steps for phase in _phases(step)
         }
@@ -196,11 +207,11 @@ class Saga:
         fields: dict[str, Any] = {}
         try:
             for name, source in self._sources[step, phase].items():
-                value = source(data) if callable(source) else source.read(data)
+                value = source.read(data) if isinstance(source, Source) else source(data)
                 # An in-doubt step has no reply: its optional field keeps its default.
                 if value is not None or model.model_fields[name].is_required():
                     fields[name] = value
-            return model.model_validate_json(encode(fields)).model_dump_json().encode()
+            return model.__pydantic_serializer__.to_json(model.model_validate_json(encode(fields)))
         except ValidationError as error:
             raise DefinitionError(f"{model.__name__} cannot be filled: {describe(error)}") from error
         except Exception as error:  # user code may raise anything: it parks its own saga only

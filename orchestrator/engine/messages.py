@@ -5,7 +5,7 @@ from __future__ import annotations
 from messaging.records import Message
 from orchestrator.definition import Saga as Definition
 from orchestrator.machine.decision import Effect, SendCommand
-from orchestrator.machine.saga import Saga, record
+from orchestrator.machine.saga import Saga, record_fields
 from runtime.limits import PAYLOAD_BYTES_MAX
 from schemas.codec import encode
 from schemas.envelope import command_headers, event_headers
@@ -37,7 +37,7 @@ class MessageWriter:
         return Message(self._topics.commands(effect.service), saga.ref.saga_id.encode(), effect.body, headers)
 
     def _event(self, definition: Definition | None, saga: Saga, event: LifecycleEvent) -> Message:
-        body = record(definition, saga).__dict__
+        body = record_fields(definition, saga)
         value = encode(body)
         if len(value) > PAYLOAD_BYTES_MAX:
             value = encode({**body, "data": {}, "dataOmitted": True})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from orchestrator.machine.saga import Saga
 from orchestrator.machine.states import IgnoredReason, LogStatus
@@ -12,8 +12,7 @@ from schemas.events import LifecycleEvent
 from schemas.ids import CommandId
 
 
-@dataclass(frozen=True, slots=True)
-class SendCommand:
+class SendCommand(NamedTuple):
     """Publish a command to a service's topic."""
 
     command_id: CommandId
@@ -33,8 +32,7 @@ class EmitEvent:
 Effect = SendCommand | EmitEvent
 
 
-@dataclass(frozen=True, slots=True)
-class LogEntry:
+class LogEntry(NamedTuple):
     """One row of the step log (R28). `step` is empty where the row is about the saga as a whole."""
 
     seq: int

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from orchestrator.machine.states import EventKind, ParkReason
 from runtime.limits import ERROR_TEXT_LENGTH_MAX
@@ -12,8 +12,7 @@ from schemas.envelope import Effect, Outcome, Reason
 from schemas.ids import Phase
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
+class Origin(NamedTuple):
     """Which record brought the event."""
 
     topic: str
@@ -138,11 +137,34 @@ _WORDS: dict[str, Any] = {
 
 def to_detail(event: Event) -> dict[str, Any]:
     """The event for the log's `detail`."""
+    if isinstance(event, Replied):
+        return _replied_detail(event)
     detail: dict[str, Any] = {"event": type(event).__name__}
     for name in event.__dataclass_fields__:
         value = getattr(event, name)
         if value is not None:
-            detail[name] = asdict(value) if isinstance(value, Origin) else value
+            detail[name] = value._asdict() if isinstance(value, Origin) else value
+    return detail
+
+
+def _replied_detail(event: Replied) -> dict[str, Any]:
+    """The same for the event that nearly every row holds, without looking at its class."""
+    detail = {
+        "event": "Replied",
+        "step": event.step,
+        "phase": event.phase,
+        "epoch": event.epoch,
+        "outcome": event.outcome,
+        "effect": event.effect,
+        "body": event.body,
+        "body_bytes": event.body_bytes,
+    }
+    if event.attempt is not None:
+        detail["attempt"] = event.attempt
+    if event.reason is not None:
+        detail["reason"] = event.reason
+    if event.origin is not None:
+        detail["origin"] = event.origin._asdict()
     return detail
 
 

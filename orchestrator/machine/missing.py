@@ -19,7 +19,7 @@ def park_without_definition(saga: Saga, now: int) -> Decision:
     parked = replace(
         saga,
         state=SagaState.PARKED,
-        steps=tuple(replace(step, deadline_at=None, retry_at=None) for step in saga.steps),
+        steps=tuple(step._replace(deadline_at=None, retry_at=None) for step in saga.steps),
         parked=Parked(ParkReason.DEFINITION_MISSING, saga.state, detail),
         version=saga.version + 1,
         log_seq=saga.log_seq + 1,

@@ -17,17 +17,12 @@ HASH_COLUMN = 11
 """Where the statements that read sagas have the request's hash."""
 
 _DEFAULT = StepState()
-_STEP_FIELDS = tuple(StepState.__dataclass_fields__)
+_STEP_FIELDS = tuple(zip(StepState._fields, _DEFAULT, strict=True))
 
 
 def steps_text(saga: Saga) -> str:
     """Every step's state; fields at their defaults are left out."""
-    return encode(
-        [
-            {name: value for name in _STEP_FIELDS if (value := getattr(step, name)) != getattr(_DEFAULT, name)}
-            for step in saga.steps
-        ]
-    ).decode()
+    return encode([_fields(step) for step in saga.steps]).decode()
 
 
 def parked_text(saga: Saga) -> str | None:
@@ -114,12 +109,20 @@ def read_log(row: tuple[Any, ...]) -> LogEntry:
 
 def messages_text(messages: list[Message]) -> str:
     """An outbox row's content: JSON that a person can read, whatever the bytes in a dead letter were."""
-    return encode(
-        [
-            [message.topic, _text(message.key), _text(message.value), [[n, _text(v)] for n, v in message.headers]]
-            for message in messages
+    return encode([_message(message) for message in messages]).decode()
+
+
+def _message(message: Message) -> list[Any]:
+    key, value = message.key, message.value
+    try:
+        return [
+            message.topic,
+            None if key is None else key.decode(),
+            None if value is None else value.decode(),
+            [(name, item.decode()) for name, item in message.headers],
         ]
-    ).decode()
+    except UnicodeDecodeError:
+        return [message.topic, _text(key), _text(value), [(name, _text(item)) for name, item in message.headers]]
 
 
 def read_messages(content: str) -> list[Message]:
@@ -142,6 +145,12 @@ def _bytes(stored: str | dict[str, str] | None) -> bytes | None:
     if stored is None:
         return None
     return stored.encode() if isinstance(stored, str) else b64decode(stored["base64"])
+
+
+def _fields(step: StepState) -> dict[str, Any]:
+    if step == _DEFAULT:
+        return {}
+    return {name: value for (name, default), value in zip(_STEP_FIELDS, step, strict=True) if value != default}
 
 
 def _step(fields: dict[str, Any]) -> StepState:

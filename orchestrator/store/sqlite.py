@@ -22,7 +22,7 @@ from orchestrator.store.statements import SQL
 from runtime.clock import Clock, ForwardClock, new_id
 from runtime.errors import ConflictError
 from runtime.failpoints import failpoint
-from runtime.sqlite import SqlConnection, StoreLock, migrate, open_threaded, transaction
+from runtime.sqlite import SqlConnection, StoreLock, migrate, open_inline, transaction
 from schemas.codec import decode_trusted
 from schemas.ids import SagaRef
 
@@ -44,11 +44,11 @@ async def open_store(path: Path, clock: Clock) -> SqliteStore:
     lock = StoreLock(path)
     lock.acquire("saga orchestrator")
     try:
-        connection = await open_threaded(path)
+        connection = await open_inline(path)
         try:
             return await SqliteStore.create(connection, clock, name=str(path), lock=lock)
         except BaseException:
-            await connection.close()  # its thread would keep the process from ending
+            await connection.close()
             raise
     except BaseException:
         lock.release()

@@ -101,7 +101,7 @@ async def test_a_saga_is_read_back_as_each_transition_left_it(store: Store) -> N
 
 async def test_a_parked_saga_keeps_its_reason(store: Store) -> None:
     saga = await start_running(store)
-    steps = tuple(replace(step, deadline_at=None) for step in saga.steps)
+    steps = tuple(step._replace(deadline_at=None) for step in saga.steps)
     parked = replace(
         saga,
         state=SagaState.PARKED,

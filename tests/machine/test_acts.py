@@ -53,7 +53,7 @@ def test_a_retry_skips_the_backoff_and_keeps_the_commands_id_R2() -> None:
 
     story.act(EventKind.RETRY_NOW)
 
-    assert story.expect_command("inventory", ReserveItems).sent == replace(reserve.sent, attempt=2)
+    assert story.expect_command("inventory", ReserveItems).sent == reserve.sent._replace(attempt=2)
     assert story.saga.wake_at == story.now + 5_000
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from hypothesis import HealthCheck, given, settings
 
 from orchestrator.machine.decision import Decision, Ignored, LogEntry, SendCommand
@@ -25,7 +23,7 @@ UNDONE = (LogStatus.COMPENSATED, LogStatus.NOTHING_TO_UNDO)
 
 def stored(row: LogEntry) -> LogEntry:
     """The row as it comes back from the store."""
-    return replace(row, detail=decode_trusted(encode(row.detail)))
+    return row._replace(detail=decode_trusted(encode(row.detail)))
 
 
 @thorough

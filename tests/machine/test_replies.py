@@ -63,7 +63,7 @@ def test_a_command_is_named_by_saga_step_phase_and_epoch_and_keeps_its_id_when_s
     again = story.expect_command("inventory", ReserveItems)
 
     assert str(reserve.sent.command_id) == "order/order-123/reserve_inventory/forward/1"
-    assert again.sent == replace(reserve.sent, attempt=2)
+    assert again.sent == reserve.sent._replace(attempt=2)
 
 
 def test_a_refusal_undoes_what_happened_before_it_and_not_the_refused_step_R8() -> None:
