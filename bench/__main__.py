@@ -1,0 +1,86 @@
+"""The command line of the benchmark."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import signal
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.broker import open_kafka
+from bench.report import HEADLINE_RATE, last_line, report
+from bench.results import Results
+from bench.sections import FULL, SECTIONS, SHORT, SHORT_SECTIONS, Bench
+from bench.system import say
+from deploy.kafka.kafka import KafkaError
+from runtime.errors import SagaError
+from runtime.telemetry import configure_logging
+
+_EXIT_INTERRUPTED = 130
+
+_EPILOG = f"""\
+The last line of the output is for programs:
+
+  bench: sagas_per_s=… limit_per_s=… ratio=… p50_ms=… p99_ms=…
+
+sagas_per_s is that of 20,000 orders that all succeed, limit_per_s that of 8 messages a saga passed from topic to
+topic by aiokafka's batch calls (medians where they were repeated), p50 and p99 are latencies at {HEADLINE_RATE}.
+What was not measured is `-`.
+
+  make bench-short                                    about a minute
+  make bench                                          everything
+  make bench SECTIONS=latency,limit                   some of it
+  make bench RESUME=1                                 go on where the last run was stopped
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = _arguments(argv)
+    configure_logging(process="bench", level="error", log_format="text")
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    try:
+        results = asyncio.run(_run(arguments))
+    except (KafkaError, SagaError) as error:
+        sys.stderr.write(f"bench: error: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("bench: interrupted; all processes have ended, RESUME=1 goes on from here\n")
+        return _EXIT_INTERRUPTED
+    sys.stdout.write(report(results.sections, results.machine) + "\n\n" + last_line(results.sections) + "\n")
+    return 0
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, epilog=_EPILOG, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--short", action="store_true", help="throughput, limit and latency only, and little of each")
+    parser.add_argument("--sections", help=f"some of: {', '.join(SECTIONS)}")
+    parser.add_argument("--resume", action="store_true", help="keep what the newest run of this kind has measured")
+    parser.add_argument("--directory", type=Path, help="where databases and Kafka's logs go [default: the system's]")
+    arguments = parser.parse_args(argv)
+    everything = SHORT_SECTIONS if arguments.short else tuple(SECTIONS)
+    arguments.sections = tuple(arguments.sections.split(",")) if arguments.sections else everything
+    unknown = [name for name in arguments.sections if name not in SECTIONS]
+    if unknown:
+        parser.error(f"there is no section '{unknown[0]}': it is one of {', '.join(SECTIONS)}")
+    return arguments
+
+
+async def _run(arguments: argparse.Namespace) -> Results:
+    kind = "short" if arguments.short else "full"
+    results = (Results.resume(kind) if arguments.resume else None) or Results.begin(kind)
+    say(f"results go to {results.directory}")
+    temporary = tempfile.TemporaryDirectory(prefix="saga-bench-", dir=arguments.directory, ignore_cleanup_errors=True)
+    with temporary as name, open_kafka(Path(name)) as kafka:
+        bench = Bench(kafka, Path(name), SHORT if arguments.short else FULL, results)
+        for section in arguments.sections:
+            await SECTIONS[section](bench)
+    return results
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,88 @@
+"""What the operating system knows of a process (Linux's /proc), and of this machine."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sqlite3
+import subprocess
+import sys
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process has used since its start."""
+
+    cpu_s: float
+    rss_mb: float
+    written_mb: float
+
+    @classmethod
+    def of(cls, pid: int) -> Usage | None:
+        """Of the process `pid`, all its threads together; None where it is gone."""
+        try:
+            fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+            written = Path(f"/proc/{pid}/io").read_text().partition("\nwrite_bytes: ")[2].partition("\n")[0]
+        except (FileNotFoundError, ProcessLookupError):
+            return None
+        return cls(
+            cpu_s=(int(fields[11]) + int(fields[12])) / _TICKS_PER_S,
+            rss_mb=int(fields[21]) * _PAGE_BYTES / 1e6,
+            written_mb=int(written) / 1e6,
+        )
+
+
+def usages(processes: dict[str, int]) -> dict[str, Usage]:
+    """Of those of `processes` (pid by name) that are still there."""
+    found = {name: Usage.of(pid) for name, pid in processes.items()}
+    return {name: usage for name, usage in found.items() if usage is not None}
+
+
+def cpu_ms_each(before: dict[str, Usage], after: dict[str, Usage], count: int) -> dict[str, float]:
+    """CPU milliseconds per saga, by process."""
+    return {name: round((after[name].cpu_s - before[name].cpu_s) * 1000 / count, 4) for name in before if name in after}
+
+
+def tree_bytes(directory: Path) -> int:
+    """The bytes that the files below `directory` take on the disk."""
+    return sum(path.stat().st_blocks * 512 for path in directory.rglob("*") if path.is_file())
+
+
+def describe_machine() -> dict[str, Any]:
+    """Where this was measured, and with what."""
+    memory = os.sysconf("SC_PHYS_PAGES") * _PAGE_BYTES
+    kafka_jars = sorted((ROOT / "deploy/kafka/target/jars").glob("kafka-server-[0-9]*.jar"))
+    kafka = kafka_jars[0].stem.removeprefix("kafka-server-") if kafka_jars else "another's"
+    return {
+        "commit": _git("rev-parse", "--short", "HEAD") + ("+" if _git("status", "--porcelain") else ""),
+        "cores": os.cpu_count(),
+        "cpu": _cpu_model(),
+        "memory_gb": round(memory / 1e9, 1),
+        "system": f"{platform.system()} {platform.release()}",
+        "python": platform.python_version(),
+        "sqlite": sqlite3.sqlite_version,
+        "kafka": kafka,
+        **{name: version(name) for name in ("aiokafka", "aiosqlite", "orjson", "pydantic")},
+        "load_average": round(os.getloadavg()[0], 2),
+        "executable": Path(sys.executable).name,
+    }
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def _cpu_model() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()

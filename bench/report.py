@@ -1,0 +1,114 @@
+"""What was measured, for people and, in the last line, for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from bench.figures import median
+
+HEADLINE_RATE = "20/s"
+"""The rate that p50 and p99 in the last line belong to."""
+
+Parts = Mapping[str, Mapping[str, Any]]
+Sections = Mapping[str, Parts]
+
+
+def headline(sections: Sections) -> dict[str, float | None]:
+    """The figures of the last line; None for what was not measured."""
+    sagas = _median_per_s(sections.get("throughput", {}), "20,000 succeed")
+    limit = _median_per_s(sections.get("limit", {}), "8 messages a saga")
+    same = _median_per_s(sections.get("limit", {}), "every message")
+    latency = sections.get("latency", {}).get(HEADLINE_RATE, {}).get("latency_ms", {})
+    return {
+        "sagas_per_s": sagas,
+        "limit_per_s": limit,
+        "ratio": sagas / limit if sagas and limit else None,
+        "ratio_every_message": sagas / same if sagas and same else None,
+        "p50_ms": latency.get("p50"),
+        "p99_ms": latency.get("p99"),
+    }
+
+
+def last_line(sections: Sections) -> str:
+    """`bench: sagas_per_s=… limit_per_s=… ratio=… p50_ms=… p99_ms=…`; `-` for what was not measured."""
+    figures = headline(sections)
+    digits = {"sagas_per_s": 0, "limit_per_s": 0, "ratio": 3, "p50_ms": 1, "p99_ms": 1}
+    words = [f"{name}={_number(figures[name], count)}" for name, count in digits.items()]
+    return "bench: " + " ".join(words)
+
+
+def _number(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def _median_per_s(parts: Parts, name: str) -> float | None:
+    values = [float(result["per_s"]) for part, result in parts.items() if part.startswith(name)]
+    return median(values) if values else None
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Columns of text, the first to the left, the others to the right."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        first, *others = (
+            text.ljust(width) if column == 0 else text.rjust(width)
+            for column, (text, width) in enumerate(zip(row, widths, strict=True))
+        )
+        lines.append("  ".join([first, *others]).rstrip())
+    return "\n".join(lines)
+
+
+def report(sections: Sections, machine: Mapping[str, Any]) -> str:
+    """Everything, as tables."""
+    blocks = [", ".join(f"{name} {value}" for name, value in machine.items())]
+    for name, rows in _tables(sections):
+        blocks.append(f"{name}\n{table(rows)}")
+    figures = headline(sections)
+    if figures["ratio"] is not None:
+        every = _number(figures["ratio_every_message"], 3)
+        blocks.append(f"of the limit: {figures['ratio']:.3f}; with every message that the system publishes: {every}")
+    return "\n\n".join(blocks)
+
+
+def _tables(sections: Sections) -> Iterator[tuple[str, list[list[str]]]]:
+    for name in ("throughput", "limit"):
+        if name in sections:
+            yield name, [*_rates(sections[name])]
+            yield f"{name}: CPU, ms per saga", [*_cpu(sections[name])]
+    if "latency" in sections:
+        yield "latency, ms from the moment a request was due", [*_latencies(sections["latency"])]
+    if "throughput" in sections:
+        yield "bytes on the disk per saga", [*_bytes(sections["throughput"])]
+
+
+def _rates(parts: Parts) -> Iterator[list[str]]:
+    yield ["", "sagas/s", "steady", "seconds"]
+    for part, result in parts.items():
+        yield [part, f"{result['per_s']:,.0f}", f"{result['steady_per_s']:,.0f}", f"{result['seconds']:.1f}"]
+
+
+def _cpu(parts: Parts) -> Iterator[list[str]]:
+    names = list(dict.fromkeys(name for result in parts.values() for name in result["cpu_ms_per_saga"]))
+    yield ["", *names, "all"]
+    for part, result in parts.items():
+        used = result["cpu_ms_per_saga"]
+        yield [part, *(_number(used.get(name), 3) for name in names), f"{sum(used.values()):.3f}"]
+
+
+def _latencies(parts: Parts) -> Iterator[list[str]]:
+    yield ["", "sagas", "p50", "p99", "p99.9", "max", "sent late p99"]
+    for part, result in parts.items():
+        spread, late = result["latency_ms"], result["send_late_ms"]
+        values = [spread["p50"], spread["p99"], spread["p999"], spread["max"], late["p99"]]
+        yield [part, f"{result['count']:,}", *(f"{value:.1f}" for value in values)]
+
+
+def _bytes(parts: Parts) -> Iterator[list[str]]:
+    names = ("orchestrator", "inventory", "payment", "orders")
+    yield ["", *names, "kafka"]
+    for part, result in parts.items():
+        sizes = result["database_bytes_per_saga"]
+        kafka = result.get("kafka_bytes_per_saga")
+        yield [part, *(f"{sizes[name]:,}" for name in names), "-" if kafka is None else f"{kafka:,}"]

@@ -1,0 +1,181 @@
+"""The system that is measured: one orchestrator and three participants, each in a process, as a user runs them."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.broker import Kafka
+from messaging.settings import KafkaSettings
+from orchestrator.app import ensure_topics, registry_of
+from orchestrator.config import Settings
+from orchestrator.supervisor.child import Child, Program, saga_command
+from orchestrator.supervisor.lines import Line
+from orchestrator.supervisor.stack import ORCHESTRATOR, SERVICES
+from runtime.clock import new_id
+from runtime.errors import SagaError
+from schemas.topics import TopicNames
+
+READY_TIMEOUT_S = 120.0
+"""A store with a million sagas, or a backlog of a hundred thousand, may take a while."""
+
+STOP_TIMEOUT_S = 60.0
+_KEPT_LINES = 20
+
+
+class BenchError(SagaError):
+    """A measurement did not come about; the message says why."""
+
+    code = "bench"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How the system is run, where not by its defaults.
+
+    Attributes:
+        partitions: of every topic.
+        flags: more flags of the orchestrator.
+        wrappers: by process name, what its program is run by: `("strace", "-D", …)`.
+
+    """
+
+    partitions: int = 4
+    flags: tuple[str, ...] = ()
+    wrappers: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+class System:
+    """Orchestrator and participants on one Kafka, with topics and databases of their own."""
+
+    def __init__(self, kafka: Kafka, directory: Path, options: Options) -> None:
+        self.kafka = kafka
+        self.directory = directory
+        self.topics = TopicNames(prefix=f"bench-{new_id()[:8]}.")
+        self.options = options
+        self._children: dict[str, Child] = {}
+        self._words: list[str] = []
+
+    @property
+    def processes(self) -> dict[str, int]:
+        """Process ids by name; the broker's too, where it is ours."""
+        broker = {} if self.kafka.pid is None else {"kafka": self.kafka.pid}
+        return {name: child.pid for name, child in self._children.items()} | broker
+
+    @property
+    def settings(self) -> Settings:
+        return Settings(
+            kafka=KafkaSettings(bootstrap_servers=self.kafka.bootstrap),
+            topics=self.topics,
+            data_dir=self.directory,
+            partitions=self.options.partitions,
+        )
+
+    async def create_topics(self) -> None:
+        """All topics with the number of partitions wanted, before anybody creates them with another."""
+        await ensure_topics(self.settings, registry_of(self.settings))
+
+    async def start(self, *names: str) -> float:
+        """Start these processes, or all, and wait until they are ready; how many seconds that took.
+
+        Raises:
+            BenchError: one did not become ready; the message has its last lines.
+
+        """
+        began = time.perf_counter()
+        wanted = names or (ORCHESTRATOR, *SERVICES)
+        for name in wanted:
+            self._children[name] = await Child.start(self._program(name), self._hear)
+        ready = await asyncio.gather(*(self._children[name].until_ready(READY_TIMEOUT_S) for name in wanted))
+        if not all(ready):
+            failed = [name for name, works in zip(wanted, ready, strict=True) if not works]
+            raise BenchError(f"{', '.join(failed)} did not become ready:\n" + "\n".join(self._words))
+        return time.perf_counter() - began
+
+    async def stop(self, *names: str) -> None:
+        """Stop these processes, or all; when this returns their databases are closed."""
+        stopping = [self._children.pop(name) for name in names or tuple(self._children) if name in self._children]
+        await asyncio.gather(*(child.stop(STOP_TIMEOUT_S) for child in stopping))
+
+    async def kill(self, name: str) -> None:
+        """End a process as a crash would."""
+        child = self._children.pop(name)
+        child.kill()
+        await child.ended()
+
+    def kill_all(self) -> None:
+        for child in self._children.values():
+            child.kill()
+
+    def database(self, name: str) -> Path:
+        return self.directory / f"{name}.db"
+
+    def database_bytes(self) -> dict[str, int]:
+        """The size of each database, with its write-ahead log."""
+        names = (ORCHESTRATOR, *SERVICES)
+        return {
+            name: sum(path.stat().st_size for path in self.directory.glob(f"{name}.db*") if path.suffix != ".lock")
+            for name in names
+        }
+
+    def _program(self, name: str) -> Program:
+        flags = ["--bootstrap-servers", self.kafka.bootstrap, "--prefix", self.topics.prefix]
+        flags += ["--data-dir", str(self.directory)]
+        own = {key: value for key, value in os.environ.items() if not key.startswith(("SAGA_", "KAFKA_"))}
+        environment = {**own, "SAGA_LOG_FORMAT": "json"}
+        if name == ORCHESTRATOR:
+            command = saga_command(ORCHESTRATOR, *flags, *self.options.flags)
+        else:
+            command = saga_command("participant", name, *flags)
+        wrapper = tuple(self.options.wrappers.get(name, ()))
+        return Program(name, (*wrapper, *command), environment, f"{_kind(name)}.ready")
+
+    def _hear(self, line: Line) -> None:
+        if line.level in {"warning", "error", "critical"}:
+            self._words = [*self._words[-_KEPT_LINES:], f"{line.process}: {line.readable()}"]
+
+    @property
+    def complaints(self) -> list[str]:
+        """What the processes warned of."""
+        return list(self._words)
+
+
+def _kind(name: str) -> str:
+    return ORCHESTRATOR if name == ORCHESTRATOR else "participant"
+
+
+@asynccontextmanager
+async def prepared(kafka: Kafka, directory: Path, options: Options | None = None) -> AsyncIterator[System]:
+    """A system with its topics, nothing started. At the end all its processes and databases are gone."""
+    directory.mkdir(parents=True)
+    system = System(kafka, directory, options or Options())
+    try:
+        await system.create_topics()
+        yield system
+    except BaseException:
+        system.kill_all()
+        raise
+    finally:
+        await asyncio.shield(system.stop())
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+@asynccontextmanager
+async def running(kafka: Kafka, directory: Path, options: Options | None = None) -> AsyncIterator[System]:
+    """The same, with everything started."""
+    async with prepared(kafka, directory, options) as system:
+        await system.start()
+        yield system
+
+
+def say(text: str) -> None:
+    """Progress, for whoever waits."""
+    sys.stderr.write(f"bench: {text}\n")
+    sys.stderr.flush()
