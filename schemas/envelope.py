@@ -16,9 +16,8 @@ CloudEvents Kafka binding: https://github.com/cloudevents/spec/blob/v1.0.2/cloud
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from runtime.errors import ContractError
 from runtime.limits import HEADERS_BYTES_MAX, HEADERS_MAX
@@ -77,8 +76,7 @@ class Reason(StrEnum):
     UNREADABLE = "unreadable"
 
 
-@dataclass(frozen=True, slots=True)
-class CommandHead:
+class CommandHead(NamedTuple):
     """A command's headers, read."""
 
     command_id: str
@@ -90,8 +88,7 @@ class CommandHead:
     """When the saga was accepted; 0 where a foreign orchestrator does not say (R16)."""
 
 
-@dataclass(frozen=True, slots=True)
-class ReplyHead:
+class ReplyHead(NamedTuple):
     """A reply's headers, read."""
 
     message_id: str | None
@@ -225,7 +222,7 @@ def read_reply(headers: Mapping[str, bytes], key: bytes | None) -> ReplyHead:
     return ReplyHead(
         message_id=None if message_id is None else _decoded(ID, message_id),
         command=command,
-        outcome=_member(Outcome, OUTCOME, _text(headers, OUTCOME)),
+        outcome=_OUTCOMES.get(headers.get(OUTCOME, b"")) or _member(Outcome, OUTCOME, _text(headers, OUTCOME)),
         attempt=_number(headers, ATTEMPT),
         effect=Effect.DONE if effect is None else _member(Effect, EFFECT, _decoded(EFFECT, effect)),
         # A reason we do not know is a foreign participant's own word: not worth losing a reply over.
@@ -234,6 +231,7 @@ def read_reply(headers: Mapping[str, bytes], key: bytes | None) -> ReplyHead:
 
 
 _REASONS = {reason.value.encode(): reason for reason in Reason}
+_OUTCOMES = {outcome.value.encode(): outcome for outcome in Outcome}
 
 
 def _check_correlation(headers: Mapping[str, bytes], key: bytes | None, command: CommandId) -> None:

@@ -17,7 +17,6 @@ NAME_PATTERN = r"^[a-z][a-z0-9_\-]{0,63}$"
 
 _SAGA_ID = re.compile(SAGA_ID_PATTERN[:-1] + r"\Z")
 _NAME = re.compile(NAME_PATTERN[:-1] + r"\Z")
-_EPOCH = re.compile(r"[1-9][0-9]{0,4}\Z")
 
 
 class Phase(StrEnum):
@@ -87,6 +86,17 @@ def check_saga_id(text: object) -> str:
 
 
 _PHASES = {phase.value: phase for phase in Phase}
+_COMMAND_ID = re.compile(
+    "/".join(
+        (
+            f"({NAME_PATTERN[1:-1]})",
+            f"({SAGA_ID_PATTERN[1:-1]})",
+            f"({NAME_PATTERN[1:-1]})",
+            f"({'|'.join(_PHASES)})",
+            r"([1-9][0-9]{0,4})\Z",
+        )
+    )
+)
 
 
 def parse_command_id(text: str) -> CommandId:
@@ -96,18 +106,10 @@ def parse_command_id(text: str) -> CommandId:
         ContractError: it is not of the form `type/id/step/phase/epoch`.
 
     """
-    parts = text.split("/")
-    if len(parts) == 5:
-        saga_type, saga_id, step, phase, epoch = parts
-        known_phase = _PHASES.get(phase)
-        if (
-            known_phase is not None
-            and _EPOCH.match(epoch) is not None
-            and is_saga_id(saga_id)
-            and is_name(saga_type)
-            and is_name(step)
-        ):
-            return CommandId(saga_type, saga_id, step, known_phase, int(epoch))
+    found = _COMMAND_ID.match(text)
+    if found is not None:
+        saga_type, saga_id, step, phase, epoch = found.groups()
+        return CommandId(saga_type, saga_id, step, _PHASES[phase], int(epoch))
     raise ContractError(
         Cause.BAD_ID, "a command's id reads type/saga id/step/forward or compensate/epoch; echo it unchanged"
     )

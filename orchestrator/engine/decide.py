@@ -24,7 +24,7 @@ from orchestrator.store.port import ActOutcome, Batch, Changed, Known, QueuedAct
 from runtime.errors import ContractError
 from runtime.telemetry import log
 from schemas.causes import Cause
-from schemas.codec import decode_model, decode_object
+from schemas.codec import decode_model, decode_object, decode_trusted, encode_model
 from schemas.envelope import Outcome
 from schemas.ids import Phase, SagaRef
 from schemas.topics import TopicNames
@@ -248,7 +248,7 @@ def _replied(definition: Definition, reply: Reply) -> Replied:
     index = definition.index(command.step)
     assert index is not None, "checked with the topic"
     if head.outcome is Outcome.SUCCESS and command.phase is Phase.FORWARD:
-        body = decode_model(definition.steps[index].reply, reply.value).model_dump(mode="json")
+        body = decode_trusted(encode_model(decode_model(definition.steps[index].reply, reply.value)))
         size = len(reply.value or b"")
     else:
         document = decode_object(reply.value)

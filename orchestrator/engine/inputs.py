@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from messaging.records import Message, Record, TopicPartition
 from orchestrator.definition import Saga as Definition
@@ -14,8 +14,7 @@ from schemas.envelope import ReplyHead
 from schemas.ids import SagaRef
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(NamedTuple):
     """A readable request for a saga."""
 
     ref: SagaRef
@@ -26,8 +25,7 @@ class Request:
     record: Record
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(NamedTuple):
     """A reply whose headers are readable; its body is read once its saga is known."""
 
     ref: SagaRef

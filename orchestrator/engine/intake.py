@@ -14,7 +14,7 @@ from orchestrator.store.port import Advance
 from runtime.errors import ContractError
 from runtime.telemetry import log
 from schemas.causes import Cause
-from schemas.codec import decode_model, decode_object, encode, encode_sorted
+from schemas.codec import decode_model, decode_object, decode_trusted, encode_model, encode_sorted
 from schemas.envelope import read_headers, read_reply, unwrap_structured
 from schemas.ids import SagaRef, check_saga_id
 from schemas.topics import TopicNames
@@ -38,20 +38,23 @@ class Intake:
 
     def read(self, records: Iterable[Record], inputs: Inputs) -> None:
         """Sort `records` into `inputs`."""
+        ends: dict[tuple[str, int], int] = {}
         for record in records:
-            tp = TopicPartition(record.topic, record.partition)
-            known = self.stored.get(tp)
-            if known is None:
-                self.begun_at.setdefault(tp, record.offset)
-            inputs.offsets[tp] = Advance(known, record.offset + 1)
+            topic, place = record.topic, (record.topic, record.partition)
+            if place not in ends and place not in self.stored:
+                self.begun_at.setdefault(TopicPartition(*place), record.offset)
+            ends[place] = record.offset + 1
             try:
-                saga_type = self._request_types.get(record.topic)
+                saga_type = self._request_types.get(topic)
                 if saga_type is None:
                     inputs.replies.append(self._reply(record))
                 else:
                     inputs.requests.append(self._request(record, saga_type))
             except ContractError as error:
                 self.set_aside(inputs, record, error)
+        for place, end in ends.items():
+            tp = TopicPartition(*place)
+            inputs.offsets[tp] = Advance(self.stored.get(tp), end)
 
     def set_aside(self, inputs: Inputs, record: Record, error: ContractError, stage: str = "decode") -> None:
         """Keep a record that cannot be used, with its cause, as a dead letter of this batch."""
@@ -72,15 +75,15 @@ class Intake:
         definition = self._registry.active(saga_type)
         assert definition is not None, "only topics of registered types are read"
         document = decode_object(value)
-        request = decode_model(definition.request, value).model_dump(mode="json")
+        body = encode_model(decode_model(definition.request, value))
         saga_id = document.get(definition.id_from) if definition.id_from is not None else None
         if saga_id is None:
             saga_id = _key_text(record.key, definition.id_from)
         return Request(
             ref=SagaRef(saga_type, check_saga_id(saga_id)),
             definition=definition,
-            document=request,
-            document_bytes=len(encode(request)),
+            document=decode_trusted(body),
+            document_bytes=len(body),
             request_hash=hashlib.sha256(encode_sorted(document)).digest(),
             record=record,
         )

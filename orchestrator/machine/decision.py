@@ -22,8 +22,7 @@ class SendCommand(NamedTuple):
     body: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class EmitEvent:
+class EmitEvent(NamedTuple):
     """Tell the world, with the saga's record as it is after this transition."""
 
     event: LifecycleEvent
@@ -43,8 +42,7 @@ class LogEntry(NamedTuple):
     detail: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     """The saga after the event, what must be sent, and what the log says."""
 
     saga: Saga

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from orchestrator.machine.states import EventKind, ParkReason
@@ -28,9 +29,8 @@ class Admitted:
     kind = EventKind.ADMITTED
 
 
-@dataclass(frozen=True, slots=True)
-class Replied:
-    """A participant answered a command."""
+class Replied(NamedTuple):
+    """A participant answered a command. A named tuple, as everything that is made for each message."""
 
     step: str
     phase: Phase
@@ -39,7 +39,7 @@ class Replied:
     attempt: int | None = None
     effect: Effect = Effect.DONE
     reason: Reason | None = None
-    body: Mapping[str, Any] = field(default_factory=dict)
+    body: Mapping[str, Any] = MappingProxyType({})
     body_bytes: int = 0
     origin: Origin | None = None
 
@@ -126,7 +126,7 @@ class Act:
 
 Event = Admitted | Replied | ReplyUnreadable | TimerFired | Park | Act
 
-_BY_NAME = {kind.__name__: kind for kind in (Admitted, Replied, ReplyUnreadable, TimerFired, Park, Act)}
+_BY_NAME: dict[str, Any] = {kind.__name__: kind for kind in (Admitted, Replied, ReplyUnreadable, TimerFired, Park, Act)}
 _WORDS: dict[str, Any] = {
     "phase": Phase,
     "outcome": Outcome,
@@ -156,7 +156,7 @@ def _replied_detail(event: Replied) -> dict[str, Any]:
         "epoch": event.epoch,
         "outcome": event.outcome,
         "effect": event.effect,
-        "body": event.body,
+        "body": dict(event.body),
         "body_bytes": event.body_bytes,
     }
     if event.attempt is not None:
@@ -171,7 +171,8 @@ def _replied_detail(event: Replied) -> dict[str, Any]:
 def from_detail(detail: Mapping[str, Any]) -> Event:
     """The event that `to_detail` wrote."""
     kind = _BY_NAME[detail["event"]]
-    fields = {name: value for name, value in detail.items() if name in kind.__dataclass_fields__}
+    names = Replied._fields if kind is Replied else kind.__dataclass_fields__
+    fields = {name: value for name, value in detail.items() if name in names}
     for name, word in _WORDS.items():
         if name in fields:
             fields[name] = word(fields[name])

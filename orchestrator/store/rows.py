@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from base64 import b64decode, b64encode
 from dataclasses import replace
+from itertools import compress
+from operator import is_not
 from typing import Any
+
+import ormsgpack
 
 from messaging.records import Message
 from orchestrator.machine.decision import LogEntry
@@ -17,7 +20,6 @@ HASH_COLUMN = 11
 """Where the statements that read sagas have the request's hash."""
 
 _DEFAULT = StepState()
-_STEP_FIELDS = tuple(zip(StepState._fields, _DEFAULT, strict=True))
 
 
 def steps_text(saga: Saga) -> str:
@@ -107,50 +109,22 @@ def read_log(row: tuple[Any, ...]) -> LogEntry:
     return LogEntry(seq, step, LogStatus(status), attempt, at, decode_trusted(detail))
 
 
-def messages_text(messages: list[Message]) -> str:
-    """An outbox row's content: JSON that a person can read, whatever the bytes in a dead letter were."""
-    return encode([_message(message) for message in messages]).decode()
+def messages_content(messages: list[Message]) -> bytes:
+    """An outbox row's content: MessagePack, since JSON would have to turn thousands of byte strings into text."""
+    return ormsgpack.packb([tuple(message) for message in messages])
 
 
-def _message(message: Message) -> list[Any]:
-    key, value = message.key, message.value
-    try:
-        return [
-            message.topic,
-            None if key is None else key.decode(),
-            None if value is None else value.decode(),
-            [(name, item.decode()) for name, item in message.headers],
-        ]
-    except UnicodeDecodeError:
-        return [message.topic, _text(key), _text(value), [(name, _text(item)) for name, item in message.headers]]
-
-
-def read_messages(content: str) -> list[Message]:
+def read_messages(content: bytes) -> list[Message]:
     return [
-        Message(topic, _bytes(key), _bytes(value), tuple((name, _bytes(item) or b"") for name, item in headers))
-        for topic, key, value, headers in decode_trusted(content)
+        Message(topic, key, value, tuple((name, item) for name, item in headers))
+        for topic, key, value, headers in ormsgpack.unpackb(content)
     ]
-
-
-def _text(data: bytes | None) -> str | dict[str, str] | None:
-    if data is None:
-        return None
-    try:
-        return data.decode()
-    except UnicodeDecodeError:
-        return {"base64": b64encode(data).decode()}
-
-
-def _bytes(stored: str | dict[str, str] | None) -> bytes | None:
-    if stored is None:
-        return None
-    return stored.encode() if isinstance(stored, str) else b64decode(stored["base64"])
 
 
 def _fields(step: StepState) -> dict[str, Any]:
     if step == _DEFAULT:
         return {}
-    return {name: value for (name, default), value in zip(_STEP_FIELDS, step, strict=True) if value != default}
+    return dict(compress(zip(StepState._fields, step, strict=True), map(is_not, step, _DEFAULT)))
 
 
 def _step(fields: dict[str, Any]) -> StepState:

@@ -194,7 +194,7 @@ class SqliteStore:
             await self._connection.execute_many(SQL["delete_outbox"], [(outbox_id,) for outbox_id in batch.published])
         if not batch.messages:
             return None
-        content = rows.messages_text(batch.messages)
+        content = rows.messages_content(batch.messages)
         [(outbox_id,)] = await self._connection.fetch_all(
             SQL["insert_outbox"], (self._store_id, batch.now, len(batch.messages), content)
         )

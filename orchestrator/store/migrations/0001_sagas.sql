@@ -57,7 +57,7 @@ CREATE TABLE outbox (
   writer     TEXT    NOT NULL,
   created_at INTEGER NOT NULL,
   messages   INTEGER NOT NULL,
-  content    TEXT    NOT NULL
+  content    BLOB    NOT NULL -- MessagePack
 );
 
 -- The next offset to read of every input partition (R23).
