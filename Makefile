@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install check test sim mutants verify kafka kafka-stop bench bench-short
+.PHONY: help demo install check test sim mutants kills verify kafka kafka-stop bench bench-short
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ sim: $(INSTALLED) ## simulate the system under faults: SEEDS=1000 seeds, or SEED
 
 mutants: $(INSTALLED) ## break the code in sixteen ways; the simulator must notice each (a quarter of an hour)
 	@.venv/bin/python -m tests.simulation.mutants
+
+kills: $(INSTALLED) ## kill -9 real processes on a real Kafka at every failpoint: ROUNDS=10 times (two minutes each), SEED=7 for the same hits
+	@.venv/bin/python -m tests.crash --rounds $(or $(ROUNDS),1) $(if $(SEED),--seed $(SEED))
 
 verify: ## what CI does: check, then test against a real Kafka (SAGA_TEST_BROKER=real)
 	@bash .ci/run

@@ -1,0 +1,29 @@
+"""The shipped order saga, quick to notice a lost reply and too patient to park: loaded with --app."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from orchestrator import Retry, Saga
+from orchestrator.sagas import order
+from schemas.orders import OrderRequested
+
+TIMEOUT_MS = 1_000
+
+brisk_order_saga = Saga(
+    "order",
+    version=1,
+    request=OrderRequested,
+    id_from="order_id",
+    steps=[
+        replace(
+            step,
+            timeout_ms=TIMEOUT_MS,
+            retry=Retry(retries_max=3, backoff_ms=200),
+            compensation_timeout_ms=TIMEOUT_MS,
+            # A process that is killed again and again is away for longer than any action is tried for, and comes back.
+            compensation_retry=Retry(retries_max=19, backoff_ms=200, backoff_ms_max=2_000),
+        )
+        for step in order.order_saga.steps
+    ],
+)

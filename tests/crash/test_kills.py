@@ -1,0 +1,33 @@
+"""Every failpoint × every role that comes to it, with a real SIGKILL (I1–I5, I9, I11; R14, R17, R23, R26)."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from runtime.failpoints import FAILPOINTS
+from tests.brokers import BrokerUnderTest
+from tests.crash.kills import CARDS, Cell, Killed, cells, hits_max, in_lanes, run_lanes
+from tests.integration.world import SERVICES
+
+pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka, pytest.mark.processes]
+
+
+def test_no_failpoint_and_no_role_is_left_out() -> None:
+    assert {cell.point for cell in cells()} == set(FAILPOINTS)
+    assert {cell.role for cell in cells() if cell.point == "publish.half"} == {"orchestrator", *SERVICES}
+    assert {cell.role for cell in cells() if cell.point == "participant.call.after"} == {CARDS}
+
+
+async def test_a_kill_at_any_point_changes_no_sum(
+    kafka: BrokerUnderTest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    todo = [Cell(cell.point, cell.role, 1 + number % hits_max(cell.point)) for number, cell in enumerate(cells())]
+    results: list[Killed] = []
+    await run_lanes(kafka.bootstrap_servers, tmp_path, in_lanes(todo), results.append)
+    with capsys.disabled():
+        sys.stdout.write("\n" + "\n".join(killed.row() for killed in results) + "\n")
+    assert [killed.violation for killed in results if killed.violation] == []
+    assert len(results) == len(todo)
