@@ -68,6 +68,13 @@ OUTBOX_MESSAGES_MAX: Final = 50_000
 ACTS_PER_BATCH_MAX: Final = 500
 """Operator acts taken at once; a bulk act of thousands is spread over batches and never starves replies."""
 
+ACT_TEXT_LENGTH_MAX: Final = 500
+"""Who acts, why, and an act's id: people read them in tables and in the saga's error."""
+
+BULK_UNSETTLED_MAX: Final = 500
+"""Acts of one bulk act that are under way at once: half the admission window, so that a thousand repaired sagas do
+not queue before the service that was just repaired (R20)."""
+
 FENCE_RETENTION_MS: Final = 30 * 24 * 3_600_000
 """How long a participant remembers what it did (R16); beyond any redelivery that is still possible."""
 

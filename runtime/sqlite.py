@@ -185,11 +185,32 @@ async def open_reader(path: Path) -> ThreadedConnection:
 
     """
     with translated_errors(path):
-        connection = await aiosqlite.connect(_read_only(path), uri=True, isolation_level=None)
+        connection = await aiosqlite.connect(_address(path, "ro"), uri=True, isolation_level=None)
         try:
             await connection.executescript(f"PRAGMA query_only=ON; PRAGMA busy_timeout={BUSY_TIMEOUT_MS};")
             # The first read is what finds out whether the file is a database.
             await connection.execute_fetchall("SELECT count(*) FROM sqlite_schema")
+        except BaseException:
+            await connection.close()  # its thread would keep the process from ending
+            raise
+        return ThreadedConnection(connection, path)
+
+
+async def open_beside(path: Path) -> ThreadedConnection:
+    """Open the existing database at `path` for short writes beside the process that owns it (R25).
+
+    It never checkpoints: that is the owner's work, and would hold up its commits for as long.
+
+    Raises:
+        StoreUnavailableError: there is no such file, or it cannot be opened.
+
+    """
+    with translated_errors(path):
+        connection = await aiosqlite.connect(_address(path, "rw"), uri=True, isolation_level=None)
+        try:
+            await connection.executescript(
+                f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
+            )
         except BaseException:
             await connection.close()  # its thread would keep the process from ending
             raise
@@ -336,8 +357,8 @@ async def _configured(connection: _Connection) -> _Connection:
     return connection
 
 
-def _read_only(path: Path) -> str:
-    return f"{path.absolute().as_uri()}?mode=ro"
+def _address(path: Path, mode: str) -> str:
+    return f"{path.absolute().as_uri()}?mode={mode}"
 
 
 def _create_private(path: Path) -> None:

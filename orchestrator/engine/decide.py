@@ -14,13 +14,14 @@ from orchestrator.definition import Saga as Definition
 from orchestrator.engine.inputs import Inputs, Reply, Request
 from orchestrator.engine.intake import Intake
 from orchestrator.engine.messages import MessageWriter
-from orchestrator.machine.decision import Decision, Ignored, Refused, Result
-from orchestrator.machine.events import Admitted, Event, Replied, ReplyUnreadable, TimerFired
+from orchestrator.machine.decision import Decision, Ignored, Refused, Result, Unchanged
+from orchestrator.machine.events import Act, Admitted, Event, Replied, ReplyUnreadable, TimerFired
+from orchestrator.machine.missing import act_without_definition
 from orchestrator.machine.saga import Saga, accepted
 from orchestrator.machine.states import SagaState
 from orchestrator.machine.transitions import advance
 from orchestrator.registry import Registry
-from orchestrator.store.port import ActOutcome, Batch, Changed, Known, QueuedAct, Started
+from orchestrator.store.port import ActOutcome, Batch, Changed, Known, QueuedAct, Started, UnreadableAct
 from runtime.errors import ContractError
 from runtime.telemetry import log
 from schemas.causes import Cause
@@ -145,24 +146,15 @@ class _Fold:
         if published_at is not None:
             self._apply(definition, folding, TimerFired(published_at))
 
-    def act(self, queued: QueuedAct) -> None:
+    def act(self, queued: QueuedAct | UnreadableAct) -> None:
         """Carry out an operator's verb, and write its outcome beside it (R25)."""
-        folding = self._sagas.get(queued.ref)
-        definition = None if folding is None else self._definition(folding.saga)
-        if folding is None:
-            outcome, message = "refused", f"there is no saga {queued.ref}"
-        elif definition is None:
-            outcome, message = "refused", f"no code has version {folding.saga.definition_version} of this saga"
+        if isinstance(queued, UnreadableAct):
+            outcome = ActOutcome(queued.act_id, "refused", queued.message)
         else:
-            result = self._apply(definition, folding, queued.act)
-            if isinstance(result, Decision):
-                outcome, message = "done", f"the saga is {result.saga.state.value}"
-            elif isinstance(result, Ignored):
-                outcome, message = "unchanged", result.reason.value
-            else:
-                outcome = "refused" if isinstance(result, Refused) else "unchanged"
-                message = result.message
-        self._decided.batch.acts.append(ActOutcome(queued.act.act_id, outcome, message))
+            outcome = ActOutcome(queued.act.act_id, *self._act_on(queued))
+        self._decided.counts[f"act_{outcome.outcome}"] += 1
+        self._decided.batch.acts.append(outcome)
+        _log.info("act.decided", act=outcome.act_id, outcome=outcome.outcome, message=outcome.message)
 
     def admit(self, waiting: list[SagaRef], room: int) -> None:
         """Start sagas while there is room, the longest waiting first (R20)."""
@@ -195,8 +187,28 @@ class _Fold:
         batch.started.sort(key=lambda started: started.saga.ref)
         return self._decided
 
-    def _apply(self, definition: Definition, folding: Folding, event: Event) -> Result:
-        result = advance(definition, folding.saga, event, self._now)
+    def _act_on(self, queued: QueuedAct) -> tuple[str, str]:
+        """What became of an act, and a sentence."""
+        folding = self._sagas.get(queued.ref)
+        if folding is None:
+            return "refused", f"there is no saga {queued.ref}"
+        result = self._apply(self._definition(folding.saga), folding, queued.act)
+        match result:
+            case Decision():
+                return "done", f"the saga is {result.saga.state.value}"
+            case Ignored():
+                return "unchanged", result.reason.value
+            case Refused():
+                return "refused", result.message
+            case Unchanged():
+                return "unchanged", result.message
+
+    def _apply(self, definition: Definition | None, folding: Folding, event: Event) -> Result:
+        if definition is not None:
+            result = advance(definition, folding.saga, event, self._now)
+        else:
+            assert isinstance(event, Act), "only a person can do something to a saga whose definition no code has"
+            result = act_without_definition(folding.saga, event, self._now)
         if isinstance(result, Decision):
             folding.saga = result.saga
             batch = self._decided.batch

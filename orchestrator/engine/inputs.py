@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from messaging.records import Message, Record, TopicPartition
 from orchestrator.definition import Saga as Definition
 from orchestrator.machine.events import Origin
-from orchestrator.store.port import Advance, QueuedAct
+from orchestrator.store.port import Advance, QueuedAct, UnreadableAct
 from schemas.envelope import ReplyHead
 from schemas.ids import SagaRef
 
@@ -46,7 +46,7 @@ class Inputs:
     requests: list[Request] = field(default_factory=list)
     replies: list[Reply] = field(default_factory=list)
     timers: list[SagaRef] = field(default_factory=list)
-    acts: list[QueuedAct] = field(default_factory=list)
+    acts: list[QueuedAct | UnreadableAct] = field(default_factory=list)
     dead_letters: list[Message] = field(default_factory=list)
     offsets: dict[TopicPartition, Advance] = field(default_factory=dict)
 
@@ -60,4 +60,4 @@ class Inputs:
         yield from (request.ref for request in self.requests)
         yield from (reply.ref for reply in self.replies)
         yield from self.timers
-        yield from (queued.ref for queued in self.acts)
+        yield from (queued.ref for queued in self.acts if isinstance(queued, QueuedAct))

@@ -13,6 +13,16 @@ from schemas.envelope import Effect, Outcome
 from schemas.events import LifecycleEvent
 from schemas.ids import Phase
 
+_RETRY_IN_VAIN = {
+    ParkReason.DATA_LIMIT: "the saga's data is too large, and a retry cannot change that: cancel or resolve it",
+    # Whatever made it forget (age, or a clock that was ahead) has pruned what tells a repeat from a first time.
+    ParkReason.FENCE_EXPIRED: (
+        "the service has forgotten this saga, so nobody can repeat its step safely (R16): look into the service's "
+        "books, then skip the step or resolve the saga"
+    ),
+}
+"""Reasons for parking that no retry can mend, and what can."""
+
 
 def on_cancel_pending(draft: Draft, event: Act) -> Result:
     """Nothing was sent: the saga ends (R19)."""
@@ -51,8 +61,11 @@ def on_retry_active(draft: Draft, event: Act) -> Result:
     index = draft.before.active_index
     assert index is not None, "an active saga has an active step"
     step = draft.steps[index]
+    if _names_another(draft, event, index):
+        return _stands_at(draft, index)
     if step.retry_at is None:
-        return Refused(f"attempt {max(step.attempt, step.undo_attempt)} is in flight: wait for its reply or timeout")
+        attempt = step.command_attempt(_phase(draft))
+        return Refused(f"attempt {attempt} is in flight: wait for its reply or timeout")
     _note(draft, event, index)
     draft.send(index, _phase(draft))
     return draft.finish()
@@ -61,19 +74,20 @@ def on_retry_active(draft: Draft, event: Act) -> Result:
 def on_retry_parked(draft: Draft, event: Act) -> Result:
     """Send the parked command again, as a new epoch (R14)."""
     assert draft.parked is not None
-    if draft.parked.reason is ParkReason.DATA_LIMIT:
-        return Refused("the saga's data is too large; a retry cannot change that: cancel or resolve it")
-    index = draft.before.active_index
+    refusal = _RETRY_IN_VAIN.get(draft.parked.reason)
+    if refusal is not None:
+        return Refused(refusal)
     draft.unpark()
+    index = draft.before.active_index
+    phase = _phase(draft)
+    target = index if index is not None else _next_to_send(draft, phase)
+    if _names_another(draft, event, target):
+        return _stands_at(draft, target)
     _note(draft, event, index)
     if draft.state is SagaState.PENDING:
         return draft.finish()
-    phase = _phase(draft)
     if index is None:  # its command could not be built: nothing was sent, so there is no epoch to leave behind
-        if phase is Phase.COMPENSATE:
-            compensation.undo_next(draft)
-        else:
-            draft.send(_last_begun(draft) + 1, phase)
+        draft.send(target, phase)
         return draft.finish()
     step = draft.steps[index]
     if phase is Phase.FORWARD:
@@ -125,6 +139,22 @@ def on_resolve_parked(draft: Draft, event: Act) -> Result:
     draft.state = SagaState.COMPLETED if completed else SagaState.COMPENSATED
     draft.emit(LifecycleEvent.COMPLETED if completed else LifecycleEvent.COMPENSATED)
     return draft.finish()
+
+
+def _names_another(draft: Draft, event: Act, index: int) -> bool:
+    """Whether a retry names a step, and it is not the one that the saga stands at."""
+    return event.arguments.get("step") not in (None, draft.definition.steps[index].name)
+
+
+def _stands_at(draft: Draft, index: int) -> Refused:
+    return Refused(f"the saga stands at step '{draft.definition.steps[index].name}': look again")
+
+
+def _next_to_send(draft: Draft, phase: Phase) -> int:
+    """The step whose command could not be built when its turn came."""
+    index = compensation.next_to_undo(draft) if phase is Phase.COMPENSATE else _last_begun(draft) + 1
+    assert index is not None, "a saga with nothing left to undo has ended"
+    return index
 
 
 def _note(draft: Draft, event: Act, index: int | None = None) -> None:

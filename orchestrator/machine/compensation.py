@@ -21,12 +21,20 @@ def begin(draft: Draft) -> None:
     undo_next(draft)
 
 
-def undo_next(draft: Draft) -> None:
-    """Undo the last step that still stands, or end the saga."""
+def next_to_undo(draft: Draft) -> int | None:
+    """The last step that still stands; None where nothing is left to undo."""
     for index in reversed(range(len(draft.steps))):
         if draft.steps[index].status in _STANDING and draft.definition.undoable(index):
-            draft.send(index, Phase.COMPENSATE)
-            return
+            return index
+    return None
+
+
+def undo_next(draft: Draft) -> None:
+    """Undo the last step that still stands, or end the saga."""
+    index = next_to_undo(draft)
+    if index is not None:
+        draft.send(index, Phase.COMPENSATE)
+        return
     draft.state = SagaState.COMPENSATED
     draft.emit(LifecycleEvent.COMPENSATED)
 

@@ -104,10 +104,10 @@ class Act:
     """An operator's verb (R25).
 
     Attributes:
-        verb: one of the four act kinds of `EventKind`.
+        verb: one of `VERBS`.
         expected_state: the state the operator saw; None accepts any.
         expected_version: the exact version the operator saw; None accepts any.
-        arguments: `step` and `data` of a skip, `as` of a resolve.
+        arguments: `step` of a retry; `step` and `data` of a skip; `as` of a resolve.
 
     """
 
@@ -122,6 +122,14 @@ class Act:
     @property
     def kind(self) -> EventKind:
         return self.verb
+
+    def mismatch(self, state: str, version: int) -> str | None:
+        """Why the act is not for the saga as it is now (R25)."""
+        if self.expected_state is not None and self.expected_state != state:
+            return f"the saga was {self.expected_state} when you looked and is {state} now: look again"
+        if self.expected_version is not None and self.expected_version != version:
+            return f"the saga was at version {self.expected_version} and is at {version} now: look again"
+        return None
 
 
 Event = Admitted | Replied | ReplyUnreadable | TimerFired | Park | Act

@@ -82,6 +82,15 @@ class EventKind(StrEnum):
     RESOLVE = "resolve"
 
 
+VERBS = {
+    "retry": EventKind.RETRY_NOW,
+    "skip": EventKind.SKIP,
+    "cancel": EventKind.CANCEL,
+    "resolve": EventKind.RESOLVE,
+}
+"""What an operator can ask for, by the word people use (R25)."""
+
+
 class IgnoredReason(StrEnum):
     """Why an event changes nothing. Logged and counted, never an error."""
 

@@ -39,21 +39,12 @@ def advance(definition: Definition, saga: Saga, event: Event, now: int) -> Resul
     assert definition.key == (saga.ref.saga_type, saga.definition_version), "a saga keeps its definition"
     entry = TABLE[saga.state, event.kind]
     if isinstance(event, Act):
-        mismatch = _mismatch(saga, event)
+        mismatch = event.mismatch(saga.state.value, saga.version)
         if mismatch is not None:
             return Refused(mismatch)
     if not callable(entry):
         return Ignored(entry) if isinstance(entry, IgnoredReason) else entry
     return entry(Draft(definition, saga, event, now), event)
-
-
-def _mismatch(saga: Saga, event: Act) -> str | None:
-    """Why an act is not for the saga as it is now (R25)."""
-    if event.expected_state is not None and event.expected_state != saga.state.value:
-        return f"the saga was {event.expected_state} when you looked and is {saga.state.value} now: look again"
-    if event.expected_version is not None and event.expected_version != saga.version:
-        return f"the saga was at version {event.expected_version} and is at {saga.version} now: look again"
-    return None
 
 
 def _on_admitted(draft: Draft, _event: Event) -> Result:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from messaging.records import TopicPartition
 from orchestrator.machine.decision import LogEntry
 from orchestrator.machine.states import TERMINAL, SagaState
-from orchestrator.store.port import ActOutcome, Advance, Batch, Known, OutboxRow, QueuedAct
+from orchestrator.store.port import ActOutcome, Advance, Batch, Known, OutboxRow, QueuedAct, UnreadableAct
 from runtime.clock import Clock, ForwardClock
 from runtime.errors import ConflictError
 from schemas.ids import SagaRef
@@ -49,8 +50,8 @@ class MemoryStore:
         waking = (known.saga.wake_at for known in self._sagas.values())
         return min((at for at in waking if at is not None), default=None)
 
-    async def waiting_acts(self, limit: int) -> list[QueuedAct]:
-        return [queued for queued, outcome in self._acts.values() if outcome is None][:limit]
+    async def waiting_acts(self, limit: int) -> list[QueuedAct | UnreadableAct]:
+        return list(islice((queued for queued, outcome in self._acts.values() if outcome is None), limit))
 
     async def commit(self, batch: Batch) -> int | None:
         self._check(batch)

@@ -39,6 +39,14 @@ class QueuedAct:
 
 
 @dataclass(frozen=True, slots=True)
+class UnreadableAct:
+    """A row of `acts` that this program does not understand: a newer one, or a hand, wrote it. It is refused."""
+
+    act_id: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class ActOutcome:
     """What became of an act: `done`, `unchanged` or `refused`, and a sentence."""
 
@@ -120,7 +128,7 @@ class Store(Protocol):
         """When the next timer runs out, or None."""
         ...
 
-    async def waiting_acts(self, limit: int) -> list[QueuedAct]:
+    async def waiting_acts(self, limit: int) -> list[QueuedAct | UnreadableAct]:
         """Acts without an outcome, oldest first."""
         ...
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from orchestrator.machine.decision import LogEntry
 from orchestrator.machine.saga import Saga
 from orchestrator.machine.states import SagaState
 from orchestrator.store import rows
+from orchestrator.store.act_rows import ActRow, read_row
 from orchestrator.store.listing import KEY_MAX, Filter
 from orchestrator.store.statements import SQL
 from runtime.errors import NotFoundError, StoreUnavailableError
@@ -57,6 +59,18 @@ class StoreReader:
     async def log(self, saga: Saga) -> list[LogEntry]:
         """The saga's step log, oldest first."""
         return [rows.read_log(row) for row in await self.connection.fetch_all(SQL["log"], (saga.row,))]
+
+    async def acts_by_id(self, act_ids: Sequence[str]) -> dict[str, ActRow]:
+        """The acts of these ids that exist."""
+        found = await self.connection.fetch_all(SQL["acts_by_id"], (encode(act_ids).decode(),))
+        return {row.act_id: row for row in map(read_row, found)}
+
+    async def acts(
+        self, limit: int, *, saga_id: str | None = None, saga_type: str | None = None, waiting: bool = False
+    ) -> list[ActRow]:
+        """The newest acts, newest first: of one saga, of one type, or only those that wait."""
+        found = await self.connection.fetch_all(SQL["list_acts"], (saga_id, saga_type, waiting, limit))
+        return [read_row(row) for row in found]
 
     async def newest(self, wanted: Filter) -> list[Saga]:
         """The newest sagas that the filter lets through."""

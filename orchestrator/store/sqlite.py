@@ -10,20 +10,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from messaging.records import TopicPartition
-from orchestrator.machine.events import Act
 from orchestrator.machine.saga import Saga
-from orchestrator.machine.states import TERMINAL, EventKind, SagaState
-from orchestrator.store import migrations, rows
-from orchestrator.store.port import ActOutcome, Advance, Batch, Known, OutboxRow, QueuedAct
+from orchestrator.machine.states import TERMINAL, SagaState
+from orchestrator.store import act_rows, migrations, rows
+from orchestrator.store.port import ActOutcome, Advance, Batch, Known, OutboxRow, QueuedAct, UnreadableAct
 from orchestrator.store.statements import SQL
 from runtime.clock import Clock, ForwardClock, new_id
 from runtime.errors import ConflictError
 from runtime.failpoints import failpoint
 from runtime.sqlite import SqlConnection, StoreLock, migrate, open_inline, transaction
-from schemas.codec import decode_trusted
 from schemas.ids import SagaRef
 
 IDS_PER_QUERY = 500
@@ -114,8 +111,8 @@ class SqliteStore:
         [(wake_at,)] = await self._connection.fetch_all(SQL["next_wake_at"])
         return None if wake_at is None else int(wake_at)
 
-    async def waiting_acts(self, limit: int) -> list[QueuedAct]:
-        return [_act(row) for row in await self._connection.fetch_all(SQL["waiting_acts"], (limit,))]
+    async def waiting_acts(self, limit: int) -> list[QueuedAct | UnreadableAct]:
+        return [act_rows.read_queued(row) for row in await self._connection.fetch_all(SQL["waiting_acts"], (limit,))]
 
     async def commit(self, batch: Batch) -> int | None:
         try:
@@ -231,12 +228,6 @@ class SqliteStore:
     def _keep_one(self, saga: Saga, request_hash: bytes) -> None:
         if saga.state not in TERMINAL:
             self._kept[saga.ref] = Known(saga, request_hash)
-
-
-def _act(row: tuple[Any, ...]) -> QueuedAct:
-    act_id, saga_type, saga_id, verb, arguments, actor, reason, expected_state, expected_version = row
-    act = Act(act_id, EventKind(verb), actor, reason, expected_state, expected_version, decode_trusted(arguments))
-    return QueuedAct(act, SagaRef(saga_type, saga_id))
 
 
 def _chunks(items: Sequence[str], size: int) -> Iterable[Sequence[str]]:

@@ -91,6 +91,19 @@ UPDATE acts SET outcome = ?, message = ?, decided_at = ? WHERE act_id = ? AND ou
 -- name: act
 SELECT outcome, message, decided_at FROM acts WHERE act_id = ?;
 
+-- name: acts_by_id
+SELECT act_id, saga_type, saga_id, verb, arguments, actor, reason, expected_state, expected_version, created_at,
+       outcome, message, decided_at
+FROM acts WHERE act_id IN (SELECT value FROM json_each(?));
+
+-- name: list_acts
+-- Newest first; of one saga, or only those that wait.
+SELECT act_id, saga_type, saga_id, verb, arguments, actor, reason, expected_state, expected_version, created_at,
+       outcome, message, decided_at
+FROM acts
+WHERE (?1 IS NULL OR saga_id = ?1) AND (?2 IS NULL OR saga_type = ?2) AND (NOT ?3 OR outcome IS NULL)
+ORDER BY act_seq DESC LIMIT ?4;
+
 -- name: find
 -- A saga by its id alone: operators seldom know the type.
 SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, error, parked, version, log_seq,

@@ -61,6 +61,48 @@ def test_a_retry_is_refused_while_an_attempt_is_in_flight() -> None:
     assert "attempt 1 is in flight" in expect_refused(at_payment().act(EventKind.RETRY_NOW))
 
 
+def test_the_attempt_in_flight_is_that_of_the_way_the_saga_goes() -> None:
+    story = at_payment()
+    story.wait(5_000 + 1_000 + 5_000 + 2_000)  # the third attempt
+    story.cancel()
+
+    assert "attempt 1 is in flight" in expect_refused(story.act(EventKind.RETRY_NOW))
+
+
+@pytest.mark.parametrize("parked", [True, False])
+def test_a_retry_that_names_its_step_is_only_for_that_step(parked: bool) -> None:
+    story = at_payment()
+    if parked:
+        story.apply(Park(ParkReason.OPERATOR, "look at this"))
+    before = story.saga
+
+    assert "stands at step 'process_payment'" in expect_refused(story.act(EventKind.RETRY_NOW, step="create_order"))
+    assert story.saga == before
+
+
+@pytest.mark.parametrize("poisoned", ["do two", "undo one"])
+def test_a_retry_names_the_step_whose_command_could_not_be_built(poisoned: str) -> None:
+    story = story_of(plain_saga, poison=[poisoned])
+    story.expect_command("service-one", Do).succeed()
+    if poisoned == "undo one":
+        story.expect_command("service-two", Do).fail("no")
+    story.expect_parked("definition_error")
+    wrong, right = ("three", "two") if poisoned == "do two" else ("two", "one")
+
+    assert f"stands at step '{right}'" in expect_refused(story.act(EventKind.RETRY_NOW, step=wrong))
+    assert isinstance(story.act(EventKind.RETRY_NOW, step=right), Decision)
+
+
+def test_a_retry_is_refused_where_the_service_has_forgotten_the_saga_R16() -> None:
+    story = at_payment()
+    story.cancel()
+    story.expect_command("payment", RefundPayment).fail("too old", reason=Reason.FENCE_EXPIRED)
+    before = story.saga
+
+    assert "skip the step or resolve the saga" in expect_refused(story.act(EventKind.RETRY_NOW))
+    assert story.saga == before
+
+
 def test_a_retry_of_a_parked_compensation_is_a_new_epoch_R14() -> None:
     story = parked_while_undoing()
 
