@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install check test sim mutants kills verify kafka kafka-stop bench bench-short
+.PHONY: help demo install check test sim mutants kills verify kafka kafka-stop bench bench-short bench-profile
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -62,8 +62,15 @@ kafka: ## start a real Apache Kafka on 127.0.0.1:9092 (PORT=…) without Docker;
 kafka-stop: ## stop it; its data stays
 	@$(PYTHON) deploy/kafka/kafka.py stop
 
-bench: $(INSTALLED) ## measure everything (hours): SECTIONS=latency,limit for some of it, RESUME=1 to go on after a stop
+.venv/.bench: $(INSTALLED)
+	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
+	@touch $@
+
+bench: .venv/.bench ## measure everything (hours): SECTIONS=latency,limit for some of it, RESUME=1 to go on after a stop
 	@.venv/bin/python -m bench $(if $(SECTIONS),--sections $(SECTIONS)) $(if $(RESUME),--resume)
 
-bench-short: $(INSTALLED) ## measure throughput, the limit of this machine, and latency (about a minute)
+bench-short: .venv/.bench ## measure throughput, the limit of this machine, and latency (about a minute)
 	@.venv/bin/python -m bench --short $(if $(SECTIONS),--sections $(SECTIONS)) $(if $(RESUME),--resume)
+
+bench-profile: .venv/.bench ## where a process's time goes per saga, in µs: PROCESS=inventory, ORDERS=20000
+	@.venv/bin/python -m bench.profile $(if $(PROCESS),--process $(PROCESS)) $(if $(ORDERS),--orders $(ORDERS))
