@@ -6,8 +6,9 @@ from contextlib import AsyncExitStack
 
 from messaging.consumer import Consumer
 from messaging.producer import Producer
-from messaging.topics import TopicSpec, create_topics
-from orchestrator.config import Settings
+from messaging.topics import TopicSpec, create_topics, describe
+from orchestrator.config import DAY_MS, Settings
+from orchestrator.engine.upkeep import Retention
 from orchestrator.engine.worker import Engine
 from orchestrator.registry import Registry, load_definitions
 from orchestrator.store.sqlite import open_store
@@ -74,8 +75,21 @@ async def run_orchestrator(lifecycle: Lifecycle, settings: Settings) -> None:
             group=settings.group_name,
             in_flight_max=settings.in_flight_max,
             park_missing=settings.park_missing,
+            retention=await retention_of(settings, registry),
         )
         await engine.run(lifecycle)
+
+
+async def retention_of(settings: Settings, registry: Registry) -> Retention:
+    """For how long what has ended is kept: identities at least as long as the topics keep requests (R29)."""
+    sagas_ms = settings.retention_days * DAY_MS or None
+    identities_ms = settings.purged_retention_days * DAY_MS or None
+    for topic in await describe(settings.kafka, [settings.topics.requests(name) for name in registry.saga_types]):
+        kept_ms = (topic.config or {}).get("retention.ms")
+        if identities_ms is not None and kept_ms is not None and not 0 <= int(kept_ms) <= identities_ms:
+            _log.warning("purged.remembered_longer", topic=topic.name, retention_ms=int(kept_ms), why="R29")
+            identities_ms = int(kept_ms) if int(kept_ms) > 0 else None
+    return Retention(sagas_ms, identities_ms)
 
 
 async def ensure_topics(settings: Settings, registry: Registry) -> None:

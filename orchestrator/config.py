@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from messaging.settings import KafkaSettings
 from orchestrator.broker_file import DepartedBroker, read_broker_file
 from runtime.errors import ConfigError
-from runtime.limits import FENCE_RETENTION_MS, IN_FLIGHT_MAX
+from runtime.limits import FENCE_RETENTION_MS, IN_FLIGHT_MAX, PURGED_RETENTION_MS, SAGA_RETENTION_MS
 from runtime.telemetry import LogFormat
 from schemas.topics import TopicNames
 
@@ -48,6 +48,15 @@ class Settings(BaseModel):
     partitions: int = Field(4, ge=1, le=1_000, description="Partitions of topics that are created")
     create_topics: bool = Field(True, description="Create missing topics at the start")
     park_missing: bool = Field(False, description="Park sagas whose version no code has, instead of refusing to start")
+    retention_days: int = Field(
+        SAGA_RETENTION_MS // DAY_MS, ge=0, le=36_500, description="How long finished sagas are kept; 0: for ever"
+    )
+    purged_retention_days: int = Field(
+        PURGED_RETENTION_MS // DAY_MS,
+        ge=0,
+        le=36_500,
+        description="How long purged sagas' ids are remembered, at least as long as requests are kept; 0: for ever",
+    )
     fence_retention_days: int = Field(
         FENCE_RETENTION_MS // DAY_MS, ge=1, le=3_650, description="How long participants remember what they did"
     )

@@ -75,6 +75,18 @@ BULK_UNSETTLED_MAX: Final = 500
 """Acts of one bulk act that are under way at once: half the admission window, so that a thousand repaired sagas do
 not queue before the service that was just repaired (R20)."""
 
+SAGA_RETENTION_MS: Final = 30 * 24 * 3_600_000
+"""How long finished sagas are kept: a month's questions ("what became of my order?") can still be answered."""
+
+PURGED_RETENTION_MS: Final = 30 * 24 * 3_600_000
+"""How long the identity of a purged saga is kept (R29): four times Kafka's default retention of a request."""
+
+PURGE_ROWS_MAX: Final = 200
+"""Sagas looked at in one step of a purge: a few milliseconds, which a lone request may have to wait."""
+
+WAL_BYTES_MAX: Final = 1024 * 1024 * 1024
+"""A write-ahead log that a forgotten reader keeps from starting again; beyond it no new sagas are accepted."""
+
 FENCE_RETENTION_MS: Final = 30 * 24 * 3_600_000
 """How long a participant remembers what it did (R16); beyond any redelivery that is still possible."""
 

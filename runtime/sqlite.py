@@ -35,6 +35,9 @@ BUSY_TIMEOUT_MS = 5_000
 WAL_PAGES_MAX = 4_000
 """Checkpoint at 16 MiB: keeps the WAL small and spreads the cost of checkpoints over many commits."""
 
+WAL_KEPT_BYTES_MAX = 4 * WAL_PAGES_MAX * 4_096
+"""A log that was longer, because a reader held it up, is cut to this size once it starts again."""
+
 
 class SqlConnection(Protocol):
     """One connection to one SQLite database, in autocommit mode until `BEGIN`."""
@@ -348,7 +351,8 @@ async def _configured(connection: _Connection) -> _Connection:
     try:
         await connection.run_script(
             f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
-            f"PRAGMA wal_autocheckpoint={WAL_PAGES_MAX}; PRAGMA mmap_size=0; PRAGMA foreign_keys=ON;"
+            f"PRAGMA wal_autocheckpoint={WAL_PAGES_MAX}; PRAGMA journal_size_limit={WAL_KEPT_BYTES_MAX};"
+            "PRAGMA mmap_size=0; PRAGMA foreign_keys=ON;"
             "PRAGMA temp_store=MEMORY; PRAGMA cache_size=-32000;"
         )
     except BaseException:

@@ -7,7 +7,7 @@ here is never overtaken by its own timeout (R20, R21).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from orchestrator.definition import Saga as Definition
@@ -18,10 +18,11 @@ from orchestrator.machine.decision import Decision, Ignored, Refused, Result, Un
 from orchestrator.machine.events import Act, Admitted, Event, Replied, ReplyUnreadable, TimerFired
 from orchestrator.machine.missing import act_without_definition
 from orchestrator.machine.saga import Saga, accepted
-from orchestrator.machine.states import SagaState
+from orchestrator.machine.states import TERMINAL, IgnoredReason, SagaState
 from orchestrator.machine.transitions import advance
 from orchestrator.registry import Registry
 from orchestrator.store.port import ActOutcome, Batch, Changed, Known, QueuedAct, Started, UnreadableAct
+from orchestrator.store.retention import Purged
 from runtime.errors import ContractError
 from runtime.telemetry import log
 from schemas.causes import Cause
@@ -65,6 +66,7 @@ class Decider:
         self,
         inputs: Inputs,
         known: dict[SagaRef, Known],
+        purged: Mapping[SagaRef, Purged],
         *,
         admit: list[SagaRef],
         room: int,
@@ -75,13 +77,14 @@ class Decider:
         Args:
             inputs: what came.
             known: the sagas of `inputs` and of `admit` that exist.
+            purged: what is kept of those that do not exist any more (R29).
             admit: sagas that have waited longest for admission.
             room: how many sagas may be admitted (R20).
             published_by: for the moment a command was decided, when it was published at the latest; None while
                 that is not known (R21).
 
         """
-        fold = _Fold(self, inputs, known)
+        fold = _Fold(self, inputs, known, purged)
         for request in inputs.requests:
             fold.start(request)
         for reply in inputs.replies:
@@ -95,8 +98,11 @@ class Decider:
 
 
 class _Fold:
-    def __init__(self, decider: Decider, inputs: Inputs, known: dict[SagaRef, Known]) -> None:
+    def __init__(
+        self, decider: Decider, inputs: Inputs, known: dict[SagaRef, Known], purged: Mapping[SagaRef, Purged]
+    ) -> None:
         self._decider = decider
+        self._purged = purged
         self._inputs = inputs
         self._now = inputs.now
         self._sagas = {ref: Folding(item.saga, item.request_hash, item.saga) for ref, item in known.items()}
@@ -105,13 +111,13 @@ class _Fold:
 
     def start(self, request: Request) -> None:
         """Accept a saga; a second request with the same id is the same saga, or a conflict (R3)."""
-        folding = self._sagas.get(request.ref)
-        if folding is None:
+        earlier = self._sagas.get(request.ref) or self._purged.get(request.ref)
+        if earlier is None:
             saga = accepted(request.definition, request.ref, request.document, request.document_bytes, self._now)
             self._sagas[request.ref] = Folding(saga, request.request_hash, None)
             self._started.append(request.ref)
             self._decided.counts["started"] += 1
-        elif folding.request_hash == request.request_hash:
+        elif earlier.request_hash == request.request_hash:
             self._decided.counts["duplicate_request"] += 1
         else:
             message = f"saga {request.ref} exists with another request; a new request needs a new id (R3)"
@@ -121,6 +127,9 @@ class _Fold:
 
     def reply(self, reply: Reply) -> None:
         """Give a reply to its saga."""
+        if self._is_over(reply.ref):
+            self._decided.counts[f"ignored_{IgnoredReason.FINISHED.value}"] += 1
+            return
         try:
             folding, definition = self._addressee(reply)
         except ContractError as error:
@@ -191,7 +200,9 @@ class _Fold:
         """What became of an act, and a sentence."""
         folding = self._sagas.get(queued.ref)
         if folding is None:
-            return "refused", f"there is no saga {queued.ref}"
+            gone = self._purged.get(queued.ref)
+            why = f"there is no saga {queued.ref}"
+            return "refused", why if gone is None else f"saga {queued.ref} was {gone.state} and is purged"
         result = self._apply(self._definition(folding.saga), folding, queued.act)
         match result:
             case Decision():
@@ -220,6 +231,13 @@ class _Fold:
             self._decided.counts[f"ignored_{result.reason.value}"] += 1
             _log.debug("event.ignored", saga=str(folding.saga.ref), kind=event.kind.value, reason=result.reason.value)
         return result
+
+    def _is_over(self, ref: SagaRef) -> bool:
+        """Whether the saga has ended and nobody knows its steps any more: a late reply is no dead letter (R11)."""
+        folding = self._sagas.get(ref)
+        if folding is None:
+            return ref in self._purged
+        return folding.saga.state in TERMINAL and self._definition(folding.saga) is None
 
     def _definition(self, saga: Saga) -> Definition | None:
         return self._decider.registry.get(saga.ref.saga_type, saga.definition_version)

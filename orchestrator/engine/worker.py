@@ -20,6 +20,7 @@ from orchestrator.engine.inputs import Inputs
 from orchestrator.engine.intake import Intake
 from orchestrator.engine.publish import Publisher, Sender
 from orchestrator.engine.timers import Timers
+from orchestrator.engine.upkeep import Retention, Upkeep
 from orchestrator.registry import Registry
 from orchestrator.store.port import Batch, OutboxRow, Store
 from runtime.clock import Clock
@@ -43,6 +44,9 @@ GATED_POLL_MS = 20
 
 IDLE_FLUSH_MS = 1_000
 """How long an idle engine leaves published rows in the outbox before it spends a transaction on them."""
+
+
+FOR_EVER = Retention()
 
 
 class Reader(Protocol):
@@ -71,6 +75,7 @@ class Engine:
         group: the consumer group of the offset hints and dead letters.
         in_flight_max: how many sagas run at once (R20).
         park_missing: park sagas whose version no code has, instead of refusing to start (R30).
+        retention: for how long what has ended is kept (R29).
 
     """
 
@@ -86,6 +91,7 @@ class Engine:
         group: str,
         in_flight_max: int = IN_FLIGHT_MAX,
         park_missing: bool = False,
+        retention: Retention = FOR_EVER,
     ) -> None:
         self._store = store
         self._reader = reader
@@ -101,6 +107,7 @@ class Engine:
             store=store, reader=reader, reply_topics=self._intake.reply_topics, publisher=self._publisher
         )
         self._admission = Admission(in_flight_max)
+        self._upkeep = Upkeep(store, retention)
         self._acts_read_at = 0
         self._recounted_at = 0
         self._active_at = 0
@@ -140,6 +147,7 @@ class Engine:
             if inputs.acts:
                 failpoint("orchestrator.acts.after")
         await self._steer(decided.batch.now)
+        await self._upkeep.step(decided.batch.now, idle=False)
 
     async def _recover(self) -> None:
         await recovery.check_definitions(self._store, self._registry, self._topics, park_missing=self._park_missing)
@@ -174,7 +182,7 @@ class Engine:
         return inputs
 
     def _poll_timeout_ms(self) -> int:
-        if self._admission.pending and self._admission.room:
+        if self._upkeep.eager or (self._admission.pending and self._admission.room):
             return 0
         wake_at = self._timers.next_wake_at
         if wake_at is None:
@@ -187,7 +195,9 @@ class Engine:
         if len(admit) < min(room, self._admission.pending):
             await self._recount()  # somebody else admitted them
         known = await self._store.load(dict.fromkeys([*inputs.refs(), *admit]))
-        return self._decider.decide(inputs, known, admit=admit, room=room, published_by=self._published_by)
+        unknown = [ref for ref in dict.fromkeys(inputs.refs()) if ref not in known]
+        purged = await self._store.load_purged(unknown) if unknown else {}
+        return self._decider.decide(inputs, known, purged, admit=admit, room=room, published_by=self._published_by)
 
     def _published_by(self, decided_at: int) -> int | None:
         oldest = self._publisher.oldest_unpublished_at
@@ -248,11 +258,12 @@ class Engine:
         self._admission.adjust(now)
         if not self._admission.room and now - self._recounted_at >= RECOUNT_INTERVAL_MS:
             await self._recount()  # sagas that another replica finished hold no place
-        wanted = self._admission.request_wanted
+        choked = self._upkeep.choked
+        wanted = self._admission.request_wanted and not choked
         if wanted and self._requests_paused:
             self._reader.resume(self._intake.request_topics)
             self._requests_paused = False
-        elif not wanted and not self._requests_paused and not self._admission.room:
+        elif not wanted and not self._requests_paused and (choked or not self._admission.room):
             self._reader.pause(self._intake.request_topics)
             self._requests_paused = True
 
@@ -261,6 +272,7 @@ class Engine:
         await self._steer(now)
         if now - self._active_at >= IDLE_FLUSH_MS:
             await self._forget_published()
+        await self._upkeep.step(now, idle=True)
 
     async def _forget_published(self) -> None:
         published = self._publisher.take_published()

@@ -10,6 +10,7 @@ from messaging.records import TopicPartition
 from orchestrator.machine.decision import LogEntry
 from orchestrator.machine.states import TERMINAL, SagaState
 from orchestrator.store.port import ActOutcome, Advance, Batch, Known, OutboxRow, QueuedAct, UnreadableAct
+from orchestrator.store.retention import Purged, PurgeStep, QueuedPurge
 from runtime.clock import Clock, ForwardClock
 from runtime.errors import ConflictError
 from schemas.ids import SagaRef
@@ -27,6 +28,10 @@ class MemoryStore:
         self._last_outbox_id = 0
         self._offsets: dict[TopicPartition, int] = {}
         self._acts: dict[str, tuple[QueuedAct, ActOutcome | None]] = {}
+        self._decided_at: dict[str, int] = {}
+        self._last_row = 0
+        self._purged: dict[SagaRef, Purged] = {}
+        self._purges: dict[str, QueuedPurge] = {}
         self._definitions: dict[tuple[str, int], str] = {}
 
     @property
@@ -56,7 +61,8 @@ class MemoryStore:
     async def commit(self, batch: Batch) -> int | None:
         self._check(batch)
         for started in batch.started:
-            saga = replace(started.saga, row=len(self._sagas) + 1)
+            self._last_row += 1
+            saga = replace(started.saga, row=self._last_row)
             self._sagas[saga.ref] = Known(saga, started.request_hash)
         for change in batch.changed:
             self._sagas[change.saga.ref] = Known(change.saga, self._sagas[change.saga.ref].request_hash)
@@ -68,6 +74,7 @@ class MemoryStore:
         for outcome in batch.acts:
             queued, decided = self._acts[outcome.act_id]
             self._acts[outcome.act_id] = (queued, decided or outcome)
+            self._decided_at.setdefault(outcome.act_id, batch.now)
         if not batch.messages:
             return None
         self._last_outbox_id += 1
@@ -109,8 +116,53 @@ class MemoryStore:
             self._definitions.setdefault((saga_type, version), fingerprint)
         return dict(self._definitions)
 
+    async def load_purged(self, refs: Iterable[SagaRef]) -> dict[SagaRef, Purged]:
+        return {ref: self._purged[ref] for ref in refs if ref in self._purged}
+
+    async def waiting_purges(self) -> list[QueuedPurge]:
+        return list(self._purges.values())
+
+    async def purge(self, queued: QueuedPurge, rows_max: int) -> PurgeStep:
+        rows = [known for known in self._sagas.values() if known.saga.row >= queued.from_key][:rows_max]
+        old = [known for known in rows if known.saga.created_at < queued.wanted.ended_before]
+        gone = [known for known in old if queued.wanted.covers(known.saga.ref, known.saga.state, known.saga.updated_at)]
+        for saga, request_hash in ((known.saga, known.request_hash) for known in gone):
+            kept = Purged(saga.ref, saga.state, request_hash, saga.created_at, saga.updated_at, self.now())
+            self._purged[saga.ref] = kept
+            del self._sagas[saga.ref]
+            self._log.pop(saga.ref, None)
+        following = old[-1].saga.row + 1 if len(old) == rows_max else None
+        if queued.purge_id and following is None:
+            del self._purges[queued.purge_id]
+        elif queued.purge_id:
+            self._purges[queued.purge_id] = replace(queued, from_key=following or 0)
+        return PurgeStep(len(gone), following)
+
+    async def forget_purged(self, before: int, rows_max: int) -> int:
+        oldest = [ref for ref, kept in list(self._purged.items())[:rows_max] if kept.purged_at < before]
+        for ref in oldest:
+            del self._purged[ref]
+        return len(oldest)
+
+    async def forget_acts(self, before: int, rows_max: int) -> int:
+        oldest = list(self._acts.items())[:rows_max]
+        gone = [act_id for act_id, (queued, _) in oldest if self._is_forgettable(act_id, queued, before)]
+        for act_id in gone:
+            del self._acts[act_id], self._decided_at[act_id]
+        return len(gone)
+
+    async def tidy(self) -> bool:
+        return True
+
+    def held_bytes(self) -> int:
+        return 0
+
     async def close(self) -> None:
         """Nothing to let go of."""
+
+    async def queue_purge(self, queued: QueuedPurge) -> None:
+        """Queue an operator's purge."""
+        self._purges[queued.purge_id] = queued
 
     async def queue_act(self, queued: QueuedAct) -> None:
         """Queue an operator's verb; the same act id twice is one act (R25)."""
@@ -123,6 +175,10 @@ class MemoryStore:
     async def log(self, ref: SagaRef) -> list[LogEntry]:
         """The saga's log."""
         return list(self._log.get(ref, ()))
+
+    def _is_forgettable(self, act_id: str, queued: QueuedAct, before: int) -> bool:
+        decided_at = self._decided_at.get(act_id)
+        return decided_at is not None and decided_at < before and queued.ref not in self._sagas
 
     def _check(self, batch: Batch) -> None:
         for started in batch.started:

@@ -11,6 +11,7 @@ from orchestrator.machine.decision import LogEntry
 from orchestrator.machine.events import Act
 from orchestrator.machine.saga import Saga
 from orchestrator.machine.states import SagaState
+from orchestrator.store.retention import Purged, PurgeStep, QueuedPurge
 from schemas.ids import SagaRef
 
 
@@ -163,6 +164,34 @@ class Store(Protocol):
 
     async def register(self, definitions: Sequence[tuple[str, int, str]]) -> Mapping[tuple[str, int], str]:
         """Note (type, version, fingerprint) of definitions that are new here; the fingerprints on record."""
+        ...
+
+    async def load_purged(self, refs: Iterable[SagaRef]) -> dict[SagaRef, Purged]:
+        """What is kept of those of `refs` that were purged (R29)."""
+        ...
+
+    async def waiting_purges(self) -> list[QueuedPurge]:
+        """The purges that operators asked for and that are not done, oldest first."""
+        ...
+
+    async def purge(self, queued: QueuedPurge, rows_max: int) -> PurgeStep:
+        """Look at the next `rows_max` sagas of a purge and purge what it wants, in one transaction of its own."""
+        ...
+
+    async def forget_purged(self, before: int, rows_max: int) -> int:
+        """Forget what is kept of sagas purged before `before`, the oldest of `rows_max` rows; how many."""
+        ...
+
+    async def forget_acts(self, before: int, rows_max: int) -> int:
+        """Forget acts decided before `before` whose saga is gone, among the oldest `rows_max`; how many."""
+        ...
+
+    async def tidy(self) -> bool:
+        """Give back the space that is no longer needed; false where a reader holds on to it still."""
+        ...
+
+    def held_bytes(self) -> int:
+        """How much more than its data the store takes because a reader beside it holds on to what was."""
         ...
 
     async def close(self) -> None:

@@ -14,13 +14,15 @@ from pathlib import Path
 from messaging.records import TopicPartition
 from orchestrator.machine.saga import Saga
 from orchestrator.machine.states import TERMINAL, SagaState
-from orchestrator.store import act_rows, migrations, rows
+from orchestrator.store import act_rows, migrations, purging, rows
 from orchestrator.store.port import ActOutcome, Advance, Batch, Known, OutboxRow, QueuedAct, UnreadableAct
+from orchestrator.store.retention import Purged, PurgeStep, QueuedPurge
 from orchestrator.store.statements import SQL
 from runtime.clock import Clock, ForwardClock, new_id
 from runtime.errors import ConflictError
 from runtime.failpoints import failpoint
 from runtime.sqlite import SqlConnection, StoreLock, migrate, open_inline, transaction
+from runtime.wal import truncate_wal, wal_bytes
 from schemas.ids import SagaRef
 
 IDS_PER_QUERY = 500
@@ -43,7 +45,7 @@ async def open_store(path: Path, clock: Clock) -> SqliteStore:
     try:
         connection = await open_inline(path)
         try:
-            return await SqliteStore.create(connection, clock, name=str(path), lock=lock)
+            return await SqliteStore.create(connection, clock, name=str(path), lock=lock, path=path)
         except BaseException:
             await connection.close()
             raise
@@ -55,21 +57,32 @@ async def open_store(path: Path, clock: Clock) -> SqliteStore:
 class SqliteStore:
     """`Store` on one `SqlConnection`."""
 
-    def __init__(self, connection: SqlConnection, clock: Clock, lock: StoreLock | None) -> None:
+    def __init__(
+        self, connection: SqlConnection, clock: Clock, lock: StoreLock | None, path: Path | None = None
+    ) -> None:
         self._connection = connection
+        self._path = path
         self._clock = ForwardClock(clock, 0)
         self._lock = lock
         self._store_id = ""
         self._kept: dict[SagaRef, Known] = {}
+        self._has_purged: bool | None = None
+        """Whether anything was ever purged, so that who never purges never asks; None where that must be looked up."""
 
     @classmethod
     async def create(
-        cls, connection: SqlConnection, clock: Clock, *, name: str = "the store", lock: StoreLock | None = None
+        cls,
+        connection: SqlConnection,
+        clock: Clock,
+        *,
+        name: str = "the store",
+        lock: StoreLock | None = None,
+        path: Path | None = None,
     ) -> SqliteStore:
         """The store on `connection`, its schema brought up to date."""
         await migrate(connection, migrations.__name__, store=name)
         failpoint("orchestrator.start.migrated")
-        store = cls(connection, clock, lock)
+        store = cls(connection, clock, lock, path)
         async with transaction(connection):
             await connection.execute(SQL["new_store"], (new_id(),))
         meta: dict[str, str] = dict(await connection.fetch_all(SQL["meta"]))
@@ -126,6 +139,7 @@ class SqliteStore:
         except BaseException:
             # Also after a commit whose outcome is unknown: what is kept may then be behind the file.
             self._kept.clear()
+            self._has_purged = None
             raise
         self._keep(batch, keys)
         return outbox_id
@@ -155,6 +169,31 @@ class SqliteStore:
             await self._connection.execute_many(SQL["register"], definitions)
         found = await self._connection.fetch_all(SQL["definitions"])
         return {(saga_type, version): fingerprint for saga_type, version, fingerprint in found}
+
+    async def load_purged(self, refs: Iterable[SagaRef]) -> dict[SagaRef, Purged]:
+        if self._has_purged is None:
+            [(found,)] = await self._connection.fetch_all(SQL["any_purged"])
+            self._has_purged = bool(found)
+        return await purging.load(self._connection, refs) if self._has_purged else {}
+
+    async def waiting_purges(self) -> list[QueuedPurge]:
+        return await purging.waiting(self._connection)
+
+    async def purge(self, queued: QueuedPurge, rows_max: int) -> PurgeStep:
+        self._has_purged = None
+        return await purging.purge(self._connection, queued, rows_max, self.now())
+
+    async def forget_purged(self, before: int, rows_max: int) -> int:
+        return await purging.forget(self._connection, "forget_purged", before, rows_max)
+
+    async def forget_acts(self, before: int, rows_max: int) -> int:
+        return await purging.forget(self._connection, "forget_acts", before, rows_max)
+
+    async def tidy(self) -> bool:
+        return await truncate_wal(self._connection)
+
+    def held_bytes(self) -> int:
+        return 0 if self._path is None else wal_bytes(self._path)
 
     async def close(self) -> None:
         await self._connection.close()

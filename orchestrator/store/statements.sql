@@ -155,3 +155,63 @@ SELECT count(*), coalesce(sum(messages), 0), min(created_at) FROM outbox;
 
 -- name: schema_version
 SELECT coalesce(max(version), 0) FROM schema_version;
+
+-- name: purge_candidates
+SELECT saga_key, saga_type, saga_id, state, request_hash, created_at, updated_at
+FROM sagas WHERE saga_key >= ? ORDER BY saga_key LIMIT ?;
+
+-- name: insert_purged
+INSERT INTO purged (digest, saga_type, saga_id, state, request_hash, created_at, ended_at, purged_at)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?);
+
+-- name: purge_log
+DELETE FROM step_log WHERE saga_key IN (SELECT value FROM json_each(?));
+
+-- name: purge_sagas
+-- The state is asked for again: whatever else went wrong, an unfinished saga stays.
+DELETE FROM sagas WHERE saga_key IN (SELECT value FROM json_each(?)) AND state IN ('COMPLETED', 'COMPENSATED');
+
+-- name: any_purged
+SELECT EXISTS (SELECT 1 FROM purged);
+
+-- name: load_purged
+SELECT saga_type, saga_id, state, request_hash, created_at, ended_at, purged_at
+FROM purged WHERE digest IN (SELECT value FROM json_each(?));
+
+-- name: forget_purged
+-- The oldest first; only so many rows are looked at.
+DELETE FROM purged WHERE purged_key IN (
+  SELECT purged_key FROM (SELECT purged_key, purged_at FROM purged ORDER BY purged_key LIMIT ?2) WHERE purged_at < ?1
+);
+
+-- name: forget_acts
+-- Those of sagas that are still here stay with them, as part of their history.
+DELETE FROM acts WHERE act_seq IN (
+  SELECT act_seq FROM (SELECT act_seq, decided_at, saga_type, saga_id FROM acts ORDER BY act_seq LIMIT ?2) AS oldest
+  WHERE decided_at < ?1
+    AND NOT EXISTS (SELECT 1 FROM sagas WHERE sagas.saga_type = oldest.saga_type AND sagas.saga_id = oldest.saga_id)
+);
+
+-- name: insert_purge
+INSERT INTO purges (purge_id, ended_before, saga_type, states, actor, created_at) VALUES (?, ?, ?, ?, ?, ?);
+
+-- name: waiting_purges
+SELECT purge_id, ended_before, saga_type, states, from_key FROM purges WHERE ended_at IS NULL ORDER BY purge_seq;
+
+-- name: note_purge
+UPDATE purges SET purged = purged + ?, from_key = ?, ended_at = ? WHERE purge_id = ?;
+
+-- name: purge
+SELECT purged, ended_at FROM purges WHERE purge_id = ?;
+
+-- name: count_purgeable
+-- Reads every saga that was accepted before the cut.
+SELECT count(*) FROM sagas
+WHERE saga_key < ?1 AND state IN (SELECT value FROM json_each(?2)) AND updated_at < ?3 AND (?4 IS NULL OR +saga_type = ?4);
+
+-- name: count_purged
+SELECT count(*) FROM purged;
+
+-- name: oldest_unfinished
+SELECT saga_type, saga_id, state, created_at FROM sagas INDEXED BY sagas_unfinished
+WHERE state NOT IN ('COMPLETED', 'COMPENSATED') ORDER BY saga_key LIMIT 1;

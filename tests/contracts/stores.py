@@ -17,9 +17,11 @@ from orchestrator.machine.saga import Saga, accepted
 from orchestrator.machine.states import EventKind
 from orchestrator.machine.transitions import advance
 from orchestrator.sagas.order import order_saga
+from orchestrator.store import purging
 from orchestrator.store.memory import MemoryStore
 from orchestrator.store.port import ActOutcome, Batch, Changed, QueuedAct, Started, Store
 from orchestrator.store.reader import StoreReader
+from orchestrator.store.retention import QueuedPurge
 from orchestrator.store.sqlite import SqliteStore
 from orchestrator.store.statements import SQL
 from runtime.errors import NotFoundError
@@ -72,6 +74,10 @@ class Subject(ABC):
         """The operator looks what became of it."""
 
     @abstractmethod
+    async def queue_purge(self, queued: QueuedPurge) -> None:
+        """An operator asks for a purge."""
+
+    @abstractmethod
     async def log(self, ref: SagaRef) -> list[LogEntry]:
         """The operator reads a saga's log; empty where there is no such saga."""
 
@@ -86,6 +92,9 @@ class InMemory(Subject):
 
     async def act_outcome(self, act_id: str) -> ActOutcome | None:
         return await self.store.act_outcome(act_id)
+
+    async def queue_purge(self, queued: QueuedPurge) -> None:
+        await self.store.queue_purge(queued)
 
     async def log(self, ref: SagaRef) -> list[LogEntry]:
         return await self.store.log(ref)
@@ -120,6 +129,11 @@ class InSqlite(Subject):
         [(outcome, message, _)] = await outside.fetch_all(SQL["act"], (act_id,))
         await outside.close()
         return None if outcome is None else ActOutcome(act_id, outcome, message)
+
+    async def queue_purge(self, queued: QueuedPurge) -> None:
+        outside = await open_inline(self.path)
+        await purging.queue(outside, queued, "ops", NOW)
+        await outside.close()
 
     async def log(self, ref: SagaRef) -> list[LogEntry]:
         reader = await StoreReader.open(self.path)
@@ -180,6 +194,12 @@ async def start_running(store: Store, saga_id: str = "order-1", now: int = NOW) 
     """A saga whose first command is sent."""
     await start(store, new_saga(saga_id, now))
     return await move(store, Admitted(), saga_id, now)
+
+
+async def finish(store: Store, saga_id: str = "order-1", now: int = NOW) -> Saga:
+    """A saga whose first step is refused: it ends at once, COMPENSATED."""
+    await start_running(store, saga_id, now)
+    return await move(store, rejection("reserve_inventory", "sold out"), saga_id, now)
 
 
 def cancel(act_id: str, saga_id: str = "order-1", **more: object) -> QueuedAct:

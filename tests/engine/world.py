@@ -14,7 +14,8 @@ from typing import Any
 from messaging.consumer import Reset
 from messaging.records import Message, TopicPartition
 from orchestrator.definition import Saga as Definition
-from orchestrator.engine.worker import Engine
+from orchestrator.engine.upkeep import Retention
+from orchestrator.engine.worker import FOR_EVER, Engine
 from orchestrator.machine.decision import LogEntry
 from orchestrator.machine.saga import Saga
 from orchestrator.registry import Registry
@@ -215,6 +216,7 @@ class World:
         metadata: set[str] | None = None,
         in_flight_max: int = 1_000,
         park_missing: bool = False,
+        retention: Retention = FOR_EVER,
     ) -> World:
         """Start an engine, and let it come to its first poll."""
         registry, topics = Registry(definitions or (order_saga,)), TopicNames()
@@ -233,6 +235,7 @@ class World:
             group=GROUP,
             in_flight_max=in_flight_max,
             park_missing=park_missing,
+            retention=retention,
         )
         self._running = asyncio.create_task(self.engine.run(self.lifecycle))
         await self._rest()

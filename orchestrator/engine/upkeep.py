@@ -1,0 +1,138 @@
+"""What keeps a store from growing for ever: finished sagas are purged, and its write-ahead log is kept short.
+
+All of it can wait, so it is done in small transactions between batches: one after the other while nothing comes, one
+a second while something does. A batch then waits for a few milliseconds at most, and only where one was in hand.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, deque
+from dataclasses import dataclass, replace
+
+from orchestrator.store.port import Store
+from orchestrator.store.retention import Purge, QueuedPurge
+from runtime.errors import ConflictError
+from runtime.limits import PURGE_ROWS_MAX, WAL_BYTES_MAX
+from runtime.telemetry import log
+
+_log = log("upkeep")
+
+BUSY_INTERVAL_MS = 1_000
+"""Under load one small transaction this often: eight million sagas a day, at less than a hundredth of the time."""
+
+LOOK_INTERVAL_MS = 1_000
+"""How soon an operator's purge is noticed, and a write-ahead log that grows."""
+
+SWEEP_INTERVAL_MS = 3_600_000
+"""What has become too old since an hour ago is seldom much."""
+
+QUIET_MS = 2_000
+"""After this long without work the log is cut off: that takes as long as some dozens of commits."""
+
+TIDY_INTERVAL_MS = 60_000
+"""Between two times: where a reader holds the log, it is tried again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retention:
+    """For how long what has ended is kept; None: for ever."""
+
+    sagas_ms: int | None = None
+    identities_ms: int | None = None
+    """Type, id, request hash and end state of purged sagas: not below the request topics' own retention (R29)."""
+
+
+class Upkeep:
+    """Decides what to do next for the store, and does it in small steps."""
+
+    def __init__(self, store: Store, retention: Retention, *, wal_bytes_max: int = WAL_BYTES_MAX) -> None:
+        self._store = store
+        self._retention = retention
+        self._wal_bytes_max = wal_bytes_max
+        self._purges: deque[QueuedPurge] = deque()
+        self._forgetting: deque[str] = deque()
+        self._stepped_at = self._looked_at = self._tidied_at = self._busy_at = 0
+        self._swept_at: int | None = None
+        self._untidy = False
+        self._counts: Counter[str] = Counter()
+        self.choked = False
+        """Whether no new sagas may be accepted: a reader holds on to the log, which would fill the disk (I20)."""
+
+    def __repr__(self) -> str:
+        return f"Upkeep(purges={len(self._purges)}, choked={self.choked})"
+
+    @property
+    def eager(self) -> bool:
+        """Whether there is more to do at once, if nothing else comes."""
+        return bool(self._purges or self._forgetting)
+
+    async def step(self, now: int, *, idle: bool) -> None:
+        """Do a little, if it is time."""
+        if now - self._looked_at >= LOOK_INTERVAL_MS:
+            self._looked_at = now
+            self._watch_log()
+            await self._look(now)
+        if not idle:
+            self._untidy, self._busy_at = True, now
+            if now - self._stepped_at < BUSY_INTERVAL_MS:
+                return
+        self._stepped_at = now
+        if self._purges:
+            await self._purge()
+        elif self._forgetting:
+            await self._forget(now)
+        elif self._untidy and now - self._busy_at >= QUIET_MS and now - self._tidied_at >= TIDY_INTERVAL_MS:
+            self._tidied_at = now
+            self._untidy = not await self._store.tidy()
+
+    def _watch_log(self) -> None:
+        held = self._store.held_bytes()
+        choked = held > self._wal_bytes_max
+        if choked and not self.choked:
+            why = "a reader holds an old snapshot of the store: end it; no new sagas are accepted meanwhile"
+            _log.error("store.log_too_long", bytes=held, bytes_max=self._wal_bytes_max, why=why)
+        elif self.choked and not choked:
+            _log.info("store.log_short_again", bytes=held)
+        self.choked = choked
+
+    async def _look(self, now: int) -> None:
+        """Find work: what operators asked for, and what has become too old."""
+        if self._purges or self._forgetting:
+            return
+        self._purges += await self._store.waiting_purges()
+        if self._swept_at is not None and now - self._swept_at < SWEEP_INTERVAL_MS:
+            return
+        self._swept_at = now
+        if self._retention.sagas_ms is not None:
+            self._purges.append(QueuedPurge("", Purge(now - self._retention.sagas_ms)))
+            self._forgetting.append("acts")
+        if self._retention.identities_ms is not None:
+            self._forgetting.append("purged")
+
+    async def _purge(self) -> None:
+        queued = self._purges[0]
+        try:
+            step = await self._store.purge(queued, PURGE_ROWS_MAX)
+        except ConflictError as error:
+            _log.warning("purge.conflict", error=str(error))  # the same rows are looked at again
+            return
+        self._untidy = True
+        self._counts[queued.purge_id] += step.purged
+        if step.next_key is not None:
+            self._purges[0] = replace(queued, from_key=step.next_key)
+            return
+        self._purges.popleft()
+        purged = self._counts.pop(queued.purge_id)
+        if purged or queued.purge_id:
+            _log.info("sagas.purged", sagas=purged, purge=queued.purge_id or "retention")
+
+    async def _forget(self, now: int) -> None:
+        what = self._forgetting[0]
+        if what == "purged":
+            assert self._retention.identities_ms is not None
+            count = await self._store.forget_purged(now - self._retention.identities_ms, PURGE_ROWS_MAX)
+        else:
+            assert self._retention.sagas_ms is not None
+            count = await self._store.forget_acts(now - self._retention.sagas_ms, PURGE_ROWS_MAX)
+        if count < PURGE_ROWS_MAX:
+            self._forgetting.popleft()
