@@ -10,6 +10,7 @@ from messaging.topics import TopicSpec, create_topics, describe
 from orchestrator.config import DAY_MS, Settings
 from orchestrator.engine.upkeep import Retention
 from orchestrator.engine.worker import Engine
+from orchestrator.operations.marks import marks_topic
 from orchestrator.registry import Registry, load_definitions
 from orchestrator.store.sqlite import open_store
 from runtime.clock import SystemClock
@@ -35,13 +36,14 @@ def registry_of(settings: Settings) -> Registry:
 
 
 def topic_specs(registry: Registry, topics: TopicNames, partitions: int) -> list[TopicSpec]:
-    """Every topic that the registered sagas need, dead letters included."""
+    """Every topic that the registered sagas need, dead letters and what became of them included."""
     read = [topics.requests(saga_type) for saga_type in registry.saga_types]
     read += [topics.replies_of(service) for service in registry.services]
     written = [topics.events(saga_type) for saga_type in registry.saga_types]
     commands = [topics.commands(service) for service in registry.services]
     dead = [dead_letter_topic(topic) for topic in read + commands]
-    return [TopicSpec(name, partitions, TOPIC_CONFIG) for name in [*read, *commands, *written, *dead]]
+    specs = [TopicSpec(name, partitions, TOPIC_CONFIG) for name in [*read, *commands, *written, *dead]]
+    return [*specs, marks_topic(topics)]
 
 
 async def run_orchestrator(lifecycle: Lifecycle, settings: Settings) -> None:

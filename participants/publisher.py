@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from messaging.dead_letters import instead_of
 from messaging.errors import PublishRefusedError
 from messaging.records import Message, TopicPartition
 from participants.progress import Progress, Source
@@ -15,6 +16,7 @@ from runtime.errors import BrokerUnavailableError
 from runtime.failpoints import failpoint
 from runtime.limits import STOP_TIMEOUT_MS
 from runtime.telemetry import log
+from schemas.topics import DEAD_LETTER_PREFIX
 
 _log = log("publisher")
 
@@ -159,7 +161,14 @@ class Publisher:
         if is_ours_to_mend or not refused:
             raise error
         _log.error("message.refused", topic=error.topic, reason=error.reason, messages=len(refused), error=str(error))
-        return [message for message in messages if id(message) not in refused]
+        kept: list[Message] = []
+        for message in messages:
+            if id(message) not in refused:
+                kept.append(message)
+            elif message.topic.startswith(DEAD_LETTER_PREFIX):  # what is lost there, nobody asks for again
+                smaller = instead_of(message, error, self._clock.now_ms())
+                kept += [] if smaller is None else [smaller]
+        return kept
 
     def _close(self) -> None:
         """Let nobody wait for a publisher that has ended."""

@@ -30,6 +30,19 @@ DEAD_LETTER_VALUE_BYTES_MAX: Final = 64 * 1024
 DEAD_LETTER_WHOLE_BYTES_MAX: Final = 768 * 1024
 """Dead letters up to here are kept whole: three quarters of the broker's default limit, for added headers."""
 
+DEAD_LETTER_REMNANT_BYTES_MAX: Final = 1024
+"""What is kept of the key and of the value where the dead letter topic refused more: enough to know what it was."""
+
+DEAD_LETTER_REPLAYS_MAX: Final = 2
+"""A letter that came back twice comes back a third time: something must be mended first (`--force` overrules)."""
+
+DEAD_LETTERS_PER_RUN_MAX: Final = 100_000
+"""Dead letters that one redrive or discard takes: what it knows of them, not they themselves, is kept in memory."""
+
+REPLAY_BATCH_LETTERS_MAX: Final = 100
+REPLAY_BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
+"""Letters published before they are marked as handled: what a redrive that is killed may send once more."""
+
 PUBLISH_BATCH_BYTES_MAX: Final = 768 * 1024
 """One record batch; the broker's default limit is 1,048,588 bytes and we stay clearly below it."""
 
@@ -114,6 +127,7 @@ STOP_TIMEOUT_MS: Final = 10_000
 """A stopping client that hangs (a broker that is away) is abandoned after this; the store is closed by then."""
 
 assert PAYLOAD_BYTES_MAX + HEADERS_BYTES_MAX < PUBLISH_BATCH_BYTES_MAX
+assert DEAD_LETTER_REMNANT_BYTES_MAX < DEAD_LETTER_VALUE_BYTES_MAX
 assert DEAD_LETTER_VALUE_BYTES_MAX < DEAD_LETTER_WHOLE_BYTES_MAX <= PUBLISH_BATCH_BYTES_MAX
 assert IN_FLIGHT_MIN < IN_FLIGHT_MAX <= PENDING_MAX
 assert HEARTBEAT_INTERVAL_MS * 3 <= SESSION_TIMEOUT_MS

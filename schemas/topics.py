@@ -49,6 +49,11 @@ class TopicNames(BaseModel):
         """Where a service's replies are read by this orchestrator."""
         return self.prefix + self.replies.format(service=service)
 
+    @property
+    def handled_dead_letters(self) -> str:
+        """Where it is noted which dead letters were sent again or discarded. It must not begin like one of theirs."""
+        return f"{self.prefix}dead-letters.handled"
+
     def reply_pattern(self, service: str) -> re.Pattern[str]:
         """The reply topics a service answers to (R13): its own, of whichever orchestrator store."""
         word = r"[a-zA-Z0-9_\-]+"

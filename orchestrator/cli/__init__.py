@@ -14,8 +14,8 @@ HELP = """A durable saga orchestrator over Kafka.
 A saga is a business act across services: each step is a command to one service, and when a step fails, what was
 done is undone in reverse. Settings: `saga.toml` < `SAGA_…` variables < flags.
 
-Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 refused, 5 store or broker unreachable, 124 wait timed out,
-130 interrupted.
+Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 refused, 5 store or broker unreachable, 6 partly failed,
+124 wait timed out, 130 interrupted.
 """
 
 if not __debug__:
@@ -54,7 +54,7 @@ _COMMANDS = {
     "Look after": (
         ("doctor", "doctor:doctor", "Check broker, store, topics and settings."),
         ("topics", "topics:app", "Create and list the topics that sagas need."),
-        ("dlq", "dlq:app", "Look at dead letters."),
+        ("dlq", "dlq:app", "Look at dead letters, send them again, put them away."),
         ("config", "config:app", "Show every setting, its value and its source."),
         ("schemas", "schemas:app", "Export the contract: JSON Schemas and AsyncAPI."),
     ),

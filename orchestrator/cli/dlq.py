@@ -1,4 +1,4 @@
-"""`saga dlq`."""
+"""`saga dlq`: what could not be read, and what to do about it."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from cyclopts.validators import Number
 from rich.text import Text
 
 from messaging.dead_letters import ERROR_HEADERS
+from orchestrator.cli.letters import LETTERS, Handled, LetterFlags
 from orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
 from orchestrator.cli.output import console, plain, print_json, print_rows, say
 from orchestrator.operations.dead_letters import (
     By,
-    DeadLetterFilter,
     count_dead_letters,
     dead_letter_topics,
     read_dead_letters,
@@ -24,59 +24,62 @@ from orchestrator.operations.dead_letters import (
 from runtime.telemetry import configure_logging
 from schemas.codec import encode
 
-app = cyclopts.App(name="dlq", help="Look at dead letters: messages that could not be read, with the cause.")
-
-Topic = Annotated[str | None, Parameter(help="Only of this topic, e.g. order.requests")]
-Cause = Annotated[str | None, Parameter(help="Only with this cause, e.g. conflict")]
-Saga = Annotated[str | None, Parameter(help="Only of this saga's id")]
+app = cyclopts.App(
+    name="dlq", help="Dead letters, messages that could not be read: look at them, send them again, put them away."
+)
+app.command("orchestrator.cli.redrive:redrive", name="redrive")
+app.command("orchestrator.cli.redrive:discard", name="discard")
 
 
 @app.command(name="list")
 def show_list(
     *,
-    topic: Topic = None,
-    cause: Cause = None,
-    saga: Saga = None,
+    chosen: LetterFlags = LETTERS,
+    handled: Handled = False,
     limit: Annotated[int, Parameter(name=["--limit", "-n"], validator=Number(gte=1, lte=100_000))] = 20,
     output: OutputFlag = "table",
     common: SettingFlags = DEFAULTS,
 ) -> None:
-    """List dead letters, newest first.
+    """List open dead letters, newest first; with --all also those that were redriven or discarded.
 
     Examples:
         saga dlq list
+        saga dlq list --since 2h --all
         saga dlq list --topic order.requests --cause conflict
         saga dlq list --saga order-123 -o jsonl
 
     """
     settings = common.settings()
     configure_logging(process="dlq", level="error")
-    wanted = DeadLetterFilter(topic, cause, saga)
+    wanted = chosen.filter(handled=handled)
     found = asyncio.run(read_dead_letters(settings.kafka, settings.topics, wanted, limit))
     if output != "table":
-        print_rows(output, [], found.newest)
+        print_rows(output, [], found.letters)
         return
-    rows = [_listed(row) for row in found.newest]
+    rows = [_listed(row) for row in found.letters]
     if rows:
-        print_rows(output, ["position", "at", "saga", "cause", "why"], rows, prose=("why",))
+        became = ["became"] if handled else []
+        print_rows(output, ["position", "at", "saga", "cause", *became, "why"], rows, prose=("why", "became"))
         say(
             f"{len(rows):,} of {found.total:,}; `saga dlq show POSITION` shows one whole, `saga dlq count` sums them up"
         )
     else:
-        say("there are no dead letters" + (" of that kind" if wanted != DeadLetterFilter() else ""))
+        kind = " of that kind" if chosen != LETTERS else ""
+        say(
+            f"there are no dead letters{kind}" if handled else f"there are no open dead letters{kind}; --all has others"
+        )
 
 
 @app.command
 def count(
     *,
     by: Annotated[By, Parameter(help="What to sum up by")] = "cause",
-    topic: Topic = None,
-    cause: Cause = None,
-    saga: Saga = None,
+    chosen: LetterFlags = LETTERS,
+    handled: Handled = False,
     output: OutputFlag = "table",
     common: SettingFlags = DEFAULTS,
 ) -> None:
-    """Count dead letters by cause, topic or saga; the most first.
+    """Count open dead letters by cause, topic or saga, the most first; with --all also handled ones.
 
     Examples:
         saga dlq count
@@ -86,13 +89,13 @@ def count(
     """
     settings = common.settings()
     configure_logging(process="dlq", level="error")
-    wanted = DeadLetterFilter(topic, cause, saga)
+    wanted = chosen.filter(handled=handled)
     counts = asyncio.run(count_dead_letters(settings.kafka, settings.topics, wanted, by))
     rows = [{by: name, "dead letters": number} for name, number in counts]
     if rows or output != "table":
         print_rows(output, [by, "dead letters"], rows)
     else:
-        say("there are no dead letters")
+        say("there are no dead letters" if handled else "there are no open dead letters")
 
 
 @app.command
@@ -103,7 +106,7 @@ def show(
     output: OutputFlag = "table",
     common: SettingFlags = DEFAULTS,
 ) -> None:
-    """Show one dead letter whole: cause, origin, headers and value.
+    """Show one dead letter whole: cause, origin, headers and value, and what became of it.
 
     Examples:
         saga dlq show dlq.order.requests/0/17
@@ -112,7 +115,7 @@ def show(
     """
     settings = common.settings()
     configure_logging(process="dlq", level="error")
-    letter = asyncio.run(read_one(settings.kafka, position))
+    letter = asyncio.run(read_one(settings.kafka, settings.topics, position))
     if output == "table":
         _print_letter(letter)
     else:
@@ -139,8 +142,14 @@ def _listed(row: dict[str, Any]) -> dict[str, Any]:
         "at": row["at"][5:19].replace("T", " "),
         "saga": row["sagaId"] or row["key"],
         "cause": row["cause"],
+        "became": "" if row["handled"] is None else _became(row["handled"]),
         "why": row["message"],
     }
+
+
+def _became(handled: dict[str, Any]) -> str:
+    reason = f": {handled['reason']}" if handled["reason"] else ""
+    return f"{handled['verdict']} by {handled['actor']} at {handled['at'][:19]}Z{reason}"
 
 
 def _print_letter(letter: dict[str, Any]) -> None:
@@ -150,6 +159,8 @@ def _print_letter(letter: dict[str, Any]) -> None:
     cause = f"{letter.get('cause', 'no cause given')}: {letter.get('message', '')}"
     out.print(Text.assemble((plain(position), "bold"), f"  {letter['at']}"), soft_wrap=True)
     out.print(Text(plain(cause), "red"), soft_wrap=True)
+    if letter["handled"] is not None:
+        out.print(Text(plain(_became(letter["handled"])), "green"), soft_wrap=True)
     for title, names in (
         ("where it came from", [name for name in headers if name in ERROR_HEADERS]),
         ("its own headers", [name for name in headers if name not in ERROR_HEADERS]),

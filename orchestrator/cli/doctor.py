@@ -86,7 +86,7 @@ async def _look(settings: Settings, registry: Registry | None) -> list[Finding]:
         findings += await _tried("topics", check_topics(settings.kafka, specs))
         group = check_group(settings.kafka, settings.group_name, read, settings.store_path)
         findings += await _tried("consumer group", group)
-        findings += await _tried("dead letters", check_dead_letters(settings.kafka, names))
+        findings += await _tried("dead letters", check_dead_letters(settings.kafka, names, settings.topics))
     store = check_store(settings.store_path, registry, SystemClock().now_ms())
     return findings + await _tried("store", store)
 

@@ -11,15 +11,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from messaging.dead_letters import instead_of
 from messaging.errors import PublishRefusedError
 from messaging.records import Message
 from orchestrator.store.port import OutboxRow
-from runtime.clock import Clock, rfc3339
+from runtime.clock import Clock
 from runtime.errors import BrokerUnavailableError
 from runtime.failpoints import failpoint
-from runtime.limits import DEAD_LETTER_VALUE_BYTES_MAX, OUTBOX_MESSAGES_MAX
+from runtime.limits import OUTBOX_MESSAGES_MAX
 from runtime.telemetry import log
-from schemas.topics import DEAD_LETTER_PREFIX, dead_letter_topic
 
 _log = log("publish")
 
@@ -150,20 +150,13 @@ class Publisher:
         for message in messages:
             if id(message) not in refused:
                 kept.append(message)
-            elif not message.topic.startswith(DEAD_LETTER_PREFIX):
-                kept.append(self._refused_letter(message, error))
+                continue
+            instead = instead_of(message, error, self._clock.now_ms())
+            if instead is None:
+                _log.error("publish.lost", topic=message.topic, error=str(error))
+            else:
+                kept.append(instead)
         return kept
-
-    def _refused_letter(self, message: Message, error: PublishRefusedError) -> Message:
-        reasons = (
-            ("__dlq.errors.topic", message.topic.encode()),
-            ("__dlq.errors.message", str(error).encode()),
-            ("__saga.errors.stage", b"publish"),
-            ("__saga.errors.cause", error.reason.encode()),
-            ("__saga.errors.timestamp", rfc3339(self._clock.now_ms()).encode()),
-        )
-        value = message.value[:DEAD_LETTER_VALUE_BYTES_MAX] if message.value is not None else None
-        return Message(dead_letter_topic(message.topic), message.key, value, message.headers + reasons)
 
     def _done(self) -> None:
         self.published += [row.outbox_id for row in self._sending]

@@ -14,6 +14,7 @@ from messaging.settings import KafkaSettings
 from messaging.topics import TopicDescription, TopicSpec
 from messaging.topics import describe as describe_topics
 from orchestrator.machine.states import SagaState
+from orchestrator.operations.marks import read_marks
 from orchestrator.operations.reading import open_topics
 from orchestrator.operations.submitting import is_embedded
 from orchestrator.registry import Registry
@@ -22,9 +23,11 @@ from orchestrator.store.reader import StoreReader
 from runtime.errors import BrokerUnavailableError, SagaError
 from runtime.limits import FENCE_RETENTION_MS
 from runtime.sqlite import StoreLock
-from schemas.topics import DEAD_LETTER_PREFIX
+from schemas.topics import DEAD_LETTER_PREFIX, TopicNames
 
 Verdict = Literal["ok", "note", "wrong"]
+
+_COMPACT = "compact"
 
 OUTBOX_AGE_MS_MAX = 60_000
 """Published messages leave the outbox within seconds; a minute means that publishing does not work."""
@@ -58,13 +61,14 @@ async def check_topics(kafka: KafkaSettings, specs: Sequence[TopicSpec]) -> list
     described = {topic.name: topic for topic in await describe_topics(kafka, [spec.name for spec in specs])}
     missing = [spec.name for spec in specs if spec.name not in described]
     findings = [_missing(missing, len(specs))]
-    findings += [wrong for topic in described.values() for wrong in _misconfigured(topic)]
+    policies = {spec.name: spec.config.get("cleanup.policy", "") for spec in specs}
+    findings += [wrong for topic in described.values() for wrong in _misconfigured(topic, policies[topic.name])]
     if described and all(topic.config is None for topic in described.values()):
         findings.append(Finding("note", "topic settings", "not available on the embedded broker"))
     elif len(findings) == 1 and described:
-        counts = sorted({topic.partitions for topic in described.values()})
+        counts = sorted({topic.partitions for topic in described.values() if policies[topic.name] != _COMPACT})
         partitions = " or ".join(map(str, counts))
-        findings.append(Finding("ok", "topic settings", f"{partitions} partitions each, nothing is compacted"))
+        findings.append(Finding("ok", "topic settings", f"{partitions} partitions each, no message is compacted"))
     return findings
 
 
@@ -112,15 +116,18 @@ async def check_group(kafka: KafkaSettings, group: str, read: Sequence[str], sto
     return Finding("ok", "consumer group", f"{group} belongs to this store ({ours[:8]}…)")
 
 
-async def check_dead_letters(kafka: KafkaSettings, topics: Sequence[str]) -> Finding:
-    """How many records lie on the dead letter topics."""
+async def check_dead_letters(kafka: KafkaSettings, topics: Sequence[str], names: TopicNames) -> Finding:
+    """How many dead letters lie on `topics` that nobody has sent again or discarded."""
     there = [topic.name for topic in await describe_topics(kafka, topics) if topic.name.startswith(DEAD_LETTER_PREFIX)]
     if not there:
         return Finding("ok", "dead letters", "none")
     async with open_topics(kafka, there) as consumer:
         first = await consumer.positions(there)
         ends = await consumer.end_offsets(there)
-    count = sum(end - first[partition] for partition, end in ends.items())
+    handled = await read_marks(kafka, names)
+    count = sum(end - first[tp] for tp, end in ends.items()) - sum(
+        first[tp] <= position.offset < ends[tp] for position in handled if (tp := position.partition_of) in ends
+    )
     if count:
         return Finding("note", "dead letters", f"{count:,} on {len(there)} topics", "`saga dlq count` says why")
     return Finding("ok", "dead letters", "none")
@@ -140,10 +147,14 @@ def _missing(missing: Sequence[str], total: int) -> Finding:
     return Finding("wrong", "topics", found, "`saga topics create` creates them")
 
 
-def _misconfigured(topic: TopicDescription) -> list[Finding]:
+def _misconfigured(topic: TopicDescription, policy: str = "delete") -> list[Finding]:
     config = topic.config or {}
     findings = []
-    if "compact" in config.get("cleanup.policy", ""):
+    if policy == _COMPACT:
+        if topic.config is not None and config.get("cleanup.policy") != _COMPACT:
+            advice = f"handled dead letters would come back: set cleanup.policy=compact on {topic.name}"
+            findings.append(Finding("wrong", "topic settings", f"{topic.name} is not compacted", advice))
+    elif _COMPACT in config.get("cleanup.policy", ""):
         advice = f"compaction would eat a saga's earlier messages: set cleanup.policy=delete on {topic.name}"
         found = f"{topic.name} has cleanup.policy={config['cleanup.policy']}"
         findings.append(Finding("wrong", "topic settings", found, advice))

@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from messaging import dead_letters
-from messaging.records import Record, TopicPartition
+from messaging.records import Record
 from messaging.settings import KafkaSettings
 from messaging.topics import list_topics
+from orchestrator.operations.marks import Marks, Position, fingerprint, parse_position, read_marks
 from orchestrator.operations.messages import describe, text_of
 from orchestrator.operations.reading import check_answering, open_topics, until_end
-from runtime.errors import NotFoundError, UsageError
+from runtime.errors import NotFoundError
 from schemas.topics import TopicNames, dead_letter_topic
 
 By = Literal["topic", "cause", "saga"]
@@ -22,26 +23,41 @@ By = Literal["topic", "cause", "saga"]
 
 @dataclass(frozen=True, slots=True)
 class DeadLetterFilter:
-    """Which dead letters are wanted; what is None may be anything."""
+    """Which dead letters are wanted; what is None may be anything.
+
+    Attributes:
+        topic: the dead letter topic, or the one that the records came from.
+        cause: one of `schemas.causes`, or a reason for which a broker refused a message.
+        saga_id: the saga they are about.
+        since, until: when they were set aside, in RFC 3339 as `rfc3339` writes it.
+        handled: also those that were sent again or discarded.
+
+    """
 
     topic: str | None = None
     cause: str | None = None
     saga_id: str | None = None
+    since: str | None = None
+    until: str | None = None
+    handled: bool = False
 
     def lets(self, letter: dict[str, Any]) -> bool:
         """Whether it is wanted."""
         return (
-            (self.topic is None or self.topic in {letter["topic"], letter["from"]})
+            (self.handled or letter["handled"] is None)
+            and (self.topic is None or self.topic in {letter["topic"], letter["from"]})
             and (self.cause is None or self.cause == letter["cause"])
             and (self.saga_id is None or self.saga_id in {letter["sagaId"], letter["key"]})
+            and (self.since is None or self.since <= letter["at"])
+            and (self.until is None or letter["at"] < self.until)
         )
 
 
 @dataclass(slots=True)
 class DeadLetters:
-    """The newest dead letters that were wanted, and how many there are in all."""
+    """The dead letters that were wanted, up to a limit, and how many there are in all."""
 
-    newest: list[dict[str, Any]] = field(default_factory=list)
+    letters: list[dict[str, Any]] = field(default_factory=list)
     total: int = 0
 
 
@@ -57,19 +73,33 @@ async def dead_letter_topics(kafka: KafkaSettings, topics: TopicNames) -> list[s
 
 
 async def read_dead_letters(
-    kafka: KafkaSettings, topics: TopicNames, wanted: DeadLetterFilter, limit: int
+    kafka: KafkaSettings, topics: TopicNames, wanted: DeadLetterFilter, limit: int, *, oldest: bool = False
 ) -> DeadLetters:
-    """The newest `limit` dead letters that the filter lets through, newest first."""
+    """The newest `limit` dead letters that the filter lets through, newest first; or the `oldest`, oldest first."""
     found = DeadLetters()
-    newest: list[tuple[str, int, dict[str, Any]]] = []
+    kept: list[tuple[_Rank, dict[str, Any]]] = []
+    marks = await read_marks(kafka, topics)
     async for record in _all(await dead_letter_topics(kafka, topics), kafka):
-        letter = summary(record)
+        letter = summary(record, marks)
         if wanted.lets(letter):
             found.total += 1
-            entry = (letter["at"], found.total, letter)  # the number settles ties
-            (heapq.heappush if len(newest) < limit else heapq.heappushpop)(newest, entry)
-    found.newest = [letter for _at, _number, letter in sorted(newest, reverse=True)]
+            entry = (_Rank(letter["at"], found.total, oldest=oldest), letter)  # the number settles ties
+            (heapq.heappush if len(kept) < limit else heapq.heappushpop)(kept, entry)
+    found.letters = [letter for _rank, letter in sorted(kept, reverse=True)]
     return found
+
+
+class _Rank:
+    """Greater is sooner in the list."""
+
+    __slots__ = ("_key", "_oldest")
+
+    def __init__(self, at: str, number: int, *, oldest: bool) -> None:
+        self._key = (at, number)
+        self._oldest = oldest
+
+    def __lt__(self, other: _Rank) -> bool:
+        return self._key > other._key if self._oldest else self._key < other._key
 
 
 async def count_dead_letters(
@@ -78,57 +108,59 @@ async def count_dead_letters(
     """How many there are of each topic, cause or saga; the most first."""
     name = {"topic": "topic", "cause": "cause", "saga": "sagaId"}[by]
     counts: Counter[str] = Counter()
+    marks = await read_marks(kafka, topics)
     async for record in _all(await dead_letter_topics(kafka, topics), kafka):
-        letter = summary(record)
+        letter = summary(record, marks)
         if wanted.lets(letter):
             counts[letter[name] or "-"] += 1
     return counts.most_common()
 
 
-async def read_one(kafka: KafkaSettings, position: str) -> dict[str, Any]:
-    """The dead letter at `topic/partition/offset`, whole.
+async def read_one(kafka: KafkaSettings, topics: TopicNames, position: str) -> dict[str, Any]:
+    """The dead letter at `topic/partition/offset`, whole; `handled` says what became of it, if anything did.
 
     Raises:
         UsageError: that is no position.
         NotFoundError: there is no record at it, or no such topic.
 
     """
-    topic, partition, offset = parse_position(position)
+    record = await record_at(kafka, parse_position(position))
+    return {**describe(record), "handled": summary(record, await read_marks(kafka, topics))["handled"]}
+
+
+async def record_at(kafka: KafkaSettings, position: Position) -> Record:
+    """The record at `position`.
+
+    Raises:
+        NotFoundError: there is no record at it, or no such topic.
+
+    """
+    topic, partition, offset = position
     there = await list_topics(kafka)
     if not 0 <= partition < there.get(topic, 0):
         raise NotFoundError(f"there is no partition {partition} of a topic {topic}; `saga dlq list` shows positions")
     async with open_topics(kafka, [topic], from_end=True) as consumer:
-        wanted = TopicPartition(topic, partition)
+        wanted = position.partition_of
         end = (await consumer.end_offsets([topic]))[wanted]
         if offset < end:
             consumer.seek(wanted, offset)
         while offset < end and (await consumer.positions([topic]))[wanted] <= offset:
             for record in await consumer.poll(200, 1):
                 if (record.partition, record.offset) == (partition, offset):
-                    return describe(record)
+                    return record
             check_answering(consumer)
     raise NotFoundError(f"there is no record at {position}: the topic's retention may have removed it")
 
 
-def parse_position(text: str) -> tuple[str, int, int]:
-    """`dlq.order.requests/0/17` or `dlq.order.requests[0]@17`.
-
-    Raises:
-        UsageError: it is neither.
-
-    """
-    parts = text.replace("]@", "/").replace("[", "/").rsplit("/", 2)
-    if len(parts) == 3 and parts[1].isdecimal() and parts[2].isdecimal():
-        return parts[0], int(parts[1]), int(parts[2])
-    raise UsageError(f"'{text}' is no position: write topic/partition/offset, e.g. dlq.order.requests/0/17")
-
-
-def summary(record: Record) -> dict[str, Any]:
+def summary(record: Record, marks: Marks) -> dict[str, Any]:
     """What a list shows of a dead letter."""
     described = describe(record)
     headers: dict[str, str] = described["headers"]
+    position = Position(record.topic, record.partition, record.offset)
+    mark = marks.get(position)
+    letter = fingerprint(record)
     return {
-        "position": f"{record.topic}/{record.partition}/{record.offset}",
+        "position": str(position),
         "topic": record.topic,
         "at": described["at"],
         "cause": headers.get(dead_letters.CAUSE),
@@ -140,6 +172,10 @@ def summary(record: Record) -> dict[str, Any]:
         "fromOffset": headers.get(dead_letters.OFFSET),
         "key": text_of(record.key),
         "sagaId": described["sagaId"],
+        "replays": dead_letters.replay_count(record.headers),
+        "truncated": headers.get(dead_letters.TRUNCATED),
+        "letter": letter,
+        "handled": None if mark is None or mark.letter != letter else mark.document(),
     }
 
 

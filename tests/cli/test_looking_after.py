@@ -80,6 +80,10 @@ def test_compaction_and_long_retention_of_commands_are_wrong() -> None:
     assert "cleanup.policy=delete" in compacted.remedy
     [kept] = _misconfigured(TopicDescription("payment.commands", 4, {"retention.ms": "-1"}))
     assert "fence" in kept.remedy
+    assert not _misconfigured(TopicDescription("dead-letters.handled", 1, {"cleanup.policy": "compact"}), "compact")
+    [forgetful] = _misconfigured(TopicDescription("dead-letters.handled", 1, {}), "compact")
+    assert "cleanup.policy=compact" in forgetful.remedy
+    assert not _misconfigured(TopicDescription("dead-letters.handled", 4, None), "compact")
 
 
 def test_config_shows_every_setting_with_its_source(saga: Saga, tmp_path: Path) -> None:

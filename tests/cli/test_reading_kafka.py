@@ -9,7 +9,7 @@ import pytest
 from messaging.producer import Producer
 from messaging.records import Message
 from messaging.settings import KafkaSettings
-from orchestrator.operations.dead_letters import parse_position
+from orchestrator.operations.marks import parse_position
 from orchestrator.operations.messages import kcat_commands
 from runtime.errors import ContractError, UsageError
 from tests.cli.conftest import PATIENCE_S, Saga, System

@@ -206,6 +206,27 @@ async def test_a_command_that_the_broker_never_takes_is_set_aside_and_the_others
     assert dict(letter.headers)["__saga.errors.stage"] == b"publish"
 
 
+async def test_a_dead_letter_that_its_topic_refuses_is_kept_as_its_first_bytes_and_nothing_is_blocked(
+    world: World,
+) -> None:
+    publish = world.kafka.publish
+
+    async def publish_small_letters(messages: list[Message]) -> None:
+        large = [m for m in messages if m.topic == "dlq.order.requests" and len(m.value or b"") > 5_000]
+        if large:
+            raise refused("too_large", "dlq.order.requests", large)
+        await publish(messages)
+
+    world.kafka.publish = publish_small_letters  # type: ignore[method-assign] -- the broker's mood
+    world.put(REQUESTS, b"x" * 300_000, b"bad")
+    world.request("order-2")
+    await world.turn(2)
+    [(cause, letter)] = world.dead_letters(REQUESTS)
+    assert (cause, letter.key, letter.value) == ("too_large", b"bad", b"x" * 1_024)
+    assert dict(letter.headers)["__saga.errors.truncated"] == b"value=300000"
+    assert [sent.head.parsed_id.saga_id for sent in world.sent()] == ["order-2"]
+
+
 async def test_a_topic_that_is_missing_is_waited_for_and_nothing_is_set_aside(world: World) -> None:
     world.kafka.refusing = refused("unknown_topic", "inventory.commands", ())
     world.request()

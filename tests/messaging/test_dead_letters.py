@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging.dead_letters import ERROR_HEADERS, dead_letter
+from messaging.dead_letters import ERROR_HEADERS, dead_letter, instead_of, replay_count, replay_of
+from messaging.errors import PublishRefusedError
 from messaging.producer import Producer
 from messaging.records import Message, Record
 from messaging.unreadable import UnreadableRecord
@@ -80,9 +81,75 @@ def test_a_value_within_the_limit_is_kept_whole() -> None:
     assert "__saga.errors.truncated" not in dict(letter.headers)
 
 
-def test_prefix_and_count_are_the_callers() -> None:
-    letter = letter_of(UnreadableRecord("orders", 0, 7, "broken"), prefix="shop.dlq.")
-    assert (letter.topic, letter.key, letter.value) == ("shop.dlq.orders", None, None)
+def test_what_no_client_could_read_says_so() -> None:
+    letter = letter_of(UnreadableRecord("orders", 0, 7, "broken"))
+    assert (letter.topic, letter.key, letter.value) == ("dlq.orders", None, None)
+    assert dict(letter.headers)["__saga.errors.truncated"] == b"record=unreadable"
+
+
+def as_record(letter: Message, offset: int = 5) -> FakeRecord:
+    return FakeRecord(topic=letter.topic, offset=offset, key=letter.key, value=letter.value, headers=letter.headers)
+
+
+def test_a_replay_is_the_original_record_with_its_replays_counted() -> None:
+    original = FakeRecord(headers=(("ce_id", b"1"), ("x", b"a"), ("x", b"b")))
+    first = replay_of(as_record(letter_of(original)))
+    assert first == Message(
+        original.topic, original.key, original.value, (*original.headers, ("dlq_replay_count", b"1"))
+    )
+    second = replay_of(as_record(letter_of(FakeRecord(headers=first.headers))))
+    assert second.headers == (*original.headers, ("dlq_replay_count", b"2"))
+
+
+def test_the_count_of_replays_survives_among_headers_that_do_not_fit() -> None:
+    headers = (("large", b"h" * 16_000), ("other", b"h" * 16_000), ("dlq_replay_count", b"2"))
+    letter = letter_of(FakeRecord(headers=headers))
+    assert replay_count(letter.headers) == 2
+    assert [name for name, _ in letter.headers][:2] == ["dlq_replay_count", "large"]
+
+
+@pytest.mark.parametrize("value", [b"", b"x", b"-1", b"9" * 5_000, None, b"\xff"])
+def test_a_count_of_replays_that_is_none_counts_as_never(value: bytes | None) -> None:
+    assert replay_count([("dlq_replay_count", value)]) == 0
+
+
+def test_a_letter_cannot_choose_where_it_goes() -> None:
+    forged = FakeRecord(topic="dlq.order.requests", headers=(("__dlq.errors.topic", b"payment.commands"),))
+    assert replay_of(forged).topic == "order.requests"
+
+
+def too_large(topic: str) -> PublishRefusedError:
+    return PublishRefusedError(topic, "too_large", "larger than max.message.bytes", ())
+
+
+def test_a_refused_message_becomes_a_dead_letter_like_any_other() -> None:
+    message = Message("payment.commands", b"order-1", b"v" * 2_000_000, (("ce_id", b"1"),))
+    letter = instead_of(message, too_large("payment.commands"), 1_700_000_000_123)
+    assert letter is not None
+    headers = dict(letter.headers)
+    assert (letter.topic, letter.key) == ("dlq.payment.commands", b"order-1")
+    assert letter.value == b"v" * limits.DEAD_LETTER_VALUE_BYTES_MAX
+    assert headers["__saga.errors.truncated"] == b"value=2000000"
+    assert (headers["ce_id"], headers["__saga.errors.cause"], headers["__saga.errors.stage"]) == (
+        b"1", b"too_large", b"publish",
+    )  # fmt: skip
+
+
+def test_a_refused_dead_letter_is_kept_as_its_first_bytes_once() -> None:
+    record = FakeRecord(
+        key=b"k" * 2_000, value=b"v" * 2_000_000, headers=(("own", b"h" * 500), ("dlq_replay_count", b"1"))
+    )
+    letter = letter_of(record)
+    kept = instead_of(letter, too_large(letter.topic), 0)
+    assert kept is not None
+    headers = dict(kept.headers)
+    assert (kept.topic, kept.key, kept.value) == (letter.topic, b"k" * 1_024, b"v" * 1_024)
+    assert headers["__saga.errors.truncated"] == b"value=2000000 headers=503 key=2000"
+    assert headers["__saga.errors.cause"] == b"bad_json"
+    assert (replay_count(kept.headers), "own" in headers) == (1, False)
+    assert instead_of(kept, too_large(letter.topic), 0) is None
+    other = PublishRefusedError(letter.topic, "refused", "policy", ())
+    assert instead_of(letter, other, 0) is None
 
 
 @given(

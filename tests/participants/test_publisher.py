@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+from messaging.errors import PublishRefusedError
 from messaging.records import Message
 from participants.progress import Progress
 from participants.publisher import Outgoing, Publisher
@@ -36,5 +37,34 @@ async def test_late_replies_that_are_forgotten_while_they_wait_for_their_turn_do
     producer.may_publish.set()
     assert await publisher.drain(5_000)
     assert 0 < len(producer.published) < 8
+    publishing.cancel()
+    await asyncio.wait({publishing})
+
+
+class LimitedProducer:
+    """A producer whose broker takes only small messages."""
+
+    def __init__(self) -> None:
+        self.published: list[Message] = []
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        large = [message for message in messages if len(message.value or b"") > 5_000]
+        if large:
+            raise PublishRefusedError(large[0].topic, "too_large", "larger than max.message.bytes", large)
+        self.published += messages
+
+
+async def test_a_dead_letter_that_is_refused_is_kept_as_its_first_bytes_and_a_reply_is_asked_for_again() -> None:
+    producer = LimitedProducer()
+    publisher = Publisher(producer, Progress({}), own_topics=(), clock=SystemClock(), on_published=lambda: None)
+    publishing = asyncio.create_task(publisher.run())
+    letter = Message("dlq.payment.commands", b"k", b"x" * 9_000)
+    reply = Message("payment.replies", b"k", b"y" * 9_000)
+    await publisher.put(Outgoing([letter, reply, Message("payment.replies", b"k", b"{}")]))
+    assert await publisher.drain(5_000)
+    assert [(message.topic, message.value) for message in producer.published] == [
+        ("dlq.payment.commands", b"x" * 1_024),
+        ("payment.replies", b"{}"),
+    ]
     publishing.cancel()
     await asyncio.wait({publishing})

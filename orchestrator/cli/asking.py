@@ -1,0 +1,35 @@
+"""Before something is changed: who asks for it, and whether they are sure."""
+
+from __future__ import annotations
+
+import getpass
+import socket
+import sys
+
+from orchestrator.cli.output import plain
+from runtime.errors import UsageError
+
+
+def actor() -> str:
+    """Who runs this command: `user@host`, for the record."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        user = "unknown"
+    return f"{user}@{socket.gethostname()}"
+
+
+def confirmed(question: str, *, yes: bool) -> bool:
+    """Whether to go on: `yes`, or asked on the terminal.
+
+    Raises:
+        UsageError: there is no terminal to ask on.
+
+    """
+    if yes:
+        return True
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        raise UsageError("there is no terminal to ask on: add --yes, or look first with --dry-run")
+    sys.stderr.write(f"{plain(question)} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}

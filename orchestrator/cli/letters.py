@@ -1,0 +1,62 @@
+"""Which dead letters: the flags that all `saga dlq` commands share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated
+
+from cyclopts import Group, Parameter
+
+from orchestrator.cli.options import read_duration
+from orchestrator.operations.dead_letters import DeadLetterFilter
+from runtime.clock import SystemClock, rfc3339
+from runtime.errors import UsageError
+
+Handled = Annotated[
+    bool, Parameter(name="--all", negative="", help="Also those that were redriven or discarded", show_default=False)
+]
+
+
+@Parameter(name="*", group=Group("Which dead letters", sort_key=1))
+@dataclass(frozen=True, slots=True)
+class LetterFlags:
+    """What dead letters are chosen by."""
+
+    topic: Annotated[str | None, Parameter(help="Only of this topic, e.g. order.requests")] = None
+    cause: Annotated[str | None, Parameter(help="Only with this cause, e.g. conflict")] = None
+    saga: Annotated[str | None, Parameter(help="Only of this saga's id")] = None
+    since: Annotated[str | None, Parameter(help="Set aside since: 2h ago, or 2026-11-23T10:00 (UTC)")] = None
+    until: Annotated[str | None, Parameter(help="Set aside before: 15m ago, or 2026-11-23T11:00 (UTC)")] = None
+
+    def filter(self, *, handled: bool = False) -> DeadLetterFilter:
+        """The filter that they make; a length of time is counted back from now.
+
+        Raises:
+            UsageError: --since or --until is neither a length of time nor a moment.
+
+        """
+        now = SystemClock().now_ms()
+        since = None if self.since is None else rfc3339(read_moment(self.since, now))
+        until = None if self.until is None else rfc3339(read_moment(self.until, now))
+        return DeadLetterFilter(self.topic, self.cause, self.saga, since, until, handled=handled)
+
+
+LETTERS = LetterFlags()
+
+
+def read_moment(text: str, now_ms: int) -> int:
+    """`2h` (so long before `now_ms`), `2026-11-23` or `2026-11-23T10:00:00Z`, as milliseconds since 1970.
+
+    Raises:
+        UsageError: it is none of these.
+
+    """
+    try:
+        if "-" not in text:
+            return max(0, now_ms - read_duration(text))
+        moment = datetime.fromisoformat(text)
+        at = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+        return max(0, int(at.timestamp() * 1000))
+    except (UsageError, ValueError, OverflowError) as error:
+        raise UsageError(f"'{text}' is no moment: write 2h (ago), 2026-11-23 or 2026-11-23T10:00:00Z") from error
