@@ -10,7 +10,7 @@ from orchestrator.app import registry_of, topic_specs
 from orchestrator.cli.edge import EXIT_FAILED
 from orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
 from orchestrator.cli.output import print_rows, say
-from orchestrator.config import Loaded, Settings
+from orchestrator.config import DAY_MS, Loaded, Settings
 from orchestrator.operations.checking import (
     Finding,
     check_broker,
@@ -19,6 +19,7 @@ from orchestrator.operations.checking import (
     check_store,
     check_topics,
 )
+from orchestrator.operations.store_size import check_size
 from orchestrator.registry import Registry
 from runtime.clock import SystemClock
 from runtime.errors import SagaError
@@ -88,7 +89,9 @@ async def _look(settings: Settings, registry: Registry | None) -> list[Finding]:
         findings += await _tried("consumer group", group)
         findings += await _tried("dead letters", check_dead_letters(settings.kafka, names, settings.topics))
     store = check_store(settings.store_path, registry, SystemClock().now_ms())
-    return findings + await _tried("store", store)
+    findings += await _tried("store", store)
+    retention_ms = settings.retention_days * DAY_MS or None
+    return findings + await _tried("store size", check_size(settings.store_path, SystemClock().now_ms(), retention_ms))
 
 
 async def _tried(check: str, looking: Awaitable[Finding | list[Finding]]) -> list[Finding]:

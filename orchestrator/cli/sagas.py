@@ -12,7 +12,7 @@ from cyclopts.validators import Number
 from rich.text import Text
 
 from orchestrator.app import registry_of
-from orchestrator.cli.options import AS_DURATION, DEFAULTS, OutputFlag, SagaId, SagaType, SettingFlags
+from orchestrator.cli.options import AS_DURATION, DEFAULTS, Output, OutputFlag, SagaId, SagaType, SettingFlags
 from orchestrator.cli.output import clock, console, duration, plain, print_json, print_rows, say, styled
 from orchestrator.config import Settings
 from orchestrator.machine.states import TERMINAL, SagaState
@@ -20,8 +20,10 @@ from orchestrator.operations.listing import summary
 from orchestrator.operations.show import LogRow, Shown, read_log
 from orchestrator.operations.show import show as show_saga
 from orchestrator.store.listing import Filter
-from orchestrator.store.reader import StoreReader
-from runtime.clock import SystemClock
+from orchestrator.store.reader import StoreReader, was_purged
+from orchestrator.store.retention import Purged
+from runtime.clock import SystemClock, rfc3339
+from runtime.errors import NotFoundError
 from runtime.sqlite import StoreLock
 
 Result = TypeVar("Result")
@@ -84,7 +86,15 @@ def show(
         saga show order-123 -o json | jq .stepsCompensated
 
     """
-    shown = _shown(common.settings(), saga_id, saga_type)
+    settings = common.settings()
+    try:
+        shown = _shown(settings, saga_id, saga_type)
+    except NotFoundError:
+        gone = read(settings, lambda reader: reader.find_purged(saga_id, saga_type))
+        if gone is None:
+            raise
+        _print_purged(gone, output)
+        return
     if output == "table":
         _print_record(shown)
     else:
@@ -188,6 +198,19 @@ def _print_record(shown: Shown) -> None:
     width = max(len(step.name) for step in shown.definition.steps)
     for number, (step, state) in enumerate(zip(shown.definition.steps, saga.steps, strict=True), 1):
         out.print(Text.assemble(f"  {number}. {step.name:<{width}}  {step.service:<12} ", styled(state.status.value)))
+
+
+def _print_purged(gone: Purged, output: Output) -> None:
+    """All that is left of a saga (R29)."""
+    if output != "table":
+        ref, purged_at = gone.ref, rfc3339(gone.purged_at)
+        kept = {"sagaId": ref.saga_id, "sagaType": ref.saga_type, "state": gone.state.value, "purged": True}
+        moments = {"startedAt": rfc3339(gone.created_at), "endedAt": rfc3339(gone.ended_at), "purgedAt": purged_at}
+        print_json({**kept, **moments})
+        return
+    out = console()
+    out.print(Text.assemble((gone.ref.saga_id, "bold"), f"  {gone.ref.saga_type}  ", styled(gone.state.value)))
+    out.print(Text(plain(f"It {was_purged(gone)}. Its steps and its log are gone.")))
 
 
 def _log_row(row: LogRow) -> dict[str, Any]:

@@ -50,7 +50,9 @@ class Upkeep:
         self._retention = retention
         self._wal_bytes_max = wal_bytes_max
         self._purges: deque[QueuedPurge] = deque()
-        self._forgetting: deque[str] = deque()
+        self._acts: deque[tuple[int, int]] = deque()
+        """Acts decided before a moment are to be forgotten, from a key on."""
+        self._forgets_purged = False
         self._stepped_at = self._looked_at = self._tidied_at = self._busy_at = 0
         self._swept_at: int | None = None
         self._untidy = False
@@ -64,7 +66,7 @@ class Upkeep:
     @property
     def eager(self) -> bool:
         """Whether there is more to do at once, if nothing else comes."""
-        return bool(self._purges or self._forgetting)
+        return bool(self._purges or self._acts or self._forgets_purged)
 
     async def step(self, now: int, *, idle: bool) -> None:
         """Do a little, if it is time."""
@@ -79,8 +81,10 @@ class Upkeep:
         self._stepped_at = now
         if self._purges:
             await self._purge()
-        elif self._forgetting:
-            await self._forget(now)
+        elif self._acts:
+            await self._forget_acts()
+        elif self._forgets_purged:
+            await self._forget_purged(now)
         elif self._untidy and now - self._busy_at >= QUIET_MS and now - self._tidied_at >= TIDY_INTERVAL_MS:
             self._tidied_at = now
             self._untidy = not await self._store.tidy()
@@ -97,7 +101,7 @@ class Upkeep:
 
     async def _look(self, now: int) -> None:
         """Find work: what operators asked for, and what has become too old."""
-        if self._purges or self._forgetting:
+        if self.eager:
             return
         self._purges += await self._store.waiting_purges()
         if self._swept_at is not None and now - self._swept_at < SWEEP_INTERVAL_MS:
@@ -105,9 +109,7 @@ class Upkeep:
         self._swept_at = now
         if self._retention.sagas_ms is not None:
             self._purges.append(QueuedPurge("", Purge(now - self._retention.sagas_ms)))
-            self._forgetting.append("acts")
-        if self._retention.identities_ms is not None:
-            self._forgetting.append("purged")
+        self._forgets_purged = self._retention.identities_ms is not None
 
     async def _purge(self) -> None:
         queued = self._purges[0]
@@ -122,17 +124,20 @@ class Upkeep:
             self._purges[0] = replace(queued, from_key=step.next_key)
             return
         self._purges.popleft()
+        self._acts.append((queued.wanted.ended_before, 0))
         purged = self._counts.pop(queued.purge_id)
         if purged or queued.purge_id:
             _log.info("sagas.purged", sagas=purged, purge=queued.purge_id or "retention")
 
-    async def _forget(self, now: int) -> None:
-        what = self._forgetting[0]
-        if what == "purged":
-            assert self._retention.identities_ms is not None
-            count = await self._store.forget_purged(now - self._retention.identities_ms, PURGE_ROWS_MAX)
+    async def _forget_acts(self) -> None:
+        before, from_key = self._acts[0]
+        step = await self._store.forget_acts(before, from_key, PURGE_ROWS_MAX)
+        if step.next_key is None:
+            self._acts.popleft()
         else:
-            assert self._retention.sagas_ms is not None
-            count = await self._store.forget_acts(now - self._retention.sagas_ms, PURGE_ROWS_MAX)
-        if count < PURGE_ROWS_MAX:
-            self._forgetting.popleft()
+            self._acts[0] = (before, step.next_key)
+
+    async def _forget_purged(self, now: int) -> None:
+        assert self._retention.identities_ms is not None
+        forgotten = await self._store.forget_purged(now - self._retention.identities_ms, PURGE_ROWS_MAX)
+        self._forgets_purged = forgotten == PURGE_ROWS_MAX

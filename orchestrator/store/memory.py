@@ -144,12 +144,13 @@ class MemoryStore:
             del self._purged[ref]
         return len(oldest)
 
-    async def forget_acts(self, before: int, rows_max: int) -> int:
-        oldest = list(self._acts.items())[:rows_max]
-        gone = [act_id for act_id, (queued, _) in oldest if self._is_forgettable(act_id, queued, before)]
+    async def forget_acts(self, before: int, from_key: int, rows_max: int) -> PurgeStep:
+        looked_at = list(self._acts.items())[from_key : from_key + rows_max]
+        gone = [act_id for act_id, (queued, _) in looked_at if self._is_forgettable(act_id, queued, before)]
         for act_id in gone:
             del self._acts[act_id], self._decided_at[act_id]
-        return len(gone)
+        following = from_key + rows_max - len(gone)
+        return PurgeStep(len(gone), following if following < len(self._acts) else None)
 
     async def tidy(self) -> bool:
         return True

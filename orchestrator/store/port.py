@@ -182,8 +182,8 @@ class Store(Protocol):
         """Forget what is kept of sagas purged before `before`, the oldest of `rows_max` rows; how many."""
         ...
 
-    async def forget_acts(self, before: int, rows_max: int) -> int:
-        """Forget acts decided before `before` whose saga is gone, among the oldest `rows_max`; how many."""
+    async def forget_acts(self, before: int, from_key: int, rows_max: int) -> PurgeStep:
+        """Look at the next `rows_max` acts, and forget those decided before `before` whose saga is gone."""
         ...
 
     async def tidy(self) -> bool:

@@ -72,7 +72,19 @@ async def waiting(connection: SqlConnection) -> list[QueuedPurge]:
     ]
 
 
-async def forget(connection: SqlConnection, statement: str, before: int, rows_max: int) -> int:
-    """Delete the oldest rows of `purged` or of `acts`; how many."""
+async def forget_purged(connection: SqlConnection, before: int, rows_max: int) -> int:
+    """Delete the oldest rows of `purged`; how many."""
     async with transaction(connection):
-        return await connection.execute(SQL[statement], (before, rows_max))
+        return await connection.execute(SQL["forget_purged"], (before, rows_max))
+
+
+async def forget_acts(connection: SqlConnection, before: int, from_key: int, rows_max: int) -> PurgeStep:
+    """Look at so many acts, and delete what is old and whose saga is gone."""
+    async with transaction(connection):
+        rows = await connection.fetch_all(SQL["old_acts"], (from_key, rows_max))
+        gone = [
+            seq for seq, decided_at, is_there in rows if decided_at is not None and decided_at < before and not is_there
+        ]
+        if gone:
+            await connection.execute(SQL["delete_acts"], (encode(gone).decode(),))
+    return PurgeStep(len(gone), rows[-1][0] + 1 if len(rows) == rows_max else None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from orchestrator.machine.decision import LogEntry
 from orchestrator.machine.saga import Saga
@@ -12,10 +13,30 @@ from orchestrator.machine.states import SagaState
 from orchestrator.store import rows
 from orchestrator.store.act_rows import ActRow, read_row
 from orchestrator.store.listing import KEY_MAX, Filter
+from orchestrator.store.purging import read_purged
+from orchestrator.store.retention import Purge, Purged, digest
 from orchestrator.store.statements import SQL
+from runtime.clock import rfc3339
 from runtime.errors import NotFoundError, StoreUnavailableError
 from runtime.sqlite import SqlConnection, open_reader
 from schemas.codec import encode
+
+PURGED_SINCE = 2
+"""The schema version that brought `purged`; a store that no newer program has opened yet has none."""
+
+
+def was_purged(gone: Purged) -> str:
+    """How a purged saga ended, and when it went."""
+    return f"was purged on {rfc3339(gone.purged_at)}; it was {gone.state.value} on {rfc3339(gone.ended_at)}"
+
+
+class Unfinished(NamedTuple):
+    """A saga that has not ended."""
+
+    saga_type: str
+    saga_id: str
+    state: str
+    created_at: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +71,54 @@ class StoreReader:
         """
         found = await self.connection.fetch_all(SQL["find"], (saga_id, saga_type, saga_type))
         if not found:
+            gone = await self.find_purged(saga_id, saga_type)
+            if gone is not None:
+                raise NotFoundError(f"saga '{saga_id}' {was_purged(gone)}")
             raise NotFoundError(f"there is no saga '{saga_id}'" + (f" of type '{saga_type}'" if saga_type else ""))
         if len(found) > 1:
             types = ", ".join(row[1] for row in found)
             raise NotFoundError(f"several sagas have the id '{saga_id}': say which with --type ({types})")
         return rows.read_saga(found[0])
+
+    async def find_purged(self, saga_id: str, saga_type: str | None = None) -> Purged | None:
+        """What is kept of the purged saga of that id; the last one purged where several types have it (R29)."""
+        if await self.schema_version() < PURGED_SINCE:
+            return None
+        rows = await self.connection.fetch_all(SQL["load_purged"], (encode([digest(saga_id)]).decode(),))
+        found = [gone for gone in map(read_purged, rows) if gone.ref.saga_id == saga_id]
+        return next((gone for gone in reversed(found) if saga_type in (None, gone.ref.saga_type)), None)
+
+    async def count_purgeable(self, wanted: Purge) -> int:
+        """How many sagas a purge would take now."""
+        end = await self._first_key_from(wanted.ended_before)
+        states = encode(sorted(wanted.states)).decode()
+        [(count,)] = await self.connection.fetch_all(
+            SQL["count_purgeable"], (end, states, wanted.ended_before, wanted.saga_type)
+        )
+        return int(count)
+
+    async def count_purged(self) -> int:
+        """How many purged sagas are still remembered."""
+        if await self.schema_version() < PURGED_SINCE:
+            return 0
+        [(count,)] = await self.connection.fetch_all(SQL["count_purged"])
+        return int(count)
+
+    async def oldest_unfinished(self) -> Unfinished | None:
+        """The saga that has not ended for the longest time."""
+        found = await self.connection.fetch_all(SQL["oldest_unfinished"])
+        return Unfinished(*found[0]) if found else None
+
+    async def free_bytes(self) -> int:
+        """How much of the file is free to be written again."""
+        [(pages,)] = await self.connection.fetch_all("PRAGMA freelist_count")
+        [(page_bytes,)] = await self.connection.fetch_all("PRAGMA page_size")
+        return int(pages) * int(page_bytes)
+
+    async def purge(self, purge_id: str) -> tuple[int, bool]:
+        """How many sagas a purge has taken, and whether it is done."""
+        [(purged, ended_at)] = await self.connection.fetch_all(SQL["purge"], (purge_id,))
+        return int(purged), ended_at is not None
 
     async def log(self, saga: Saga) -> list[LogEntry]:
         """The saga's step log, oldest first."""

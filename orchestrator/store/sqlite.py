@@ -184,10 +184,19 @@ class SqliteStore:
         return await purging.purge(self._connection, queued, rows_max, self.now())
 
     async def forget_purged(self, before: int, rows_max: int) -> int:
-        return await purging.forget(self._connection, "forget_purged", before, rows_max)
+        return await purging.forget_purged(self._connection, before, rows_max)
 
-    async def forget_acts(self, before: int, rows_max: int) -> int:
-        return await purging.forget(self._connection, "forget_acts", before, rows_max)
+    async def forget_acts(self, before: int, from_key: int, rows_max: int) -> PurgeStep:
+        return await purging.forget_acts(self._connection, before, from_key, rows_max)
+
+    async def queue_purge(self, queued: QueuedPurge, actor: str) -> None:
+        """Note a purge that an operator asked for, to be carried out by this process."""
+        await purging.queue(self._connection, queued, actor, self.now())
+
+    async def compact(self) -> None:
+        """Write the file anew without the space that is free in it. Nothing else can be done meanwhile."""
+        await self._connection.execute("VACUUM")
+        await self.tidy()
 
     async def tidy(self) -> bool:
         return await truncate_wal(self._connection)

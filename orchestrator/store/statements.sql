@@ -184,13 +184,14 @@ DELETE FROM purged WHERE purged_key IN (
   SELECT purged_key FROM (SELECT purged_key, purged_at FROM purged ORDER BY purged_key LIMIT ?2) WHERE purged_at < ?1
 );
 
--- name: forget_acts
--- Those of sagas that are still here stay with them, as part of their history.
-DELETE FROM acts WHERE act_seq IN (
-  SELECT act_seq FROM (SELECT act_seq, decided_at, saga_type, saga_id FROM acts ORDER BY act_seq LIMIT ?2) AS oldest
-  WHERE decided_at < ?1
-    AND NOT EXISTS (SELECT 1 FROM sagas WHERE sagas.saga_type = oldest.saga_type AND sagas.saga_id = oldest.saga_id)
-);
+-- name: old_acts
+-- Acts of sagas that are still here stay with them, as part of their history.
+SELECT act_seq, decided_at,
+       EXISTS (SELECT 1 FROM sagas WHERE sagas.saga_type = acts.saga_type AND sagas.saga_id = acts.saga_id)
+FROM acts WHERE act_seq >= ? ORDER BY act_seq LIMIT ?;
+
+-- name: delete_acts
+DELETE FROM acts WHERE act_seq IN (SELECT value FROM json_each(?));
 
 -- name: insert_purge
 INSERT INTO purges (purge_id, ended_before, saga_type, states, actor, created_at) VALUES (?, ?, ?, ?, ?, ?);

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.machine.states import SagaState
-from orchestrator.store.port import ActOutcome, Batch, Started, Store
+from orchestrator.store.port import ActOutcome, Batch, QueuedAct, Started, Store
 from orchestrator.store.retention import Purge, Purged, PurgeStep, QueuedPurge
 from schemas.ids import SagaRef
 from tests.contracts.stores import (
@@ -163,11 +163,16 @@ async def test_acts_go_with_their_saga_and_never_before_it(subject: Subject) -> 
     outcomes = [ActOutcome(act_id, "done", "") for act_id in ("a-1", "a-2")]
     await store.commit(Batch(NOW, acts=outcomes))
     await store.commit(Batch(NOW + 10, acts=[ActOutcome("a-3", "refused", "")]))
-    assert await store.forget_acts(NOW + 1, 10) == 0, "their sagas are still there"
+    assert await store.forget_acts(NOW + 1, 0, 10) == PurgeStep(0, None), "their sagas are still there"
     await purge_all(store)
-    assert await store.forget_acts(NOW + 1, 10) == 1
-    assert [queued.act.act_id for queued in await store.waiting_acts(10)] == ["a-4"], "nobody has decided it"
-    assert await store.forget_acts(NOW + 11, 10) == 1
+    first = await store.forget_acts(NOW + 1, 0, 2)
+    assert first.purged == 1
+    assert first.next_key is not None
+    assert await store.forget_acts(NOW + 1, first.next_key, 3) == PurgeStep(0, None), "a-3 was decided too late"
+    assert await store.forget_acts(NOW + 11, 0, 10) == PurgeStep(1, None)
+    waiting = await store.waiting_acts(10)
+    assert [queued.act.act_id for queued in waiting if isinstance(queued, QueuedAct)] == ["a-4"], "nobody decided it"
+    assert await subject.act_outcome("a-2") == outcomes[1], "its saga is still there"
 
 
 async def test_sagas_accepted_after_a_purge_are_as_any_others(store: Store) -> None:

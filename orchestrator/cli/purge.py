@@ -1,0 +1,114 @@
+"""`saga purge`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from orchestrator.cli.asking import actor, confirmed
+from orchestrator.cli.options import AS_DURATION, DEFAULTS, SettingFlags
+from orchestrator.cli.output import console, print_json, say
+from orchestrator.cli.sagas import read
+from orchestrator.config import Settings
+from orchestrator.machine.states import TERMINAL, SagaState
+from orchestrator.operations.purging import compact as compact_store
+from orchestrator.operations.purging import purge as purge_sagas
+from orchestrator.store.retention import Purge, QueuedPurge
+from runtime.clock import SystemClock, new_id, rfc3339
+from runtime.errors import RefusedError, UsageError
+from runtime.sqlite import StoreLock
+
+_MEGABYTE = 1_000_000
+
+
+def purge(
+    *,
+    older_than: Annotated[int, AS_DURATION, Parameter(help="Ended longer ago than, e.g. 30d")],
+    saga_type: Annotated[str | None, Parameter(name="--type", help="Only of this type")] = None,
+    state: Annotated[
+        tuple[str, ...],
+        Parameter(help="Only those that ended so: COMPLETED, COMPENSATED", negative="", show_default=False),
+    ] = (),
+    dry_run: Annotated[bool, Parameter(negative="", help="Say how many, and change nothing")] = False,
+    yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative="", help="Do not ask", show_default=False)] = False,
+    compact: Annotated[
+        bool, Parameter(negative="", help="Also make the file smaller; only while no orchestrator runs")
+    ] = False,
+    json: Annotated[bool, Parameter(negative="", help="One JSON object, for programs")] = False,
+    common: SettingFlags = DEFAULTS,
+) -> int:
+    """Delete finished sagas with their logs; what has not ended stays, however old.
+
+    Of each its id, the hash of its request and how it ended are kept for a while: a duplicate of its request is
+    still a duplicate. A running orchestrator does the work between its batches; where none runs, this command does.
+    The orchestrator also purges by itself what is older than the setting `retention_days`.
+
+    Examples:
+        saga purge --older-than 30d --dry-run                  # how many are there?
+        saga purge --older-than 30d --yes
+        saga purge --older-than 7d --state COMPLETED --type order
+        saga purge --older-than 90d --yes --compact            # and give the space back to the disk
+
+    """
+    settings = common.settings()
+    now = SystemClock().now_ms()
+    wanted = Purge(now - older_than, saga_type, _states(state))
+    if compact and not dry_run and (holder := StoreLock(settings.store_path).holder()) is not None:
+        raise RefusedError(f"{holder} has the store: stop it, then use --compact; free space is used again anyway")
+    count = read(settings, lambda reader: reader.count_purgeable(wanted))
+    if dry_run or not count:
+        _report(json, wanted, {"purgeable": count, "purged": 0})
+    elif not confirmed(f"purge {count:,} sagas that ended before {rfc3339(wanted.ended_before)}?", yes=yes):
+        say("nothing was changed")
+        return 1
+    else:
+        _report(json, wanted, {"purgeable": count, "purged": _purge(settings, wanted, count)})
+    if compact and not dry_run:
+        before, after = asyncio.run(compact_store(settings.store_path, SystemClock()))
+        say(f"the store's file: {before / _MEGABYTE:,.1f} MB before, {after / _MEGABYTE:,.1f} MB now")
+    return 0
+
+
+def _states(words: tuple[str, ...]) -> frozenset[SagaState]:
+    names = {name.strip().upper() for word in words for name in word.split(",") if name.strip()}
+    unknown = names - {state.value for state in TERMINAL}
+    if unknown:
+        raise UsageError(f"--state takes COMPLETED and COMPENSATED, not {', '.join(sorted(unknown))}: only what ended")
+    return frozenset(SagaState(name) for name in names) or TERMINAL
+
+
+def _purge(settings: Settings, wanted: Purge, count: int) -> int:
+    bar = Progress(
+        TextColumn("purging"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console(stderr=True),
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    )
+    task = bar.add_task("purging", total=count)
+    queued = QueuedPurge(new_id(), wanted)
+    with bar:
+        return asyncio.run(
+            purge_sagas(
+                settings.store_path,
+                queued,
+                actor(),
+                SystemClock(),
+                on_progress=lambda done: bar.update(task, completed=done),
+            )
+        )
+
+
+def _report(as_json: bool, wanted: Purge, figures: dict[str, Any]) -> None:
+    if as_json:
+        print_json({"endedBefore": rfc3339(wanted.ended_before), **figures})
+    elif figures["purged"]:
+        console().print(f"{figures['purged']:,} sagas purged")
+    else:
+        console().print(f"{figures['purgeable']:,} sagas ended before {rfc3339(wanted.ended_before)}")

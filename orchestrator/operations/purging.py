@@ -1,0 +1,121 @@
+"""Purging finished sagas on an operator's word: by the engine that owns the store, or by us where none runs.
+
+The wish is a row of the store either way, so it is in the record, and whoever owns the store next finishes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.operations.checking import newest_migration
+from orchestrator.store import purging
+from orchestrator.store.reader import StoreReader
+from orchestrator.store.retention import QueuedPurge
+from orchestrator.store.sqlite import SqliteStore, open_store
+from runtime.clock import Clock
+from runtime.errors import RefusedError, StoreRefusedError
+from runtime.limits import PURGE_ROWS_MAX
+from runtime.sqlite import StoreLock, open_beside
+
+POLL_MS = 200
+
+OnProgress = Callable[[int], None]
+"""Told how many sagas are purged so far."""
+
+
+async def purge(path: Path, queued: QueuedPurge, actor: str, clock: Clock, on_progress: OnProgress) -> int:
+    """Carry out a purge of the store at `path`; how many sagas it purged.
+
+    Raises:
+        StoreUnavailableError, BrokenStoreError: the store cannot be used.
+        RefusedError: the orchestrator that runs does not know how to purge.
+
+    """
+    is_queued = False
+    while True:
+        if StoreLock(path).holder() is None:
+            try:
+                return await _purge_ourselves(path, queued, actor, clock, on_progress, is_queued=is_queued)
+            except StoreRefusedError:
+                if StoreLock(path).holder() is None:
+                    raise  # nobody was faster: it is the store itself that refuses
+        if not is_queued:
+            await _queue(path, queued, actor, clock)
+            is_queued = True
+        purged, is_done = await _looked_up(path, queued.purge_id)
+        on_progress(purged)
+        if is_done:
+            return purged
+        await clock.sleep(POLL_MS)
+
+
+async def compact(path: Path, clock: Clock) -> tuple[int, int]:
+    """Write the store's file anew without the space that is free in it; its bytes before and after.
+
+    Raises:
+        StoreRefusedError: an orchestrator runs on the store, which would have to stand still for as long.
+
+    """
+    store = await open_store(path, clock)
+    try:
+        await store.tidy()
+        before = path.stat().st_size  # noqa: ASYNC240 -- one stat of a local file
+        await store.compact()
+    finally:
+        await store.close()
+    return before, path.stat().st_size  # noqa: ASYNC240
+
+
+async def _purge_ourselves(
+    path: Path, queued: QueuedPurge, actor: str, clock: Clock, on_progress: OnProgress, *, is_queued: bool
+) -> int:
+    store = await open_store(path, clock)
+    try:
+        if not is_queued:
+            await store.queue_purge(queued, actor)
+        await _finish(store, queued.purge_id, on_progress)
+    finally:
+        await store.close()
+    purged, _ = await _looked_up(path, queued.purge_id)
+    return purged
+
+
+async def _finish(store: SqliteStore, purge_id: str, on_progress: OnProgress) -> None:
+    """Every step that is left of the purge, then the acts of what is gone."""
+    purged = 0
+    for queued in await store.waiting_purges():
+        if queued.purge_id != purge_id:
+            continue
+        step = await store.purge(queued, PURGE_ROWS_MAX)
+        while step.next_key is not None:
+            purged += step.purged
+            on_progress(purged)
+            step = await store.purge(replace(queued, from_key=step.next_key), PURGE_ROWS_MAX)
+        acts = await store.forget_acts(queued.wanted.ended_before, 0, PURGE_ROWS_MAX)
+        while acts.next_key is not None:
+            acts = await store.forget_acts(queued.wanted.ended_before, acts.next_key, PURGE_ROWS_MAX)
+    await store.tidy()
+
+
+async def _queue(path: Path, queued: QueuedPurge, actor: str, clock: Clock) -> None:
+    reader = await StoreReader.open(path)
+    try:
+        if await reader.schema_version() < newest_migration():
+            raise RefusedError("the orchestrator that runs on this store is older than this program: restart it first")
+    finally:
+        await reader.close()
+    beside = await open_beside(path)
+    try:
+        await purging.queue(beside, queued, actor, clock.now_ms())
+    finally:
+        await beside.close()
+
+
+async def _looked_up(path: Path, purge_id: str) -> tuple[int, bool]:
+    reader = await StoreReader.open(path)
+    try:
+        return await reader.purge(purge_id)
+    finally:
+        await reader.close()

@@ -1,0 +1,48 @@
+"""How much a store holds, and how much of it could go: for `saga doctor`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestrator.operations.checking import Finding
+from orchestrator.store.reader import StoreReader
+from orchestrator.store.retention import Purge
+from runtime.clock import rfc3339
+from runtime.limits import WAL_BYTES_MAX
+from runtime.sqlite import WAL_KEPT_BYTES_MAX
+from runtime.wal import wal_bytes
+
+_MEGABYTE = 1_000_000
+
+
+async def check_size(path: Path, now: int, retention_ms: int | None) -> list[Finding]:
+    """File and log, how many sagas, the oldest unfinished one, and what is older than `retention_ms`."""
+    if not path.exists():  # noqa: ASYNC240 -- one stat of a local file
+        return []
+    size = path.stat().st_size  # noqa: ASYNC240
+    reader = await StoreReader.open(path)
+    try:
+        sagas, purged, free = await reader.count_all(), await reader.count_purged(), await reader.free_bytes()
+        oldest = await reader.oldest_unfinished()
+        purgeable = 0 if retention_ms is None else await reader.count_purgeable(Purge(now - retention_ms))
+    finally:
+        await reader.close()
+    found = f"{size / _MEGABYTE:,.1f} MB ({free / _MEGABYTE:,.1f} MB free in it), {sagas:,} sagas, {purged:,} purged"
+    kept = "for ever" if retention_ms is None else f"{retention_ms // 86_400_000} days"
+    unfinished = "none" if oldest is None else f"{oldest.saga_id}, since {rfc3339(oldest.created_at)} ({oldest.state})"
+    return [
+        Finding("ok", "store size", found),
+        _log_finding(wal_bytes(path)),
+        Finding("ok", "oldest unfinished", unfinished),
+        Finding("ok", "retention", f"finished sagas are kept {kept}; {purgeable:,} are older and go next"),
+    ]
+
+
+def _log_finding(size: int) -> Finding:
+    found = f"{size / _MEGABYTE:,.1f} MB"
+    if size <= WAL_KEPT_BYTES_MAX:
+        return Finding("ok", "write-ahead log", found)
+    advice = "a program holds an old snapshot of the store open (a SQL shell, a copy in progress): end it"
+    if size <= WAL_BYTES_MAX:
+        return Finding("note", "write-ahead log", found, advice)
+    return Finding("wrong", "write-ahead log", f"{found}: no new sagas are accepted", advice)
