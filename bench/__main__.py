@@ -13,7 +13,8 @@ from pathlib import Path
 from bench.broker import open_kafka
 from bench.report import HEADLINE_RATE, last_line, report
 from bench.results import Results
-from bench.sections import FULL, SECTIONS, SHORT, SHORT_SECTIONS, Bench
+from bench.run import FULL, SHORT, Bench
+from bench.sections import SECTIONS, SHORT_SECTIONS
 from bench.system import say
 from deploy.kafka.kafka import KafkaError
 from runtime.errors import SagaError

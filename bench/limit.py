@@ -104,15 +104,16 @@ def routes(one: Sample, prefix: str, *, every_event: bool) -> dict[str, dict[str
 
 
 async def measure_limit(
-    kafka: Kafka, directory: Path, one: Sample, count: int, *, every_event: bool, partitions: int = 4
+    kafka: Kafka, directory: Path, one: Sample, count: int, *, warm: int, every_event: bool, partitions: int = 4
 ) -> dict[str, Any]:
     """Pass `count` sagas' messages through the relays, asked for as the system is."""
     async with prepared(kafka, directory, Options(partitions=partitions)) as system:
-        return await _through_relays(system, routes(one, system.topics.prefix, every_event=every_event), count)
+        plans = routes(one, system.topics.prefix, every_event=every_event)
+        return await _through_relays(system, plans, count, warm)
 
 
 async def _through_relays(
-    system: System, programs: Mapping[str, Mapping[str, Iterable[Any]]], count: int
+    system: System, programs: Mapping[str, Mapping[str, Iterable[Any]]], count: int, warm: int
 ) -> dict[str, Any]:
     async with AsyncExitStack() as stack:
         pids = {} if system.kafka.pid is None else {"kafka": system.kafka.pid}
@@ -121,5 +122,5 @@ async def _through_relays(
                 worker("relay", {"bootstrap": system.kafka.bootstrap, "routes": plan})
             )
             pids[f"relay {name}"] = process.pid
-        await measure(system, min(count, 2_000), processes=pids)  # warm
+        await measure(system, warm, processes=pids)
         return await measure(system, count, processes=pids)

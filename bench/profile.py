@@ -22,7 +22,7 @@ from pathlib import Path
 from bench.broker import open_kafka
 from bench.measure import measure
 from bench.report import table
-from bench.sections import WARM_ORDERS
+from bench.run import WARM_ORDERS
 from bench.system import BenchError, System, running, say
 from deploy.kafka.kafka import KafkaError
 from orchestrator.supervisor.stack import ORCHESTRATOR, SERVICES

@@ -42,12 +42,14 @@ class Options:
 
     Attributes:
         partitions: of every topic.
+        apps: modules of the sagas whose topics are created.
         flags: more flags of the orchestrator.
         wrappers: by process name, what its program is run by: `("strace", "-D", …)`.
 
     """
 
     partitions: int = 4
+    apps: tuple[str, ...] = ("orchestrator.sagas.order",)
     flags: tuple[str, ...] = ()
     wrappers: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -75,6 +77,7 @@ class System:
             kafka=KafkaSettings(bootstrap_servers=self.kafka.bootstrap),
             topics=self.topics,
             data_dir=self.directory,
+            app=self.options.apps,
             partitions=self.options.partitions,
         )
 
