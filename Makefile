@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install check test sim mutants kills verify kafka kafka-stop bench bench-short bench-profile
+.PHONY: help demo install check test sim soak mutants kills verify kafka kafka-stop bench bench-short bench-profile
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -46,6 +46,9 @@ test: $(INSTALLED) ## every test; says which Kafka it had, what it skipped and w
 
 sim: $(INSTALLED) ## simulate the system under faults: SEEDS=1000 seeds, or SEED=7 to repeat one
 	@PYTHONHASHSEED=0 .venv/bin/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),100) --first $(or $(FIRST),1))
+
+soak: $(INSTALLED) ## fresh seeds for HOURS=1; ends with the seeds that found something
+	@PYTHONHASHSEED=0 .venv/bin/python -m tests.simulation --hours $(or $(HOURS),1)
 
 mutants: $(INSTALLED) ## break the code in sixteen ways; the simulator must notice each (a quarter of an hour)
 	@.venv/bin/python -m tests.simulation.mutants

@@ -56,6 +56,16 @@ class Intake:
             tp = TopicPartition(*place)
             inputs.offsets[tp] = Advance(self.stored.get(tp), end)
 
+    def reset(self, partition: TopicPartition, position: int, inputs: Inputs) -> None:
+        """The topic has lost the stored offset, and is read on at `position`.
+
+        That is stored at once: a topic that was created anew may grow past the old offset while nobody reads, and a
+        later start would pass over everything before it (R23).
+        """
+        known = self.stored.get(partition)
+        if known is not None:
+            inputs.offsets[partition] = Advance(known, position)
+
     def set_aside(self, inputs: Inputs, record: Record, error: ContractError, stage: str = "decode") -> None:
         """Keep a record that cannot be used, with its cause, as a dead letter of this batch."""
         _log.warning(

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from messaging.consumer import Reset
 from messaging.errors import PublishRefusedError, RefusalReason
 from messaging.records import Message, TopicPartition
 from orchestrator.definition import Retry, Saga, Step
@@ -105,6 +106,16 @@ async def test_reading_everything_again_changes_nothing_but_counters_I16(world: 
     assert await world.log() == log
     assert world.engine.counts["duplicate_request"] == 1
     assert world.engine.counts["ignored_finished"] == 3
+
+
+async def test_a_topic_that_lost_the_stored_offset_is_stored_at_its_new_one_at_once_R23(world: World) -> None:
+    """A topic that was created anew may grow past the old offset while nobody reads: a start must not skip that."""
+    await world.begin()
+    requests = TopicPartition(REQUESTS, 0)
+    assert (await world.store.offsets())[requests] == 1
+    world.reader.resets.append(Reset(requests, 1, 0, "beyond_end"))
+    await world.turn()
+    assert (await world.store.offsets())[requests] == 0
 
 
 async def test_offsets_are_hinted_with_the_stores_name_R22(world: World) -> None:

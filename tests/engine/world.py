@@ -123,6 +123,7 @@ class FakeReader:
         """Topics whose records do not come although they are there: a slow fetch."""
         self.records_max: int | None = None
         self.hints: dict[TopicPartition, tuple[int, str]] = {}
+        self.resets: list[Reset] = []
         self.ends_wait: asyncio.Event | None = None
         self.waiting: asyncio.Future[None] | None = None
         self.arrived = asyncio.Event()
@@ -161,7 +162,8 @@ class FakeReader:
         self.switches += 1
 
     def take_resets(self) -> tuple[Reset, ...]:
-        return ()
+        taken, self.resets = self.resets, []
+        return tuple(taken)
 
     def commit_hint(self, offsets: Mapping[TopicPartition, int], metadata: str) -> None:
         self.hints |= {tp: (offset, metadata) for tp, offset in offsets.items()}

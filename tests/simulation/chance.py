@@ -9,47 +9,125 @@ from runtime.failpoints import FAILPOINTS
 
 OFTEN = (0.002, 0.01, 0.05)
 SELDOM = (0.02, 0.1, 0.3)
-"""How probable a crash is at a failpoint that is passed at every batch, and at one that is passed now and then."""
+AT_START = (0.1, 0.4, 0.7)
+"""How probable a crash is: at a point passed with every batch, now and then, or once in a life (a crash loop)."""
 
 EVERY_BATCH = (".poll.", ".commit.", ".publish.", ".hint.", "publish.half")
 
 
 @dataclass(frozen=True)
 class Swarm:
-    """The settings of one run. Probabilities are per occasion."""
+    """The settings of one run; the defaults are a world without faults. Probabilities are per occasion."""
 
-    orders: int
-    spread_ms: int
-    fault_phase_ms: int
-    crash: dict[str, float]
-    lose_ack: float
-    duplicate: float
-    lose_message: float
-    latency_ms_max: int
-    outages: int
-    outage_ms_max: int
-    clock_jumps: int
-    late_copies: float
-    handler_faults: dict[str, dict[str, str]]
-    replicas: int
-    in_flight_max: int
-    partitions: int
-    duplicate_requests: float
-    poison: int
-    forged: int
+    orders: int = 10
+    spread_ms: int = 5_000
+    fault_phase_ms: int = 20_000
+    replicas: int = 1
+    in_flight_max: int = 1_000
+    partitions: int = 4
+    latency_ms_max: int = 20
+    external: bool = False
+    """The payment service charges cards outside (R17)."""
+    replay: bool = False
+    """At the end everything is read again from the beginning (I16)."""
+
+    crash: tuple[tuple[str, float], ...] = ()
+    restart_ms: tuple[int, ...] = (50, 2_000, 15_000)
+    """How long a dead process stays away; minutes make every timer due at once."""
+    stops: int = 0
+    """How often a process is asked to stop, and comes back."""
+    commit_unknown: float = 0
+    """A commit that raises, whether or not it was done."""
+    store_busy: float = 0
+
+    lose_ack: float = 0
+    duplicate: float = 0
+    lose_message: float = 0
+    late_copies: float = 0
+    outages: int = 0
+    outage_ms_max: int = 5_000
+    rebalance: float = 0
+    retentions: int = 0
+    """How often the oldest commands and replies are removed, read or not."""
+    recreations: int = 0
+    """How often a topic of commands or replies is deleted and created anew."""
+    growths: int = 0
+    """How often partitions are added."""
+
+    clock_jumps: int = 0
+    handler_faults: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+    duplicate_requests: float = 0
+    poison: int = 0
+    forged: int = 0
+    acts: int = 0
+    """How often an operator does something, wise or not."""
+    unpark: bool = False
+    """After the faults an operator retries what is parked, until nothing is."""
+
+    @property
+    def loses_records(self) -> bool:
+        """Whether a message that was stored, or should have been, may never be read."""
+        return bool(self.lose_message or self.retentions or self.recreations)
 
 
 def draw(seed: int) -> tuple[random.Random, Swarm]:
     """The chance and the settings of `seed`."""
     chance = random.Random(seed)
-    crash = {point: chance.choice(_crash_rates(point)) for point in FAILPOINTS if chance.random() < 0.35}
-    calm = chance.random() < 0.1
-    handler_faults: dict[str, dict[str, str]] = {}
+    faults = {} if chance.random() < 0.1 else {**_process_faults(chance), **_broker_faults(chance)}
+    if faults and chance.random() < 0.9:
+        faults["handler_faults"] = tuple(_handler_faults(chance))
+    return chance, Swarm(
+        orders=chance.choice([3, 10, 30, 80]),
+        spread_ms=chance.choice([1, 5_000, 60_000]),
+        fault_phase_ms=chance.choice([20_000, 60_000, 180_000]),
+        replicas=2 if chance.random() < 0.2 else 1,
+        in_flight_max=chance.choice([1, 5, 1_000]),
+        partitions=chance.choice([1, 4]),
+        latency_ms_max=chance.choice([1, 20, 500]),
+        external=chance.random() < 0.4,
+        replay=chance.random() < 0.3,
+        duplicate_requests=chance.choice([0, 0.2]),
+        poison=chance.choice([0, 5]),
+        forged=chance.choice([0, 5]),
+        acts=chance.choice([0, 0, 3, 20]),
+        unpark=chance.random() < 0.5,
+        **faults,  # type: ignore[arg-type] # names and kinds are those of Swarm
+    )
+
+
+def _process_faults(chance: random.Random) -> dict[str, object]:
+    return {
+        "crash": tuple((point, chance.choice(_crash_rates(point))) for point in FAILPOINTS if chance.random() < 0.35),
+        "restart_ms": chance.choice([(50,), (50, 2_000, 15_000), (50, 15_000, 120_000)]),
+        "stops": chance.choice([0, 0, 2]),
+        "commit_unknown": chance.choice([0, 0, 0.01, 0.05]),
+        "store_busy": chance.choice([0, 0, 0, 0.02]),
+        "clock_jumps": chance.choice([0, 0, 1, 3]),
+    }
+
+
+def _broker_faults(chance: random.Random) -> dict[str, object]:
+    return {
+        "lose_ack": chance.choice([0, 0.02, 0.1]),
+        "duplicate": chance.choice([0, 0.05, 0.3]),
+        "lose_message": chance.choice([0, 0, 0.01, 0.05]),
+        "late_copies": chance.choice([0, 0.05, 0.2]),
+        "outages": chance.choice([0, 0, 1, 2]),
+        "outage_ms_max": chance.choice([5_000, 60_000]),
+        "rebalance": chance.choice([0, 0, 0.005, 0.05]),
+        "retentions": chance.choice([0, 0, 0, 3]),
+        "recreations": chance.choice([0, 0, 0, 2]),
+        "growths": chance.choice([0, 0, 0, 2]),
+    }
+
+
+def _handler_faults(chance: random.Random) -> list[tuple[str, tuple[tuple[str, str], ...]]]:
     commands = {
         "inventory": ("reserveItems", "releaseItems"),
         "payment": ("chargePayment", "refundPayment"),
         "orders": ("createOrder", "cancelOrder"),
     }
+    faults: list[tuple[str, tuple[tuple[str, str], ...]]] = []
     for service, (action, undo) in commands.items():
         rules: dict[str, str] = {}
         if chance.random() < 0.5:
@@ -61,29 +139,11 @@ def draw(seed: int) -> tuple[random.Random, Swarm]:
         if chance.random() < 0.4:
             late = chance.choice([3_000, 6_000, 12_000, 40_000])
             rules["SAGA_FAULT_LATE"] = f"{chance.choice([action, '*'])}:every={chance.randint(2, 7)}:ms={late}"
-        handler_faults[service] = rules
-    return chance, Swarm(
-        orders=chance.choice([3, 10, 30, 80]),
-        spread_ms=chance.choice([1, 5_000, 60_000]),
-        fault_phase_ms=chance.choice([20_000, 60_000, 180_000]),
-        crash={} if calm else crash,
-        lose_ack=0 if calm else chance.choice([0, 0.02, 0.1]),
-        duplicate=0 if calm else chance.choice([0, 0.05, 0.3]),
-        lose_message=0 if calm else chance.choice([0, 0, 0.01, 0.05]),
-        latency_ms_max=chance.choice([1, 20, 500]),
-        outages=0 if calm else chance.choice([0, 0, 1, 2]),
-        outage_ms_max=chance.choice([5_000, 60_000]),
-        clock_jumps=0 if calm else chance.choice([0, 0, 1, 3]),
-        late_copies=0 if calm else chance.choice([0, 0.05, 0.2]),
-        handler_faults={service: {} for service in handler_faults} if calm else handler_faults,
-        replicas=2 if chance.random() < 0.2 else 1,
-        in_flight_max=chance.choice([1, 5, 1_000]),
-        partitions=chance.choice([1, 4]),
-        duplicate_requests=chance.choice([0, 0.2]),
-        poison=chance.choice([0, 5]),
-        forged=chance.choice([0, 5]),
-    )
+        faults.append((service, tuple(rules.items())))
+    return faults
 
 
 def _crash_rates(point: str) -> tuple[float, ...]:
+    if ".start." in point:
+        return AT_START
     return OFTEN if any(part in point for part in EVERY_BATCH) else SELDOM

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextvars import ContextVar
 from typing import Any
 
+from runtime.errors import BrokenStoreError
 from runtime.failpoints import arm
 from runtime.process import Lifecycle
 from runtime.sqlite import InlineConnection, Params, Row
@@ -18,6 +20,10 @@ Start = Callable[["Incarnation"], Awaitable[None]]
 
 class Crash(BaseException):
     """The process is killed here. No handler of ours may catch it."""
+
+
+class InjectedStoreError(BrokenStoreError):
+    """The store failed because chance said so; the process ends of it, as it should."""
 
 
 class Disk:
@@ -41,6 +47,8 @@ class SimConnection(InlineConnection):
 
     async def execute(self, sql: str, params: Params = ()) -> int:
         self._incarnation.must_live()
+        if sql.startswith("BEGIN"):
+            self._incarnation.may_be_busy()
         return await super().execute(sql, params)
 
     async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
@@ -53,7 +61,13 @@ class SimConnection(InlineConnection):
 
     async def commit(self) -> None:
         self._incarnation.must_live()
-        await super().commit()
+        outcome = self._incarnation.commit_outcome()
+        if outcome is False:
+            await super().rollback()
+        else:
+            await super().commit()
+        if outcome is not None:
+            raise InjectedStoreError("the disk did not answer the commit")
 
     async def rollback(self) -> None:
         if not self._incarnation.dead:
@@ -66,12 +80,14 @@ class SimConnection(InlineConnection):
 class Incarnation:
     """One life of a process."""
 
-    def __init__(self, broker: SimBroker, on_crash: Callable[[str], None]) -> None:
+    def __init__(self, broker: SimBroker, on_crash: Callable[[str], None], reached: Counter[str]) -> None:
         self.lifecycle = Lifecycle()
         self.died = asyncio.Event()
         self.tasks: dict[asyncio.Task[Any], None] = {}  # in the order they began: a set would not repeat itself
         self._broker = broker
         self._on_crash = on_crash
+        self._reached = reached
+        self._crash = dict(broker.swarm.crash)
 
     @property
     def dead(self) -> bool:
@@ -85,10 +101,36 @@ class Incarnation:
     def at(self, point: str) -> None:
         """Die here, if chance says so."""
         self.must_live()
-        if self._broker.happens(self._broker.swarm.crash.get(point, 0)):
+        self._reached[point] += 1
+        if self._broker.happens(self._crash.get(point, 0)):
             self.died.set()
             self._on_crash(point)
             raise Crash(point)
+
+    def may_be_busy(self) -> None:
+        """Somebody else holds the store's write lock for longer than we wait.
+
+        Raises:
+            InjectedStoreError: chance said so.
+
+        """
+        if self._broker.happens(self._broker.swarm.store_busy):
+            self._broker.happened.append("store busy")
+            raise InjectedStoreError("the store is busy")
+
+    def commit_outcome(self) -> bool | None:
+        """What a commit with an unknown outcome did; None where it is an ordinary one."""
+        if not self._broker.happens(self._broker.swarm.commit_unknown):
+            return None
+        done = self._broker.chance.random() < 0.5
+        self._broker.happened.append("commit unknown, done" if done else "commit unknown, not done")
+        return done
+
+    def forget(self, task: asyncio.Task[Any]) -> None:
+        """A task has ended; what a dead process's tasks died of is its death."""
+        self.tasks.pop(task, None)
+        if self.dead and not task.cancelled():
+            task.exception()
 
     def must_live(self) -> None:
         """A dead process does nothing more, not even in its `finally`."""
@@ -107,7 +149,7 @@ def task_of_its_process(
     life = _lives.get()
     if life is not None:
         life.tasks[task] = None
-        task.add_done_callback(lambda done: life.tasks.pop(done, None))
+        task.add_done_callback(life.forget)
     return task
 
 
@@ -119,27 +161,31 @@ class Process:
         self.broker = broker
         self.disk = disk
         self.crashes: list[str] = []
+        self.reached: Counter[str] = Counter()
+        """How often its lives came to each failpoint."""
         self.failures: list[BaseException] = []
         self._start = start
         self._stopped = False
+        self._incarnation: Incarnation | None = None
 
     async def run(self) -> None:
         """Live, die, come back, until stopped."""
         while not self._stopped:
-            self._incarnation = Incarnation(self.broker, self._on_crash)
+            self._incarnation = Incarnation(self.broker, self._on_crash, self.reached)
             await self._live(self._incarnation)
             self.disk.power_cycle()
             if not self._stopped:
-                await self.broker.clock.sleep(self.broker.chance.choice([50, 2_000, 15_000]))
+                await self.broker.clock.sleep(self.broker.chance.choice(self.broker.swarm.restart_ms))
 
     def restart(self) -> None:
         """Ask it to stop cleanly and come back."""
-        self._incarnation.lifecycle.stop()
+        if self._incarnation is not None:
+            self._incarnation.lifecycle.stop()
 
     def stop(self) -> None:
         """Ask it to stop cleanly."""
         self._stopped = True
-        self._incarnation.lifecycle.stop()
+        self.restart()
 
     def _on_crash(self, point: str) -> None:
         self.crashes.append(point)
@@ -150,7 +196,7 @@ class Process:
         await asyncio.wait([main])
         error = main.exception()
         await self._end_tasks(incarnation)
-        if error is not None and not isinstance(error, Crash):
+        if error is not None and not isinstance(error, Crash | InjectedStoreError):
             self.failures.append(error)
 
     async def _main(self, incarnation: Incarnation) -> None:
@@ -166,7 +212,7 @@ class Process:
             return
         error = life.exception()
         failure = incarnation.lifecycle.failure
-        if failure is not None and not isinstance(failure, Crash):
+        if failure is not None and not isinstance(failure, Crash | InjectedStoreError):
             raise failure
         if error is not None:
             raise error

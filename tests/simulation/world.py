@@ -1,11 +1,13 @@
-"""One simulated world: orchestrators, three services, customers and vandals, under one seed."""
+"""One simulated world: orchestrators, three services, customers, operators and vandals, under one seed."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import random  # noqa: TID251 -- for its type only: chance is handed in
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from messaging.records import Message
 from orchestrator.engine.worker import Engine
@@ -17,16 +19,23 @@ from participants.services import SERVICES, Seed, SeedAccount
 from participants.store.sqlite import SqliteStore as ParticipantStore
 from participants.worker import Worker
 from schemas.topics import TopicNames
-from tests.simulation.broker import SimBroker, SimConsumer, SimProducer
+from tests.simulation.broker import SimBroker
 from tests.simulation.chance import Swarm, draw
+from tests.simulation.clients import SimConsumer, SimProducer
+from tests.simulation.operators import Operators
+from tests.simulation.outside import CardProcessor, external_payment
 from tests.simulation.processes import Disk, Incarnation, Process, SimConnection, task_of_its_process
 from tests.simulation.virtual_time import SimClock, VirtualTimeLoop
+from tests.simulation.weather import Weather
 
 HEAL_BUDGET_MS = 1_800_000
 """After the faults stop, everything must have ended within half an hour of virtual time."""
 
 QUIET_MS = 120_000
 """Then late copies and late replies may still come: two minutes in which nothing may change any more."""
+
+REPLAY_BUDGET_MS = 600_000
+"""Reading everything again takes seconds; ten minutes mean that it does not end."""
 
 SEED_DATA = Seed(
     stock={"book": 1_000_000, "rare": 5},
@@ -35,6 +44,16 @@ SEED_DATA = Seed(
         SeedAccount(customer_id="poor", currency="EUR", balance=500),
     ],
 )
+
+TRACE = """
+CREATE TEMP TABLE IF NOT EXISTS transitions (
+  saga_id TEXT, was TEXT, now TEXT, was_version INTEGER, now_version INTEGER
+);
+CREATE TEMP TRIGGER IF NOT EXISTS trace AFTER UPDATE ON main.sagas BEGIN
+  INSERT INTO transitions VALUES (new.saga_id, old.state, new.state, old.version, new.version);
+END;
+"""
+"""The store's own record of each change of a saga, which no code of ours writes: for checkers."""
 
 
 @dataclass
@@ -52,55 +71,161 @@ class World:
     services: dict[str, Disk] = field(default_factory=lambda: {name: Disk() for name in SERVICES})
     processes: list[Process] = field(default_factory=list)
     orders: dict[str, bytes] = field(default_factory=dict)
+    replayed: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
+    """What the databases held before everything was read again; empty where it was not (I16)."""
     poison: int = 0
     conflicts: int = 0
     forged: int = 0
     ended_at_ms: int = 0
     liveness: list[str] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        self.processor = CardProcessor(self.broker, SEED_DATA)
+        self.operators = Operators(self.broker, self.store.connection)
+        self.offered = {**SERVICES, "payment": external_payment(self.processor)} if self.swarm.external else SERVICES
+
+    @property
+    def reached(self) -> Counter[str]:
+        """How often each failpoint was passed."""
+        return sum((process.reached for process in self.processes), Counter())
+
     @property
     def crashes(self) -> list[str]:
         return [point for process in self.processes for point in process.crashes]
 
 
-def simulate(seed: int) -> World:
-    """Run one seed to its end; the world as it is then."""
+def simulate(seed: int, **settings: Any) -> World:
+    """Run one seed to its end; the world as it is then.
+
+    Args:
+        seed: decides everything, but for
+        settings: fields of `Swarm` that are not left to chance.
+
+    """
+    chance, swarm = draw(seed)
+    return run(seed, chance, replace(swarm, **settings))
+
+
+def scenario(seed: int = 1, **settings: Any) -> World:
+    """A world without faults but for `settings`, fields of `Swarm`."""
+    return run(seed, random.Random(seed), Swarm(**settings))
+
+
+def run(seed: int, chance: random.Random, swarm: Swarm) -> World:
+    """Run the world of `swarm` to its end."""
     loop = VirtualTimeLoop()
     loop.set_task_factory(task_of_its_process)
+    unhandled: list[str] = []
+    loop.set_exception_handler(lambda _loop, context: unhandled.append(f"{context.get('task')}: {context['message']}"))
     try:
-        return loop.run_until_complete(_simulate(seed, loop))
+        world = loop.run_until_complete(_simulate(seed, chance, swarm, loop))
+        world.liveness += [f"I21: a task died, and nobody noticed: {what}" for what in unhandled]
+        return world
     finally:
         loop.close()
 
 
-async def _simulate(seed: int, loop: VirtualTimeLoop) -> World:
-    chance, swarm = draw(seed)
+async def _simulate(seed: int, chance: random.Random, swarm: Swarm, loop: VirtualTimeLoop) -> World:
     clock = SimClock(loop)
     world = World(seed, swarm, chance, clock, SimBroker(clock, chance, swarm))
-    world.processes = [_orchestrator(world, number) for number in range(swarm.replicas)]
-    world.processes += [_participant(world, name) for name in SERVICES]
-    living = [asyncio.create_task(process.run(), name=process.role) for process in world.processes]
-    outside = [asyncio.create_task(work, name="outside") for work in (_customers(world), _weather(world))]
-    await asyncio.gather(*outside)
+    living = _begin(world)
+    weather = Weather(world.broker, clock, world.topics, world.store.connection, world.processes)
+    await clock.sleep(1)  # the stores exist before anybody looks at them
+    outside = (
+        _customers(world),
+        weather.run(),
+        world.operators.wander([f"o-{number}" for number in range(swarm.orders)]),
+    )
+    await asyncio.gather(*[asyncio.create_task(work, name="outside") for work in outside])
     await clock.sleep(max(0, swarm.fault_phase_ms - clock.monotonic_ms()))
     _heal(world)
     await _until_ended(world)
     await clock.sleep(QUIET_MS)
+    await _end(world, living)
+    if swarm.replay and not world.liveness:
+        await _replay(world)
+    world.ended_at_ms = clock.monotonic_ms()
+    return world
+
+
+def _begin(world: World) -> list[asyncio.Task[None]]:
+    begun = [_orchestrator(world, number) for number in range(world.swarm.replicas)]
+    begun += [_participant(world, name) for name in SERVICES]
+    world.processes += begun
+    return [asyncio.create_task(process.run(), name=process.role) for process in begun]
+
+
+async def _end(world: World, living: list[asyncio.Task[None]]) -> None:
     for process in world.processes:
         process.stop()
     await asyncio.wait(living)
-    world.ended_at_ms = clock.monotonic_ms()
-    return world
+
+
+async def _replay(world: World) -> None:
+    """Everything that the topics still hold is read again, from the beginning (I16)."""
+    world.replayed = snapshot(world)
+    for disk in (world.store, *world.services.values()):
+        disk.connection.execute("DELETE FROM offsets")
+    living = _begin(world)
+    deadline = world.clock.monotonic_ms() + REPLAY_BUDGET_MS
+    await world.clock.sleep(5_000)
+    while not _all_read(world):
+        if world.clock.monotonic_ms() > deadline:
+            world.liveness.append("I21: the topics were not read again in time")
+            break
+        await world.clock.sleep(1_000)
+    await world.clock.sleep(5_000)
+    await _end(world, living)
+
+
+def snapshot(world: World) -> dict[str, list[tuple[Any, ...]]]:
+    """Every row that says what happened, by table; the saga's id stands in each."""
+    store = world.store.connection
+    found = {
+        "sagas": store.execute("SELECT saga_id, * FROM sagas ORDER BY saga_id").fetchall(),
+        "step_log": store.execute(
+            "SELECT saga_id, step_log.* FROM step_log JOIN sagas USING (saga_key) ORDER BY saga_id, seq"
+        ).fetchall(),
+        "acts": store.execute("SELECT saga_id, * FROM acts ORDER BY act_seq").fetchall(),
+    }
+    for service, table in (("inventory", "reservations"), ("payment", "charges"), ("orders", "orders")):
+        database = world.services[service].connection
+        for name in (table, "fence"):
+            rows = database.execute(f"SELECT saga_id, * FROM {name} ORDER BY saga_id, step").fetchall()
+            found[f"{service}.{name}"] = rows
+    return found
+
+
+def _all_read(world: World) -> bool:
+    return not unread(world)
+
+
+def unread(world: World) -> list[str]:
+    """The partitions whose end is not what the store of their reader has."""
+    replies = [world.topics.replies_of(service) for service in SERVICES]
+    readers = [(world.store, [world.topics.requests("order"), *replies])]
+    readers += [(world.services[service], [world.topics.commands(service)]) for service in SERVICES]
+    found: list[str] = []
+    for disk, topics in readers:
+        query = "SELECT topic, partition, next FROM offsets"
+        stored = {(topic, number): following for topic, number, following in disk.connection.execute(query)}
+        for topic in topics:
+            for number, log in enumerate(world.broker.partitions(topic)):
+                at = stored.get((topic, number))
+                if at != log.end and (at is not None or log.records):
+                    found.append(f"{topic}[{number}] was read to {at} of {log.end}")
+    return found
 
 
 def _orchestrator(world: World, number: int) -> Process:
     async def start(life: Incarnation) -> None:
         store = await SqliteStore.create(SimConnection(world.store, life), world.clock)
+        world.store.connection.executescript(TRACE)
         names = world.topics
         read = [names.requests("order"), *(names.replies_of(service) for service in SERVICES)]
         engine = Engine(
             store=store,
-            reader=SimConsumer(world.broker, read),
+            reader=SimConsumer(world.broker, read, f"orchestrator-{number}"),
             sender=SimProducer(world.broker),
             registry=world.registry,
             topics=names,
@@ -117,13 +242,15 @@ def _participant(world: World, name: str) -> Process:
     async def start(life: Incarnation) -> None:
         connection = SimConnection(world.services[name], life)
         store = await ParticipantStore.on(connection, name=name)
-        await SERVICES[name].prepare(connection, SEED_DATA)
+        await world.offered[name].prepare(connection, SEED_DATA)
         offsets = await store.offsets()
-        consumer = SimConsumer(world.broker, [world.topics.commands(name)])
+        consumer = SimConsumer(world.broker, [world.topics.commands(name)], name)
         await consumer.start(offsets)
-        rules = world.swarm.handler_faults[name] if world.broker.faulty else {}
+        rules = dict(dict(world.swarm.handler_faults).get(name, ())) if world.broker.faulty else {}
+        if world.swarm.external and name == "payment":
+            rules.pop("SAGA_FAULT_REJECT", None)  # "nothing was done": only the card processor itself knows that
         worker = Worker(
-            SERVICES[name].participant,
+            world.offered[name].participant,
             store=store,
             stored_offsets=offsets,
             newest_ms=await store.newest_ms(),
@@ -187,21 +314,6 @@ def _forged(world: World, order_id: str) -> Message:
     return Message(world.topics.replies_of("inventory"), order_id.encode(), b'{"charge_id": "forged"}', headers)
 
 
-async def _weather(world: World) -> None:
-    """Broker outages and clock jumps, spread over the fault phase."""
-    swarm, chance, clock = world.swarm, world.chance, world.clock
-    happenings = ["outage"] * swarm.outages + ["jump"] * swarm.clock_jumps
-    chance.shuffle(happenings)
-    for happening in happenings:
-        await clock.sleep(chance.randint(0, swarm.fault_phase_ms // max(1, len(happenings))))
-        if happening == "jump":
-            clock.offset_ms += chance.choice([-3_600_000, -5_000, 5_000, 60_000])
-        else:
-            world.broker.up.clear()
-            await clock.sleep(chance.randint(1_000, swarm.outage_ms_max))
-            world.broker.up.set()
-
-
 def _heal(world: World) -> None:
     """No more faults: chance stops, and every service is restarted without its fault rules."""
     world.broker.faulty = False
@@ -216,10 +328,13 @@ async def _until_ended(world: World) -> None:
         if world.clock.monotonic_ms() > deadline:
             world.liveness.append(f"I21: not ended in time: {unfinished[:5]}")
             return
+        if world.swarm.unpark:
+            world.operators.unpark()
         await world.clock.sleep(1_000)
 
 
 def _unfinished(world: World) -> list[str]:
     """Orders that are not in an end state, by the store's own rows."""
+    ends = {"COMPLETED", "COMPENSATED"} if world.swarm.unpark else {"COMPLETED", "COMPENSATED", "PARKED"}
     rows = dict(world.store.connection.execute("SELECT saga_id, state FROM sagas").fetchall())
-    return [order for order in world.orders if rows.get(order) not in ("COMPLETED", "COMPENSATED", "PARKED")]
+    return [order for order in world.orders if rows.get(order) not in ends]

@@ -1,0 +1,48 @@
+"""The invariants (reliability I1-I23), each read from databases and topics, never from the engine's own opinion.
+
+One file an invariant, or a family of them; each has `check(evidence)`, which yields violations as `I3: what`.
+"""
+
+from __future__ import annotations
+
+from tests.simulation.checkers import (
+    acts,
+    commands,
+    conservation,
+    effects,
+    ended,
+    events,
+    fences,
+    history,
+    letters,
+    offsets,
+    orphans,
+    replaying,
+    timers,
+    undoing,
+)
+from tests.simulation.checkers.evidence import Evidence
+from tests.simulation.world import World
+
+CHECKERS = (
+    ended,
+    effects,
+    conservation,
+    fences,
+    history,
+    undoing,
+    commands,
+    offsets,
+    orphans,
+    timers,
+    letters,
+    events,
+    acts,
+    replaying,
+)
+
+
+def check(world: World) -> list[str]:
+    """Every violation found."""
+    evidence = Evidence(world)
+    return [violation for checker in CHECKERS for violation in checker.check(evidence)]

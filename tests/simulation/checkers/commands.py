@@ -1,0 +1,62 @@
+"""I13, I14, I18: what a command's id says is true, one payload for each id, each is sent, and first copies in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestrator.machine.states import LogStatus
+from schemas.ids import Phase, parse_command_id
+from tests.simulation.checkers.evidence import SERVICES, STEPS, Evidence
+
+PHASES = {LogStatus.IN_PROGRESS: Phase.FORWARD, LogStatus.COMPENSATING: Phase.COMPENSATE}
+
+
+def check(evidence: Evidence) -> Iterator[str]:
+    bodies: dict[str, bytes | None] = {}
+    first: dict[tuple[str, str], list[Phase]] = {}
+    for service, step in SERVICES.items():
+        partitions: dict[str, int] = {}
+        for record in evidence.commands(service):
+            command_id = dict(record.headers)["ce_id"].decode()
+            if command_id in bodies:
+                if bodies[command_id] != record.value:
+                    yield f"I13: {command_id} has two payloads"
+            else:
+                bodies[command_id] = record.value
+                head = parse_command_id(command_id)
+                first.setdefault((head.saga_id, head.step), []).append(head.phase)
+                yield from _meaning(evidence, command_id, step)
+            key = (record.key or b"").decode()
+            if not evidence.swarm.growths and partitions.setdefault(key, record.partition) != record.partition:
+                yield f"I18: commands for {key} are in two partitions of {record.topic}"
+    if not evidence.swarm.lose_message:
+        yield from _sent(evidence, bodies)
+        yield from _in_order(evidence, first)
+
+
+def _meaning(evidence: Evidence, command_id: str, step: str) -> Iterator[str]:
+    """I13, I10: an id names a saga, the step of the service it was sent to, and an epoch that the saga came to."""
+    head = parse_command_id(command_id)
+    saga = evidence.sagas.get(head.saga_id)
+    if saga is None or head.step != step:
+        yield f"I10: {command_id} was sent, which is of no saga or of another service"
+    elif not 1 <= head.epoch <= saga.steps[STEPS[step]].command_epoch(head.phase):
+        yield f"I13: {command_id} was sent, and its saga never came to that epoch"
+
+
+def _sent(evidence: Evidence, bodies: dict[str, bytes | None]) -> Iterator[str]:
+    """I14: what the log says was sent can have been read."""
+    for saga_id, log in evidence.logs.items():
+        for entry in log:
+            phase = PHASES.get(entry.status)
+            if phase is not None and f"order/{saga_id}/{entry.step}/{phase.value}/1" not in bodies:
+                yield f"I14: {saga_id} says it sent {phase.value} of {entry.step}, and nobody can have read it"
+
+
+def _in_order(evidence: Evidence, first: dict[tuple[str, str], list[Phase]]) -> Iterator[str]:
+    """I18: with one orchestrator first copies come in the order of its decisions: the action, then its undoing."""
+    if evidence.swarm.replicas > 1:
+        return
+    for (saga_id, step), phases in first.items():
+        if phases != sorted(phases, key=[Phase.FORWARD, Phase.COMPENSATE].index):
+            yield f"I18: commands of {step} of {saga_id} first came in the order {phases}"

@@ -1,0 +1,53 @@
+"""I17, R21: no timer fires early or twice, nor while the reply it waits for lies in the topic."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from orchestrator.machine.decision import LogEntry
+from orchestrator.machine.states import LogStatus
+from orchestrator.sagas.order import order_saga
+from schemas.ids import Phase
+from tests.simulation.checkers.evidence import STEPS, Evidence
+from tests.simulation.virtual_time import START_MS
+
+SENT = {LogStatus.IN_PROGRESS: Phase.FORWARD, LogStatus.COMPENSATING: Phase.COMPENSATE}
+FAILED = (LogStatus.TIMEOUT, LogStatus.RETRY)
+
+
+def check(evidence: Evidence) -> Iterator[str]:
+    for saga_id, log in evidence.logs.items():
+        sent: LogEntry | None = None
+        failed: LogEntry | None = None
+        before: LogEntry | None = None
+        for entry in log:
+            if entry.status in SENT and "note" not in entry.detail and entry.detail.get("event") != "ReplyUnreadable":
+                by_act = before is not None and before.status is LogStatus.ACT
+                again = failed is not None and failed.step == entry.step and not by_act
+                if again and failed is not None and entry.at < failed.detail.get("retry_at", 0):
+                    yield f"I17: {saga_id} sent {entry.step} again before its backoff had ended"
+                sent, failed = entry, None
+            elif entry.status in FAILED:
+                if sent is None or failed is not None:
+                    yield f"I17: an attempt of {saga_id} ended twice: {failed} and {entry}"
+                elif entry.status is LogStatus.TIMEOUT:
+                    yield from _timeout(evidence, saga_id, sent, entry)
+                failed = entry
+            before = entry
+
+
+def _timeout(evidence: Evidence, saga_id: str, sent: LogEntry, timeout: LogEntry) -> Iterator[str]:
+    phase = SENT[sent.status]
+    step = order_saga.steps[STEPS[sent.step]]
+    deadline = sent.at + step.policy(phase).timeout_ms
+    if timeout.at < deadline:
+        yield f"I17: {saga_id} gave up {sent.step} {deadline - timeout.at} ms early"
+    swarm = evidence.swarm
+    if swarm.clock_jumps or swarm.loses_records or swarm.growths or saga_id in evidence.acted_on:
+        return  # the two clocks cannot be compared, or the reply may have been nowhere to be read
+    topic = evidence.world.topics.replies_of(step.service)
+    for reply in evidence.answers.get((topic, f"order/{saga_id}/{sent.step}/{phase.value}/1"), ()):
+        early_ms = deadline - START_MS - reply.appended_ms
+        if early_ms > 0:
+            yield f"R21: {saga_id} gave up {sent.step}, whose reply had come {early_ms} ms before the deadline"
+            return

@@ -1,0 +1,171 @@
+"""Clients of the simulated Kafka, of the kind that `messaging` gives to the engine and to participants."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping, Sequence
+
+from messaging.consumer import Reset
+from messaging.records import Message, TopicPartition
+from runtime.errors import BrokerUnavailableError
+from runtime.failpoints import failpoint
+from tests.simulation.broker import SimBroker, SimRecord
+
+PUBLISH_TIMEOUT_MS = 10_000
+
+
+class SimProducer:
+    """`Producer`: everything is stored when `publish` returns; after an error, some of it may be."""
+
+    def __init__(self, broker: SimBroker) -> None:
+        self._broker = broker
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        broker = self._broker
+        await broker.clock.sleep(broker.chance.randint(0, broker.swarm.latency_ms_max))
+        if not broker.up.is_set():
+            await broker.clock.sleep(PUBLISH_TIMEOUT_MS)
+            raise BrokerUnavailableError("no broker answers")
+        half = len(messages) // 2
+        for place, message in enumerate(messages):
+            if place == half:
+                failpoint("publish.half")
+            self._store(message)
+        if broker.happens(broker.swarm.lose_ack):
+            raise BrokerUnavailableError("stored, but the answer is lost")
+
+    def _store(self, message: Message) -> None:
+        broker = self._broker
+        precious = message.topic.startswith("dlq.") or message.topic.endswith((".requests", ".events"))
+        if not precious and broker.happens(broker.swarm.lose_message):
+            if broker.chance.random() < 0.5:  # an abandoned producer's batch, that arrives after all
+                delay_s = broker.chance.choice([8, 20, 30, 40, 60])
+                asyncio.get_running_loop().call_later(delay_s, broker.append, message)
+            return
+        broker.append(message)
+        if broker.happens(broker.swarm.duplicate):
+            broker.append(message)
+        if not precious and broker.happens(broker.swarm.late_copies):
+            delay_s = broker.chance.choice([1, 8, 30, 90])
+            asyncio.get_running_loop().call_later(delay_s, broker.append, message)
+
+
+class SimConsumer:
+    """`Consumer`: reads every partition of its topics from given positions, and takes up those that are added."""
+
+    def __init__(self, broker: SimBroker, topics: Iterable[str], group: str) -> None:
+        self._broker = broker
+        self._topics = tuple(sorted(set(topics)))
+        self._group = group
+        self._positions: dict[TopicPartition, int] = {}
+        self._paused: set[str] = set()
+        self._resets: list[Reset] = []
+        self._away_until: dict[TopicPartition, int] = {}
+        self._looked_at_ms = 0
+
+    async def start(self, positions: Mapping[TopicPartition, int]) -> None:
+        await self._broker.up.wait()
+        self._take_up(positions)
+
+    async def stop(self) -> None:
+        self._positions = {}
+
+    async def poll(self, timeout_ms: int, records_max: int) -> list[SimRecord]:
+        broker, clock = self._broker, self._broker.clock
+        deadline = clock.monotonic_ms() + timeout_ms
+        if broker.happens(broker.swarm.rebalance):
+            self._rebalance()
+        if broker.swarm.growths and clock.monotonic_ms() - self._looked_at_ms > 10_000:
+            self._take_up({})
+        while True:
+            found = self._available(records_max) if broker.up.is_set() else []
+            if found:
+                for record in found:
+                    self._positions[TopicPartition(record.topic, record.partition)] = record.offset + 1
+                return found
+            left_ms = deadline - clock.monotonic_ms()
+            if left_ms <= 0:
+                return []
+            await broker.arrival(self._topics, left_ms)
+            await clock.sleep(1)
+
+    def _available(self, records_max: int) -> list[SimRecord]:
+        logs = self._broker.topics
+        found: list[SimRecord] = []
+        order = [
+            tp for tp, at in self._positions.items() if at != logs[tp.topic][tp.partition].end and self._readable(tp)
+        ]
+        if len(order) > 1:
+            self._broker.chance.shuffle(order)
+        for tp in order:
+            log = logs[tp.topic][tp.partition]
+            at = self._positions[tp]
+            if not log.first <= at <= log.end:
+                self._positions[tp] = log.first
+                self._resets.append(Reset(tp, at, log.first, "beyond_end" if at > log.end else "deleted"))
+                return []  # as the real one: the poll that finds out brings nothing
+            found += log.read(at, records_max - len(found))
+        return found
+
+    def _readable(self, tp: TopicPartition) -> bool:
+        if tp.topic in self._paused:
+            return False
+        return not self._away_until or self._away_until.get(tp, 0) <= self._broker.clock.monotonic_ms()
+
+    def _take_up(self, positions: Mapping[TopicPartition, int]) -> None:
+        self._looked_at_ms = self._broker.clock.monotonic_ms()
+        for topic in self._topics:
+            for number, log in enumerate(self._broker.partitions(topic)):
+                tp = TopicPartition(topic, number)
+                if tp in self._positions:
+                    continue
+                at = positions.get(tp)
+                if at is not None and not log.first <= at <= log.end:
+                    self._resets.append(Reset(tp, at, log.first, "beyond_end" if at > log.end else "deleted"))
+                    at = None
+                self._positions[tp] = log.first if at is None else at
+
+    def _rebalance(self) -> None:
+        """Some partitions are taken away, and come back where the group's commits are, or where they begin."""
+        broker = self._broker
+        for tp in list(self._positions):
+            if broker.chance.random() < 0.5:
+                away_ms = broker.chance.choice([0, 500, 5_000, 15_000])
+                self._away_until[tp] = broker.clock.monotonic_ms() + away_ms
+                first = broker.topics[tp.topic][tp.partition].first
+                back = broker.chance.choice([first, broker.hints.get((self._group, tp), first)])
+                self._positions[tp] = min(self._positions[tp], max(first, back))
+        broker.happened.append("rebalance")
+
+    def seek(self, partition: TopicPartition, offset: int) -> None:
+        self._positions[partition] = offset
+
+    def pause(self, topics: Iterable[str]) -> None:
+        self._paused |= set(topics)
+
+    def resume(self, topics: Iterable[str]) -> None:
+        self._paused -= set(topics)
+
+    def take_resets(self) -> tuple[Reset, ...]:
+        taken, self._resets = self._resets, []
+        return tuple(taken)
+
+    def commit_hint(self, offsets: Mapping[TopicPartition, int], metadata: str) -> None:  # noqa: ARG002 -- the port's
+        """Hints decide nothing (R23); but they must not say more than the store does (I15)."""
+        for tp, offset in offsets.items():
+            self._broker.hints[self._group, tp] = offset
+
+    async def committed_metadata(self) -> set[str]:
+        return set()
+
+    async def end_offsets(self, topics: Iterable[str]) -> dict[TopicPartition, int]:
+        await self._broker.clock.sleep(self._broker.chance.randint(0, self._broker.swarm.latency_ms_max))
+        if not self._broker.up.is_set():
+            raise BrokerUnavailableError("no broker answers")
+        wanted = set(topics)
+        logs = self._broker.topics
+        return {tp: logs[tp.topic][tp.partition].end for tp in self._positions if tp.topic in wanted}
+
+    async def positions(self, topics: Iterable[str]) -> dict[TopicPartition, int]:
+        wanted = set(topics)
+        return {tp: position for tp, position in self._positions.items() if tp.topic in wanted}

@@ -1,0 +1,66 @@
+"""The outside world: a card processor that honours idempotency keys, and a payment service that calls it (R17)."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from participants.handlers import Participant
+from participants.outcomes import Rejected
+from participants.services import SERVICES, Seed
+from participants.services.payment import charge_payment, refund_payment
+from participants.services.service import Service
+from participants.transaction import Transaction
+from schemas.orders import ChargePayment, PaymentCharged, RefundPayment
+from tests.simulation.broker import SimBroker
+
+
+class CardProcessor:
+    """Charges a key once, however often it is called, and answers as badly as any other server."""
+
+    def __init__(self, broker: SimBroker, seed: Seed) -> None:
+        self.charged: dict[str, int] = {}
+        """The amount of each key."""
+        self.calls: Counter[str] = Counter()
+        self._broker = broker
+        self._declined: set[str] = set()
+        self._left = {account.customer_id: account.balance for account in seed.accounts}
+
+    async def charge(self, key: str, customer: str, amount: int) -> None:
+        """Take `amount` from the customer's card.
+
+        Raises:
+            Rejected: there is not enough on it; nothing was done.
+            ConnectionError: no answer; it may have been done.
+
+        """
+        broker = self._broker
+        self.calls[key] += 1
+        await broker.clock.sleep(broker.chance.randint(0, broker.swarm.latency_ms_max))
+        if broker.happens(broker.swarm.lose_ack):
+            raise ConnectionError("the request was lost")
+        if key not in self.charged:
+            if key in self._declined or broker.happens(broker.swarm.lose_ack):
+                self._declined.add(key)
+                raise Rejected("card declined: not today")
+            if self._left.get(customer, 0) < amount:
+                raise Rejected("card declined: the balance is too low")
+            self._left[customer] -= amount
+            self.charged[key] = amount
+        if broker.happens(broker.swarm.lose_ack):
+            raise ConnectionError("the answer was lost")
+
+
+def external_payment(processor: CardProcessor) -> Service:
+    """The payment service with its charge made outside; its tables and its refund are the shipped ones."""
+    payment = Participant("payment")
+
+    async def keep(command: ChargePayment, _reply: PaymentCharged, tx: Transaction) -> None:
+        await charge_payment(command, tx)
+
+    @payment.external_action(ChargePayment, store=keep)
+    async def charge(command: ChargePayment, idempotency_key: str) -> PaymentCharged:
+        await processor.charge(idempotency_key, command.customer_id, command.amount)
+        return PaymentCharged(charge_id=f"ch-{command.order_id}")
+
+    payment.compensation(RefundPayment)(refund_payment)
+    return Service(payment, SERVICES["payment"].fill)

@@ -1,0 +1,88 @@
+"""Running seeds: one after the other or on every core, always told in order; a world that spins is found out."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import traceback
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing.pool import AsyncResult
+
+from tests.simulation.checkers import check
+from tests.simulation.world import simulate
+
+WALL_S_MAX = 300
+"""A seed takes a quarter of a second; one that takes minutes spins, on whatever machine."""
+
+CORES = os.cpu_count() or 1
+
+ALONE_MAX = 8
+"""So few seeds do not pay for other processes."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one seed came to."""
+
+    seed: int
+    sagas: int = 0
+    simulated_ms: int = 0
+    violations: tuple[str, ...] = ()
+    reached: Counter[str] = field(default_factory=Counter)
+    crashes: Counter[str] = field(default_factory=Counter)
+    happened: Counter[str] = field(default_factory=Counter)
+
+
+class _Spins(KeyboardInterrupt):  # the one kind of exception that asyncio lets through
+    """The simulated world takes too long."""
+
+
+def outcome_of(seed: int) -> Outcome:
+    """Run one seed and its checkers."""
+    signal.signal(signal.SIGALRM, _spins)
+    signal.alarm(WALL_S_MAX)
+    try:
+        world = simulate(seed)
+        violations = tuple(check(world))
+    except _Spins:
+        return Outcome(seed, violations=(f"I21: the simulated world spins: no end after {WALL_S_MAX} s",))
+    except Exception:  # noqa: BLE001 -- a world that breaks is a finding, and the other seeds go on
+        return Outcome(seed, violations=(f"I21: the simulated world broke: {traceback.format_exc()}",))
+    finally:
+        signal.alarm(0)
+    return Outcome(
+        seed,
+        len(world.orders),
+        world.ended_at_ms,
+        violations,
+        world.reached,
+        Counter(world.crashes),
+        Counter(world.broker.happened),
+    )
+
+
+def outcomes(seeds: Iterable[int], *, few: bool) -> Iterator[Outcome]:
+    """Run `seeds`; their outcomes in their order. Close the iterator to stop early."""
+    if few:
+        yield from map(outcome_of, seeds)
+        return
+    # Forked: the children have this process's logging, and need not import everything again.
+    with multiprocessing.get_context("fork").Pool(CORES, _quit_quietly, maxtasksperchild=200) as pool:
+        running: deque[AsyncResult[Outcome]] = deque()
+        for seed in seeds:
+            running.append(pool.apply_async(outcome_of, (seed,)))
+            if len(running) >= 4 * CORES:
+                yield running.popleft().get()
+        while running:
+            yield running.popleft().get()
+
+
+def _quit_quietly() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's
+
+
+def _spins(_number: int, _frame: object) -> None:
+    raise _Spins

@@ -1,0 +1,79 @@
+"""What happens around: outages, clocks that jump, retention, topics that vanish or grow, processes asked to stop."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+
+from participants.services import SERVICES
+from schemas.topics import TopicNames
+from tests.simulation.broker import Partition, SimBroker
+from tests.simulation.processes import Process
+from tests.simulation.virtual_time import SimClock
+
+
+class Weather:
+    """Happenings of one world, spread over its fault phase."""
+
+    def __init__(
+        self,
+        broker: SimBroker,
+        clock: SimClock,
+        topics: TopicNames,
+        store: sqlite3.Connection,
+        processes: Sequence[Process],
+    ) -> None:
+        self._broker = broker
+        self._clock = clock
+        self._store = store
+        self._processes = processes
+        self._requests = topics.requests("order")
+        self._inner = [topics.commands(name) for name in SERVICES] + [topics.replies_of(name) for name in SERVICES]
+
+    async def run(self) -> None:
+        swarm, chance = self._broker.swarm, self._broker.chance
+        happenings = [
+            *[self._outage] * swarm.outages,
+            *[self._jump] * swarm.clock_jumps,
+            *[self._retention] * swarm.retentions,
+            *[self._recreation] * swarm.recreations,
+            *[self._growth] * swarm.growths,
+            *[self._stop] * swarm.stops,
+        ]
+        chance.shuffle(happenings)
+        for happening in happenings:
+            await self._clock.sleep(chance.randint(0, swarm.fault_phase_ms // len(happenings)))
+            await happening()
+            self._broker.happened.append(happening.__name__.strip("_"))
+
+    async def _outage(self) -> None:
+        self._broker.up.clear()
+        await self._clock.sleep(self._broker.chance.randint(1_000, self._broker.swarm.outage_ms_max))
+        self._broker.up.set()
+
+    async def _jump(self) -> None:
+        self._clock.offset_ms += self._broker.chance.choice([-3_600_000, -5_000, 5_000, 60_000])
+
+    async def _retention(self) -> None:
+        """Commands and replies go whether or not they were read; requests only once they were (I2)."""
+        chance = self._broker.chance
+        for topic in chance.sample(self._inner, 3):
+            for log in self._broker.partitions(topic):
+                log.expire(chance.randint(0, len(log.records)))
+        read: dict[int, int] = dict(
+            self._store.execute("SELECT partition, next FROM offsets WHERE topic = ?", (self._requests,)).fetchall()
+        )
+        for number, log in enumerate(self._broker.partitions(self._requests)):
+            log.expire(chance.randint(0, max(0, read.get(number, 0) - log.first)))
+
+    async def _recreation(self) -> None:
+        for log in self._broker.partitions(self._broker.chance.choice(self._inner)):
+            log.clear()
+
+    async def _growth(self) -> None:
+        """One topic gets another partition; the keys of its messages go elsewhere from now on."""
+        topic = self._broker.chance.choice([*self._inner, self._requests])
+        self._broker.partitions(topic).append(Partition())
+
+    async def _stop(self) -> None:
+        self._broker.chance.choice(self._processes).restart()
