@@ -18,7 +18,7 @@ from runtime.clock import Clock, SystemClock
 from runtime.errors import ConfigError, StoreRefusedError
 from runtime.limits import FENCE_RETENTION_MS
 from runtime.process import Lifecycle
-from runtime.sqlite import StoreLock
+from runtime.store_lock import StoreLock
 from runtime.telemetry import log
 from schemas.topics import TopicNames, dead_letter_topic
 
@@ -114,7 +114,7 @@ async def _own_store(stack: AsyncExitStack, database: Path, owner: str) -> Sqlit
     lock = StoreLock(database)
     lock.acquire(owner)
     stack.callback(lock.release)
-    store = await open_store(database)
+    store = await open_store(database, after_crash=lock.after_crash)
     stack.push_async_callback(store.close)
     return store
 

@@ -103,6 +103,9 @@ WAL_BYTES_MAX: Final = 1024 * 1024 * 1024
 FENCE_RETENTION_MS: Final = 30 * 24 * 3_600_000
 """How long a participant remembers what it did (R16); beyond any redelivery that is still possible."""
 
+CHECKED_BYTES_MAX: Final = 256 * 1024 * 1024
+"""A database up to this size is checked at every start, in less than half a second; a larger one after a crash."""
+
 # --- waiting --------------------------------------------------------------------------------------
 SESSION_TIMEOUT_MS: Final = 10_000
 HEARTBEAT_INTERVAL_MS: Final = 3_000

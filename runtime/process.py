@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
 from typing import Any
 
 from runtime.errors import SagaError
@@ -80,7 +81,8 @@ def run_process(main: Callable[[Lifecycle], Awaitable[None]]) -> int:
         arm_from_environment(os.environ)
         asyncio.run(_run(main))
     except SagaError as error:
-        sys.stderr.write(f"saga: {error}\n")
+        with suppress(OSError):  # where the log's disk is full too, the exit code still says it
+            sys.stderr.write(f"saga: {error}\n")
         return error.exit_code
     return 0
 

@@ -11,7 +11,7 @@ deterministically.
 from __future__ import annotations
 
 import asyncio
-import fcntl
+import errno
 import os
 import sqlite3
 from collections.abc import AsyncIterator, Iterable, Sequence
@@ -31,6 +31,8 @@ _Connection = TypeVar("_Connection", bound="SqlConnection")
 
 BUSY_TIMEOUT_MS = 5_000
 """An operator's act takes the write lock for a few milliseconds (R25); five seconds means something is wrong."""
+
+_DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 
 WAL_PAGES_MAX = 4_000
 """Checkpoint at 16 MiB: keeps the WAL small and spreads the cost of checkpoints over many commits."""
@@ -263,55 +265,6 @@ async def migrate(connection: SqlConnection, package: str, *, store: str) -> int
     return newest
 
 
-class StoreLock:
-    """`flock` on `<store>.lock`, held by the one process that owns the store (R24)."""
-
-    def __init__(self, store: Path) -> None:
-        self._path = store.with_name(store.name + ".lock")
-        self._descriptor: int | None = None
-
-    def acquire(self, owner: str) -> None:
-        """Take the lock.
-
-        Raises:
-            StoreRefusedError: another process holds it; the message names it.
-
-        """
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = os.pread(descriptor, 200, 0).decode(errors="replace").strip() or "another process"
-            os.close(descriptor)
-            store = self._path.name.removesuffix(".lock")
-            raise StoreRefusedError(f"{store} is in use by {holder}: stop it first, or choose another file") from error
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, f"{owner} (process {os.getpid()})\n".encode(), 0)
-        self._descriptor = descriptor
-
-    def holder(self) -> str | None:
-        """Who holds the lock now, or None."""
-        try:
-            descriptor = os.open(self._path, os.O_RDWR)
-        except FileNotFoundError:
-            return None
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return os.pread(descriptor, 200, 0).decode(errors="replace").strip()
-        else:
-            return None
-        finally:
-            os.close(descriptor)
-
-    def release(self) -> None:
-        """Give the lock back. The file stays: removing it would let two processes lock two files."""
-        if self._descriptor is not None:
-            os.close(self._descriptor)
-            self._descriptor = None
-
-
 class translated_errors:  # noqa: N801 -- reads like the context manager it is
     """SQLite's errors as ours, sorted by what the reader can do.
 
@@ -333,18 +286,29 @@ class translated_errors:  # noqa: N801 -- reads like the context manager it is
         if isinstance(error, sqlite3.Error):
             self._translate(error, getattr(error, "sqlite_errorcode", 0) & 0xFF)
         elif isinstance(error, OSError):
+            if error.errno in _DISK_ERRORS:
+                raise BrokenStoreError(_unwritable(self._path, error.strerror)) from error
             raise StoreUnavailableError(f"cannot open {self._path}: {error.strerror}") from error
 
     def _translate(self, error: sqlite3.Error, code: int) -> None:
         path = self._path
         if code in {sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_IOERR}:
-            raise BrokenStoreError(f"cannot write {path}: {error}; free or mend the disk, then start again") from error
+            raise BrokenStoreError(_unwritable(path, error)) from error
         if code == sqlite3.SQLITE_CANTOPEN:
             raise StoreUnavailableError(f"cannot open {path}: no such file or directory, or no permission") from error
         if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
             raise StoreUnavailableError(f"{path} is busy: another program holds its write lock") from error
         if code in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
-            raise BrokenStoreError(f"{path} is damaged ({error}): restore it from a backup") from error
+            raise BrokenStoreError(damaged(path, error)) from error
+
+
+def damaged(path: Path | str, what: object) -> str:
+    """What is said of a database that is not sound."""
+    return f"{path} is damaged ({what}): restore it from a backup"
+
+
+def _unwritable(path: Path | str, why: object) -> str:
+    return f"cannot write {path}: {why}; free or mend the disk, then start again"
 
 
 async def _configured(connection: _Connection) -> _Connection:

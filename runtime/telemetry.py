@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, Literal
+from contextlib import suppress
+from typing import IO, Any, Literal
 
 import orjson
 import structlog
@@ -31,7 +32,9 @@ def configure_logging(*, process: str, level: str = "info", log_format: LogForma
         else structlog.processors.JSONRenderer(serializer=lambda event, **_: orjson.dumps(event, default=str))
     )
     factory: Any = (
-        structlog.WriteLoggerFactory(file=sys.stderr) if text else structlog.BytesLoggerFactory(sys.stderr.buffer)
+        structlog.WriteLoggerFactory(file=_forgiving(sys.stderr))
+        if text
+        else structlog.BytesLoggerFactory(_forgiving(sys.stderr.buffer))
     )
     structlog.configure(
         processors=[
@@ -51,6 +54,25 @@ def configure_logging(*, process: str, level: str = "info", log_format: LogForma
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(name)s %(message)s", force=True)
     logging.getLogger("asyncio").addFilter(_is_news)
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL if level != "debug" else logging.WARNING)
+
+
+class _Forgiving:
+    """Drops what cannot be written: a full disk or a closed pipe below the log must not end the sagas above it."""
+
+    def __init__(self, stream: IO[Any]) -> None:
+        self._stream = stream
+
+    def write(self, line: Any) -> None:
+        with suppress(OSError):
+            self._stream.write(line)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            self._stream.flush()
+
+
+def _forgiving(stream: IO[Any]) -> Any:
+    return _Forgiving(stream)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

@@ -20,7 +20,7 @@ from orchestrator.operations.purging import purge as purge_sagas
 from orchestrator.store.retention import Purge, QueuedPurge
 from runtime.clock import SystemClock, new_id, rfc3339
 from runtime.errors import RefusedError, UsageError
-from runtime.sqlite import StoreLock
+from runtime.store_lock import StoreLock
 
 _MEGABYTE = 1_000_000
 

@@ -24,7 +24,7 @@ from orchestrator.store.reader import StoreReader, was_purged
 from orchestrator.store.retention import Purged
 from runtime.clock import SystemClock, rfc3339
 from runtime.errors import NotFoundError
-from runtime.sqlite import StoreLock
+from runtime.store_lock import StoreLock
 
 Result = TypeVar("Result")
 

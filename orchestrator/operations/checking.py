@@ -22,7 +22,8 @@ from orchestrator.store import migrations
 from orchestrator.store.reader import StoreReader
 from runtime.errors import BrokerUnavailableError, SagaError
 from runtime.limits import FENCE_RETENTION_MS
-from runtime.sqlite import StoreLock
+from runtime.soundness import find_damage
+from runtime.store_lock import StoreLock
 from schemas.topics import DEAD_LETTER_PREFIX, TopicNames
 
 Verdict = Literal["ok", "note", "wrong"]
@@ -86,6 +87,7 @@ async def check_store(path: Path, registry: Registry | None, now: int) -> list[F
             return [Finding("wrong", "store", f"{path} has schema version {version}", advice)]
         advice = "" if version == newest else f"version {newest} comes with the next start of the orchestrator"
         findings = [Finding("ok", "store", f"{path}, schema version {version}", advice), _holder(path)]
+        findings.append(await _check_sound(reader))
         findings.append(await _check_outbox(reader, now))
         findings.append(await _check_parked(reader))
         if registry is not None:
@@ -181,6 +183,14 @@ async def _check_outbox(reader: StoreReader, now: int) -> Finding:
     if age_s * 1000 > OUTBOX_AGE_MS_MAX:
         return Finding("wrong", "outbox", found, "an orchestrator must run and reach Kafka; its log says what fails")
     return Finding("ok", "outbox", found)
+
+
+async def _check_sound(reader: StoreReader) -> Finding:
+    damage = await find_damage(reader.connection)
+    if damage:
+        advice = "stop the orchestrator, and restore the file from a backup"
+        return Finding("wrong", "integrity", f"{len(damage)} places are damaged, the first: {damage[0]}", advice)
+    return Finding("ok", "integrity", "every page and index is sound")
 
 
 async def _check_parked(reader: StoreReader) -> Finding:

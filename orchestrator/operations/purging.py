@@ -17,7 +17,8 @@ from orchestrator.store.sqlite import SqliteStore, open_store
 from runtime.clock import Clock
 from runtime.errors import RefusedError, StoreRefusedError
 from runtime.limits import PURGE_ROWS_MAX
-from runtime.sqlite import StoreLock, open_beside
+from runtime.sqlite import open_beside
+from runtime.store_lock import StoreLock
 
 POLL_MS = 200
 

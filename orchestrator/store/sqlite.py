@@ -21,7 +21,9 @@ from orchestrator.store.statements import SQL
 from runtime.clock import Clock, ForwardClock, new_id
 from runtime.errors import ConflictError
 from runtime.failpoints import failpoint
-from runtime.sqlite import SqlConnection, StoreLock, migrate, open_inline, transaction
+from runtime.soundness import check_at_start
+from runtime.sqlite import SqlConnection, migrate, open_inline, transaction
+from runtime.store_lock import StoreLock
 from runtime.wal import truncate_wal, wal_bytes
 from schemas.ids import SagaRef
 
@@ -37,7 +39,8 @@ async def open_store(path: Path, clock: Clock) -> SqliteStore:
 
     Raises:
         StoreRefusedError: another orchestrator has it open, or a newer program wrote it.
-        StoreUnavailableError, BrokenStoreError: the file cannot be used.
+        StoreUnavailableError: the file cannot be opened.
+        BrokenStoreError: the file is damaged, or its disk is full or broken.
 
     """
     lock = StoreLock(path)
@@ -45,6 +48,7 @@ async def open_store(path: Path, clock: Clock) -> SqliteStore:
     try:
         connection = await open_inline(path)
         try:
+            await check_at_start(connection, path, after_crash=lock.after_crash)
             return await SqliteStore.create(connection, clock, name=str(path), lock=lock, path=path)
         except BaseException:
             await connection.close()

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from orchestrator.supervisor.child import Child, Program, Tell, saga_command
 from runtime.errors import BrokerUnavailableError, ConfigError
-from runtime.sqlite import StoreLock, open_inline, transaction
+from runtime.sqlite import open_inline, transaction
+from runtime.store_lock import StoreLock
 
 BROKER = "broker"
 ORCHESTRATOR = "orchestrator"

@@ -28,7 +28,7 @@ from orchestrator.supervisor.supervisor import DEATHS_MANY, STOP_TIMEOUT_S, Deat
 from runtime.clock import SystemClock
 from runtime.errors import StoreRefusedError
 from runtime.process import EXIT_INTERRUPTED
-from runtime.sqlite import StoreLock
+from runtime.store_lock import StoreLock
 
 _EXAMPLE = '{"order_id": "order-1", "customer_id": "alice", "items": [{"sku": "book", "quantity": 1}], "amount": 1990, "currency": "EUR"}'  # noqa: E501 -- to be copied as one line
 

@@ -13,6 +13,7 @@ from participants.fence import FenceRow, Status
 from runtime.clock import new_id
 from runtime.errors import ConflictError
 from runtime.failpoints import failpoint
+from runtime.soundness import check_at_start
 from runtime.sqlite import InlineConnection, SqlConnection, migrate, open_inline, transaction
 from schemas.codec import encode
 
@@ -131,10 +132,14 @@ class SqliteStore:
         await self._connection.close()
 
 
-async def open_store(path: Path | str) -> SqliteStore:
+async def open_store(path: Path | str, *, after_crash: bool = False) -> SqliteStore:
     """Open, or create, the store at `path`; `":memory:"` gives one for tests.
 
     The connection runs statements inline and only commits in a thread: commands are many and tiny.
+
+    Args:
+        path: the database file.
+        after_crash: its last owner was killed, so it is checked whatever its size.
 
     Raises:
         StoreUnavailableError: the file cannot be opened.
@@ -144,6 +149,8 @@ async def open_store(path: Path | str) -> SqliteStore:
     """
     connection: InlineConnection = await open_inline(path)
     try:
+        if isinstance(path, Path):
+            await check_at_start(connection, path, after_crash=after_crash)
         return await SqliteStore.on(connection, name=str(path))
     except BaseException:
         await connection.close()

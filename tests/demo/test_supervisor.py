@@ -15,7 +15,7 @@ from orchestrator.supervisor.stack import forget_positions
 from orchestrator.supervisor.supervisor import Death, GaveUpError, Supervisor, backoff_ms
 from runtime.clock import SystemClock
 from runtime.errors import StoreRefusedError
-from runtime.sqlite import StoreLock
+from runtime.store_lock import StoreLock
 
 READY = """import sys, os; sys.stderr.write('{"event": "it.works", "level": "info"}\\n'); sys.stderr.flush()\n"""
 

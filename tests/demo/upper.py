@@ -20,7 +20,7 @@ from messaging.records import Message
 from orchestrator.config import Settings, load_settings
 from orchestrator.demo.follower import Follower
 from orchestrator.demo.orders import Order
-from runtime.sqlite import StoreLock
+from runtime.store_lock import StoreLock
 
 PATIENCE_S = 60.0
 SAGA = (sys.executable, "-P", "-m", "orchestrator.cli")

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.store.sqlite import open_store
 from runtime.clock import SystemClock
-from runtime.sqlite import StoreLock
+from runtime.store_lock import StoreLock
 from tests.integration.processes import environment, run_saga
 from tests.integration.world import World
 

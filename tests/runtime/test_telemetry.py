@@ -2,6 +2,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
+
+import pytest
+
+from runtime.errors import BrokenStoreError
 
 PROGRAM = """
 import logging
@@ -20,3 +25,27 @@ def test_a_child_that_was_reaped_twice_is_no_news_and_other_warnings_are() -> No
     assert "Unknown child" not in told
     assert "is closed" not in told
     assert "Task was destroyed" in told
+
+
+LOGGER = """
+from runtime.errors import BrokenStoreError
+from runtime.process import run_process
+from runtime.telemetry import configure_logging, log
+
+async def main(lifecycle):
+    for number in range(2_000):
+        log("test").info("test.line", number=number)
+    print("went on", flush=True)
+    raise BrokenStoreError
+
+configure_logging(process="test", log_format="FORMAT")
+raise SystemExit(run_process(main))
+"""
+
+
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_a_full_disk_below_the_log_stops_nobody(log_format: str) -> None:
+    program = LOGGER.replace("FORMAT", log_format)
+    with Path("/dev/full").open("wb") as full:
+        result = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=full, check=False)
+    assert (result.stdout, result.returncode) == (b"went on\n", BrokenStoreError.exit_code)

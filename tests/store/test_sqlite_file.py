@@ -21,7 +21,8 @@ from orchestrator.store.port import Batch
 from orchestrator.store.reader import StoreReader
 from orchestrator.store.sqlite import SqliteStore, open_store
 from runtime.errors import BrokenStoreError, NotFoundError, StoreRefusedError, StoreUnavailableError
-from runtime.sqlite import StoreLock, open_inline
+from runtime.sqlite import open_inline
+from runtime.store_lock import StoreLock
 from tests.contracts.stores import NOW, SetClock, move, new_saga, start, start_running, success
 
 HOLDER = """
