@@ -51,6 +51,13 @@ _COMMANDS = {
         ("watch", "watch:watch", "Watch sagas live."),
         ("tail", "tail:tail", "Read the messages of a saga or a topic, decoded."),
     ),
+    "Put right": (
+        ("retry", "verbs:retry", "Send a step's command again, now: after a repair, or to skip the backoff."),
+        ("skip", "verbs:skip", "Mark a step as done, or undone, by hand."),
+        ("cancel", "verbs:cancel", "Undo a running saga."),
+        ("resolve", "verbs:resolve", "End a parked saga that was settled outside."),
+        ("acts", "acts:acts", "List what operators did, why, and what came of it."),
+    ),
     "Look after": (
         ("doctor", "doctor:doctor", "Check broker, store, topics and settings."),
         ("purge", "purge:purge", "Delete finished sagas that are older than a while."),

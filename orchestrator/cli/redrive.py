@@ -11,7 +11,7 @@ from cyclopts.validators import Number
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from orchestrator.cli.asking import actor, confirmed
-from orchestrator.cli.edge import EXIT_FAILED
+from orchestrator.cli.edge import EXIT_FAILED, EXIT_PARTLY_FAILED
 from orchestrator.cli.letters import LETTERS, LetterFlags
 from orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
 from orchestrator.cli.output import console, print_json, print_rows, say
@@ -24,7 +24,6 @@ from runtime.errors import RefusedError, UsageError
 from runtime.limits import DEAD_LETTERS_PER_RUN_MAX
 from runtime.telemetry import configure_logging
 
-EXIT_PARTLY = 6
 SHOWN_MAX = 10
 
 Position = Annotated[
@@ -137,7 +136,7 @@ def _carry_out(settings: Settings, plan: Plan, author: Author, output: str, *, d
     _report(plan, progress, output)
     if plan.refused and not plan.letters:
         return RefusedError.exit_code
-    return EXIT_PARTLY if plan.refused or progress.failed else 0
+    return EXIT_PARTLY_FAILED if plan.refused or progress.failed else 0
 
 
 async def _run(settings: Settings, plan: Plan, author: Author) -> redriving.Progress:

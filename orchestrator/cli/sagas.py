@@ -15,10 +15,11 @@ from orchestrator.app import registry_of
 from orchestrator.cli.options import AS_DURATION, DEFAULTS, Output, OutputFlag, SagaId, SagaType, SettingFlags
 from orchestrator.cli.output import clock, console, duration, plain, print_json, print_rows, say, styled
 from orchestrator.config import Settings
-from orchestrator.machine.states import TERMINAL, SagaState
+from orchestrator.machine.states import TERMINAL, LogStatus, SagaState
 from orchestrator.operations.listing import summary
 from orchestrator.operations.show import LogRow, Shown, read_log
 from orchestrator.operations.show import show as show_saga
+from orchestrator.store.act_rows import ActRow, verb_word
 from orchestrator.store.listing import Filter
 from orchestrator.store.reader import StoreReader, was_purged
 from orchestrator.store.retention import Purged
@@ -185,6 +186,12 @@ def _listed(found: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def said(row: ActRow) -> str:
+    """The verb with what it was given: `skip process_payment`, `resolve as compensated`."""
+    step, target = row.arguments.get("step"), row.arguments.get("as")
+    return row.verb + (f" {step}" if step else "") + (f" as {target}" if target else "")
+
+
 def _print_record(shown: Shown) -> None:
     out = console()
     saga = shown.saga
@@ -193,8 +200,17 @@ def _print_record(shown: Shown) -> None:
     out.print(Text(plain(shown.sentence)))
     for name in ("currentStep", "stepsExecuted", "stepsCompensated", "error"):
         out.print(Text(plain(f"  {name:<17} {'-' if shown.record[name] is None else shown.record[name]}")))
+    _print_steps(shown)
+    for act in reversed(shown.acts):
+        outcome = act.outcome or "waiting"
+        text = f"  {clock(act.created_at)}  {said(act)} by {act.actor}: {act.reason}  [{outcome}] {act.message or ''}"
+        out.print(Text(plain(text.rstrip())))
+
+
+def _print_steps(shown: Shown) -> None:
     if shown.definition is None:
         return
+    out, saga = console(), shown.saga
     width = max(len(step.name) for step in shown.definition.steps)
     for number, (step, state) in enumerate(zip(shown.definition.steps, saga.steps, strict=True), 1):
         out.print(Text.assemble(f"  {number}. {step.name:<{width}}  {step.service:<12} ", styled(state.status.value)))
@@ -229,11 +245,14 @@ def _log_row(row: LogRow) -> dict[str, Any]:
 def _log_line(row: LogRow) -> dict[str, Any]:
     entry = row.entry
     detail = entry.detail
-    said = detail.get("error") or detail.get("why") or detail.get("note") or detail.get("body", {}).get("error") or ""
+    if entry.status is LogStatus.ACT:
+        text = f"{verb_word(str(detail.get('verb')))} by {detail.get('actor')}: {detail.get('reason')}"
+    else:
+        text = detail.get("error") or detail.get("why") or detail.get("note") or detail.get("body", {}).get("error")
     return {
         "at": clock(entry.at),
         "step": f"{row.number} {entry.step}" if row.number else entry.step,
         "status": entry.status.value,
         "attempt": entry.attempt or "",
-        "detail": said,
+        "detail": text or "",
     }

@@ -18,7 +18,7 @@ from orchestrator.store.act_rows import ActRow
 from orchestrator.store.port import QueuedAct
 from orchestrator.store.reader import StoreReader
 from runtime.clock import Clock
-from runtime.errors import NotFoundError, RefusedError, StoreRefusedError, UsageError
+from runtime.errors import RefusedError, StoreRefusedError, UsageError
 from runtime.limits import ACT_TEXT_LENGTH_MAX, PAYLOAD_BYTES_MAX
 from schemas.codec import encode
 from schemas.ids import SagaRef
@@ -29,7 +29,11 @@ POLL_MS = 100
 HOLDER_GRACE_MS = 5_000
 """An orchestrator that is being restarted is back within this; after it, nobody is coming."""
 
-NOBODY = "no orchestrator runs on this store: the act waits there, and is taken when one starts"
+UNATTENDED = Standing(
+    Result.WAITING,
+    "no orchestrator runs on this store: the act waits there, and is taken when one starts",
+    unattended=True,
+)
 
 
 async def meant_for(reader: StoreReader, act: Act, saga_id: str, saga_type: str | None = None) -> QueuedAct:
@@ -111,23 +115,16 @@ async def wait(
         now = clock.monotonic_ms()
         if standing.result is not Result.WAITING:
             return standing
-        if holder() is not None:
-            held_at = now
-        elif now - held_at >= HOLDER_GRACE_MS:
-            return Standing(Result.WAITING, NOBODY, unattended=True)
-        if now - began >= timeout_ms:
-            return standing
+        held = holder() is not None
+        held_at = now if held else held_at
+        if now - began >= timeout_ms or now - held_at >= HOLDER_GRACE_MS:
+            return standing if held else UNATTENDED
         await clock.sleep(POLL_MS)
 
 
 async def _standing(reader: StoreReader, row: ActRow) -> Standing:
-    if row.outcome != "done":
-        return follow(row, None, ())
-    try:
-        saga = await reader.find(*reversed(row.ref))
-    except NotFoundError:
-        return follow(row, None, ())
-    return follow(row, saga, await reader.log(saga))
+    saga = await reader.get(row.ref) if row.outcome == "done" else None
+    return follow(row, saga, () if saga is None else await reader.log(saga))
 
 
 def _check_same(queued: QueuedAct, row: ActRow) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from orchestrator.definition import Saga as Definition
 from orchestrator.machine.saga import Saga
 from orchestrator.machine.states import SagaState
+from orchestrator.operations.parked import explain_parked
 from runtime.clock import rfc3339
 from schemas.ids import Phase
 
@@ -19,10 +20,7 @@ def explain(definition: Definition | None, saga: Saga, now: int | None = None) -
         case SagaState.COMPENSATED:
             return f"It failed ({saga.error or 'cancelled'}) and what was done is undone."
         case SagaState.PARKED:
-            assert saga.parked is not None, "a parked saga says why"
-            parked = saga.parked
-            where = f"{parked.reason.value} while {parked.from_state.value}"
-            return f"It is parked and needs a person: {where}: {parked.detail}."
+            return explain_parked(definition, saga)
         case SagaState.RUNNING | SagaState.COMPENSATING:
             return _explain_active(definition, saga, now)
 
@@ -41,7 +39,10 @@ def _explain_active(definition: Definition | None, saga: Saga, now: int | None) 
     doing = f"'{planned.name}'" if phase is Phase.FORWARD else f"undoing '{planned.name}'"
     if step.retry_at is not None:
         again = _moment(step.retry_at, now)
-        return f"Attempt {attempt} of {attempts} of {doing} failed ({step.error}); it is tried again {again}.{why}"
+        return (
+            f"Attempt {attempt} of {attempts} of {doing} failed ({step.error}); it is tried again {again}, "
+            f"or now with `saga retry {saga.ref.saga_id}`.{why}"
+        )
     until = "" if step.deadline_at is None else f", until {_moment(step.deadline_at, now)}"
     then = "" if step.deadline_at is None else f"; {_afterwards(definition, index, phase, attempts - attempt)}"
     command = definition.command_type(planned.name, phase)

@@ -11,10 +11,15 @@ from orchestrator.machine.saga import Saga, record, status_sentence
 from orchestrator.machine.states import LogStatus
 from orchestrator.operations.explaining import explain
 from orchestrator.registry import Registry
+from orchestrator.store.act_rows import ActRow
 from orchestrator.store.reader import StoreReader
 
 OUTCOMES = (LogStatus.SUCCESS, LogStatus.FAILED, LogStatus.COMPENSATED)
 """The log rows that tell what happened; the others tell how (R28)."""
+
+
+ACTS_SHOWN = 10
+"""The newest; `saga acts` has all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +31,8 @@ class Shown:
     record: dict[str, Any]
     status: str
     sentence: str
+    acts: list[ActRow]
+    """What operators did to it, newest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +55,12 @@ async def show(
     saga = await reader.find(saga_id, saga_type)
     definition = registry.get(saga.ref.saga_type, saga.definition_version)
     document = record(definition, saga).model_dump()
-    return Shown(saga, definition, document, status_sentence(saga), explain(definition, saga, now))
+    acts = await reader.acts(ACTS_SHOWN, saga_id=saga.ref.saga_id, saga_type=saga.ref.saga_type)
+    waiting = [f"{act.verb} by {act.actor}" for act in acts if act.outcome is None]
+    sentence = explain(definition, saga, now)
+    if waiting:
+        sentence += f" Not taken yet: {', '.join(waiting)}."
+    return Shown(saga, definition, document, status_sentence(saga), sentence, acts)
 
 
 async def read_log(

@@ -18,6 +18,7 @@ class Filter:
         saga_type: it is of this type.
         started_from, started_before: when it was accepted, milliseconds of the store's clock.
         error: part of its error's text, whatever the case.
+        before_row: older than the saga with this row, to read on where a list ended.
         limit: how many, newest first.
 
     """
@@ -27,6 +28,7 @@ class Filter:
     started_from: int | None = None
     started_before: int | None = None
     error: str | None = None
+    before_row: int = KEY_MAX
     limit: int = 20
 
     @property

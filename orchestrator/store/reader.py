@@ -20,6 +20,7 @@ from runtime.clock import rfc3339
 from runtime.errors import NotFoundError, StoreUnavailableError
 from runtime.sqlite import SqlConnection, open_reader
 from schemas.codec import encode
+from schemas.ids import SagaRef
 
 PURGED_SINCE = 2
 """The schema version that brought `purged`; a store that no newer program has opened yet has none."""
@@ -69,7 +70,7 @@ class StoreReader:
             NotFoundError: there is none, or several types have one.
 
         """
-        found = await self.connection.fetch_all(SQL["find"], (saga_id, saga_type, saga_type))
+        found = await self.connection.fetch_all(SQL["find"], (saga_id, saga_type))
         if not found:
             gone = await self.find_purged(saga_id, saga_type)
             if gone is not None:
@@ -79,6 +80,11 @@ class StoreReader:
             types = ", ".join(row[1] for row in found)
             raise NotFoundError(f"several sagas have the id '{saga_id}': say which with --type ({types})")
         return rows.read_saga(found[0])
+
+    async def get(self, ref: SagaRef) -> Saga | None:
+        """The saga of that type and id, or None."""
+        found = await self.connection.fetch_all(SQL["load"].replace("?ids", "?"), ref)
+        return rows.read_saga(found[0]) if found else None
 
     async def find_purged(self, saga_id: str, saga_type: str | None = None) -> Purged | None:
         """What is kept of the purged saga of that id; the last one purged where several types have it (R29)."""
@@ -130,16 +136,23 @@ class StoreReader:
         return {row.act_id: row for row in map(read_row, found)}
 
     async def acts(
-        self, limit: int, *, saga_id: str | None = None, saga_type: str | None = None, waiting: bool = False
+        self,
+        limit: int,
+        *,
+        saga_id: str | None = None,
+        saga_type: str | None = None,
+        waiting: bool = False,
+        bulk_id: str | None = None,
     ) -> list[ActRow]:
-        """The newest acts, newest first: of one saga, of one type, or only those that wait."""
-        found = await self.connection.fetch_all(SQL["list_acts"], (saga_id, saga_type, waiting, limit))
+        """The newest acts, newest first: of one saga, one type, one bulk act, or only those that wait."""
+        found = await self.connection.fetch_all(SQL["list_acts"], (saga_id, saga_type, waiting, bulk_id, limit))
         return [read_row(row) for row in found]
 
     async def newest(self, wanted: Filter) -> list[Saga]:
         """The newest sagas that the filter lets through."""
         first = 0 if wanted.started_from is None else await self._first_key_from(wanted.started_from)
         end = KEY_MAX if wanted.started_before is None else await self._first_key_from(wanted.started_before)
+        end = min(end, wanted.before_row)
         states = encode(sorted(wanted.wanted_states)).decode()
         statement = SQL["list_unfinished" if wanted.is_unfinished_only else "list_newest"]
         found = await self.connection.fetch_all(

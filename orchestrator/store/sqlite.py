@@ -19,7 +19,7 @@ from orchestrator.store.port import ActOutcome, Advance, Batch, Known, OutboxRow
 from orchestrator.store.retention import Purged, PurgeStep, QueuedPurge
 from orchestrator.store.statements import SQL
 from runtime.clock import Clock, ForwardClock, new_id
-from runtime.errors import ConflictError
+from runtime.errors import ConflictError, StoreRefusedError
 from runtime.failpoints import failpoint
 from runtime.soundness import check_at_start
 from runtime.sqlite import SqlConnection, migrate, open_inline, transaction
@@ -34,6 +34,12 @@ KEPT_MAX = 4_000
 """Rows kept in memory: a full admission window several times over, at about 3 KB each."""
 
 
+LOCK_OWNER = "saga orchestrator"
+LOCK_TRIES_MAX = 5
+LOCK_PAUSE_MS = 20
+"""A question takes microseconds; an orchestrator that is really there still refuses us within a tenth of a second."""
+
+
 async def open_store(path: Path, clock: Clock) -> SqliteStore:
     """Open the store at `path`, creating it where there is none.
 
@@ -44,7 +50,7 @@ async def open_store(path: Path, clock: Clock) -> SqliteStore:
 
     """
     lock = StoreLock(path)
-    lock.acquire("saga orchestrator")
+    await _acquire(lock, clock)
     try:
         connection = await open_inline(path)
         try:
@@ -56,6 +62,18 @@ async def open_store(path: Path, clock: Clock) -> SqliteStore:
     except BaseException:
         lock.release()
         raise
+
+
+async def _acquire(lock: StoreLock, clock: Clock) -> None:
+    """Take the lock; who only asks whether somebody holds it holds it himself, for a moment."""
+    for _ in range(LOCK_TRIES_MAX - 1):
+        try:
+            lock.acquire(LOCK_OWNER)
+        except StoreRefusedError:
+            await clock.sleep(LOCK_PAUSE_MS)
+        else:
+            return
+    lock.acquire(LOCK_OWNER)
 
 
 class SqliteStore:

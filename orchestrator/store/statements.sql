@@ -102,13 +102,21 @@ SELECT act_id, saga_type, saga_id, verb, arguments, actor, reason, expected_stat
        outcome, message, decided_at
 FROM acts
 WHERE (?1 IS NULL OR saga_id = ?1) AND (?2 IS NULL OR saga_type = ?2) AND (NOT ?3 OR outcome IS NULL)
-ORDER BY act_seq DESC LIMIT ?4;
+  AND (?4 IS NULL OR substr(act_id, 1, length(?4) + 1) = ?4 || '/')
+ORDER BY act_seq DESC LIMIT ?5;
 
 -- name: find
--- A saga by its id alone: operators seldom know the type.
+-- A saga by its id alone: operators seldom know the type. The index is by type and id, so the few types that there
+-- are come first: without them every saga would be read.
+WITH RECURSIVE types (name) AS (
+  SELECT min(saga_type) FROM sagas
+  UNION ALL
+  SELECT (SELECT min(saga_type) FROM sagas WHERE saga_type > name) FROM types WHERE name IS NOT NULL
+)
 SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, error, parked, version, log_seq,
        request_hash, created_at, updated_at
-FROM sagas WHERE saga_id = ? AND (? IS NULL OR saga_type = ?);
+FROM types CROSS JOIN sagas ON saga_type = name
+WHERE saga_id = ?1 AND (?2 IS NULL OR name = ?2);
 
 -- name: log
 SELECT seq, step, status, attempt, at, detail FROM step_log WHERE saga_key = ? ORDER BY seq;

@@ -137,7 +137,10 @@ def test_explain_counts_down_to_the_deadline_and_to_the_next_attempt() -> None:
 
 
 def test_explain_of_a_parked_saga_says_that_a_person_must_act(filled: Saga) -> None:
-    assert "needs a person: compensation_failed" in filled("explain", "stuck-1").out
+    assert (
+        "needs a person (compensation_failed): undoing 'reserve_inventory' did not work"
+        in filled("explain", "stuck-1").out
+    )
 
 
 def test_watch_prints_one_json_object_a_look_where_no_terminal_is(filled: Saga) -> None:

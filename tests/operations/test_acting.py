@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from orchestrator.machine.states import EventKind, SagaState
-from orchestrator.operations.acting import HOLDER_GRACE_MS, NOBODY, look, meant_for, send
+from orchestrator.operations.acting import HOLDER_GRACE_MS, UNATTENDED, look, meant_for, send
 from orchestrator.operations.following import Result, Standing
 from orchestrator.store.act_queue import ActQueue
 from runtime.errors import NotFoundError, RefusedError, StoreRefusedError, StoreUnavailableError, UsageError
@@ -218,7 +218,7 @@ async def test_without_an_orchestrator_the_act_waits_and_is_taken_later_R25(desk
     desk.holder = None
     desk.clock.world = Still(desk)  # type: ignore[assignment] -- time passes, and nothing else happens
 
-    assert await desk.wait(queued) == Standing(Result.WAITING, NOBODY, unattended=True)
+    assert await desk.wait(queued) == UNATTENDED
     assert desk.world.clock.monotonic_ms() >= HOLDER_GRACE_MS
 
     await desk.world.start()

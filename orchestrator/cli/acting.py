@@ -1,0 +1,192 @@
+"""Sending one act from the command line, and telling what it came to. Every verb goes through here."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from cyclopts import Group, Parameter
+
+from orchestrator.app import registry_of
+from orchestrator.cli.edge import EXIT_FAILED, EXIT_TIMED_OUT
+from orchestrator.cli.options import AS_DURATION, Output
+from orchestrator.cli.output import console, plain, print_json, say, styled
+from orchestrator.config import Settings
+from orchestrator.machine.events import Act
+from orchestrator.machine.states import EventKind, SagaState
+from orchestrator.operations.acting import HOLDER_GRACE_MS, meant_for, send, wait
+from orchestrator.operations.following import Result, Standing
+from orchestrator.operations.show import Shown
+from orchestrator.operations.show import show as show_saga
+from orchestrator.store.act_queue import ActQueue
+from orchestrator.store.act_rows import verb_word
+from orchestrator.store.port import QueuedAct
+from orchestrator.store.reader import StoreReader
+from runtime.clock import SystemClock, new_id
+from runtime.errors import RefusedError, UnavailableError
+from runtime.store_lock import StoreLock
+
+NO_REASON = "no reason given"
+
+
+@Parameter(name="*", group=Group("The act", sort_key=1))
+@dataclass(frozen=True, slots=True)
+class ActFlags:
+    """Who acts and why, on what he saw, and whether he waits."""
+
+    reason: Annotated[str | None, Parameter(help="Why; it is kept with the act")] = None
+    actor: Annotated[str | None, Parameter(help="Who acts [default: you@this-host]")] = None
+    act_id: Annotated[str | None, Parameter(help="Your own id: the same id twice is one act")] = None
+    if_state: Annotated[
+        SagaState | None, Parameter(help="Refuse unless the saga is in it [default: the state it is in now]")
+    ] = None
+    if_version: Annotated[int | None, Parameter(help="Refuse unless the saga has exactly this version")] = None
+    no_wait: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Send only; `saga acts` shows what became of it")
+    ] = False
+    timeout: Annotated[int, AS_DURATION, Parameter(help="Exit 124 after waiting so long", show_default=False)] = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A verb as it was asked for, whichever sagas it is for."""
+
+    settings: Settings
+    verb: EventKind
+    saga_type: str | None
+    flags: ActFlags
+    output: Output
+    arguments: Mapping[str, Any]
+
+    @property
+    def word(self) -> str:
+        """The verb as people say it."""
+        return verb_word(self.verb.value)
+
+    def act(self) -> Act:
+        """The act, signed."""
+        flags = self.flags
+        given = {name: value for name, value in self.arguments.items() if value is not None}
+        state = None if flags.if_state is None else flags.if_state.value
+        reason = NO_REASON if flags.reason is None else flags.reason
+        actor = whoami() if flags.actor is None else flags.actor
+        return Act(flags.act_id or new_id(), self.verb, actor, reason, state, flags.if_version, given)
+
+
+def whoami() -> str:
+    """`user@host`, as well as the system knows."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container without a user database
+        user = f"uid-{os.getuid()}"
+    return f"{user}@{socket.gethostname()}"
+
+
+def act_on_saga(asked: Asked, saga_id: str) -> int:
+    """Send one act, wait for what it comes to, and print that; the exit code.
+
+    Raises:
+        NotFoundError: there is no such saga.
+        SagaError: the store cannot be used, or the act cannot be sent.
+
+    """
+    return asyncio.run(_act_on_saga(asked, saga_id))
+
+
+async def _act_on_saga(asked: Asked, saga_id: str) -> int:
+    settings, flags = asked.settings, asked.flags
+    clock, lock = SystemClock(), StoreLock(settings.store_path)
+    reader = await StoreReader.open(settings.store_path)
+    try:
+        queued = await meant_for(reader, asked.act(), saga_id, asked.saga_type)
+        await _send(settings, reader, queued, clock.now_ms())
+        held = lock.holder() is not None
+        if flags.no_wait:
+            _say_sent(queued, held=held, output=asked.output)
+            return 0
+        if not held:
+            seconds = HOLDER_GRACE_MS // 1000
+            say(f"no orchestrator runs on this store: act {queued.act.act_id} is sent, waiting {seconds} s for one …")
+        standing = await _wait(reader, queued, clock, flags.timeout, lock)
+        saga_type, saga_id = queued.ref
+        shown = await show_saga(reader, registry_of(settings), saga_id, saga_type, now=clock.now_ms())
+    finally:
+        await reader.close()
+    return _tell(queued, standing, shown, asked.output)
+
+
+async def _send(settings: Settings, reader: StoreReader, queued: QueuedAct, now: int) -> None:
+    queue = await ActQueue.open(settings.store_path)
+    try:
+        await send(queue, reader, [queued], now)
+    finally:
+        await queue.close()
+
+
+async def _wait(
+    reader: StoreReader, queued: QueuedAct, clock: SystemClock, timeout_ms: int, lock: StoreLock
+) -> Standing:
+    try:
+        return await wait(reader, queued, clock=clock, timeout_ms=timeout_ms, holder=lock.holder)
+    except asyncio.CancelledError:
+        say(f"not waiting any more; the act is sent: saga acts {queued.ref.saga_id}")
+        raise
+
+
+def _say_sent(queued: QueuedAct, *, held: bool, output: Output) -> None:
+    if output != "table":
+        print_json(_document(queued, Standing(Result.WAITING, "sent"), None))
+        return
+    word, saga_id = verb_word(queued.act.verb.value), queued.ref.saga_id
+    console().print(plain(f"{saga_id}: {word} is sent as act {queued.act.act_id}"), soft_wrap=True)
+    nobody = "" if held else "no orchestrator runs on this store: the act waits there, and is taken when one starts; "
+    say(f"{nobody}what became of it: saga acts {saga_id}")
+
+
+def _document(queued: QueuedAct, standing: Standing, shown: Shown | None) -> dict[str, Any]:
+    document = {
+        "actId": queued.act.act_id,
+        "sagaId": queued.ref.saga_id,
+        "sagaType": queued.ref.saga_type,
+        "verb": verb_word(queued.act.verb.value),
+        "result": standing.result.value,
+        "message": standing.message,
+    }
+    if shown is not None:
+        document |= {"state": shown.saga.state.value, "status": shown.status, "sentence": shown.sentence}
+    return document
+
+
+def _tell(queued: QueuedAct, standing: Standing, shown: Shown, output: Output) -> int:
+    """What it came to: for programs on standard output, whatever it was; for people what did not work is an error."""
+    act, saga_id, word = queued.act, queued.ref.saga_id, verb_word(queued.act.verb.value)
+    if output != "table":
+        print_json(_document(queued, standing, shown))
+        return _EXIT_CODES.get(standing.result, 5 if standing.unattended else EXIT_TIMED_OUT)
+    stands = f"{saga_id} is {shown.status}. {shown.sentence}"
+    match standing.result:
+        case Result.SUCCEEDED | Result.UNCHANGED:
+            head = "nothing to do" if standing.result is Result.UNCHANGED else f"{word} succeeded"
+            console().print(styled(f"{saga_id}: {head}: {standing.message}"), soft_wrap=True)
+            console().print(styled(stands), soft_wrap=True)
+            return 0
+        case Result.REFUSED:
+            raise RefusedError(f"{saga_id}: {word} refused: {standing.message}")
+        case Result.FAILED:
+            say(f"saga: {saga_id}: {word} did not work: {standing.message}")
+            say(stands)
+            return EXIT_FAILED
+        case Result.WAITING:
+            later = f"act {act.act_id}; what became of it: saga acts {saga_id}"
+            if standing.unattended:
+                raise UnavailableError(f"{saga_id}: {standing.message} ({later})")
+            say(f"saga: {saga_id}: {word} has not ended yet: {standing.message} ({later})")
+            return EXIT_TIMED_OUT
+
+
+_EXIT_CODES = {Result.SUCCEEDED: 0, Result.UNCHANGED: 0, Result.FAILED: 1, Result.REFUSED: 4}

@@ -1,0 +1,250 @@
+"""One verb for many sagas: the list is frozen, shown and confirmed, and every saga's outcome is counted."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import Group, Parameter
+from cyclopts.validators import Number
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from orchestrator.app import registry_of
+from orchestrator.cli.acting import Asked
+from orchestrator.cli.edge import EXIT_PARTLY_FAILED, EXIT_TIMED_OUT, EXIT_UNAVAILABLE
+from orchestrator.cli.options import AS_DURATION
+from orchestrator.cli.output import console, print_json, print_rows, say
+from orchestrator.machine.states import EventKind, ParkReason, SagaState
+from orchestrator.operations.bulk import Bulk, BulkRun, bulk_acts
+from orchestrator.operations.choosing import Chosen, Frozen, Wanted, choose, choose_ids
+from orchestrator.operations.following import Result
+from orchestrator.store.act_queue import ActQueue
+from orchestrator.store.listing import Filter
+from orchestrator.store.port import QueuedAct
+from orchestrator.store.reader import StoreReader
+from runtime.clock import SystemClock, new_id
+from runtime.errors import UsageError
+from runtime.store_lock import StoreLock
+
+SAMPLE = 10
+"""Sagas shown before the question; the whole list is `--dry-run -o jsonl`."""
+
+REACH = {
+    EventKind.RETRY_NOW: frozenset({SagaState.PARKED}),
+    EventKind.SKIP: frozenset({SagaState.PARKED}),
+    EventKind.RESOLVE: frozenset({SagaState.PARKED}),
+    EventKind.CANCEL: frozenset({SagaState.PENDING, SagaState.RUNNING}),
+}
+"""The states that a verb is for where no --state is given."""
+
+
+@Parameter(name="*", group=Group("Many sagas at once", sort_key=2))
+@dataclass(frozen=True, slots=True)
+class BulkFlags:
+    """Which sagas, instead of one id."""
+
+    state: Annotated[
+        tuple[SagaState, ...],
+        Parameter(help="Only in these; repeat for more", negative="", consume_multiple=False, show_default=False),
+    ] = ()
+    cause: Annotated[ParkReason | None, Parameter(help="Only parked for this")] = None
+    older_than: Annotated[int | None, AS_DURATION, Parameter(help="Started longer ago than, e.g. 1h")] = None
+    newer_than: Annotated[int | None, AS_DURATION, Parameter(help="Started within the last, e.g. 2h")] = None
+    error: Annotated[str | None, Parameter(help="Its error contains this, in any case")] = None
+    ids: Annotated[
+        str | None,
+        Parameter(help="A file of ids, or `saga list -o jsonl`'s lines; - is stdin", allow_leading_hyphen=True),
+    ] = None
+    every: Annotated[
+        bool, Parameter(name="--all", negative="", show_default=False, help="Every saga that the verb is for")
+    ] = False
+    limit: Annotated[
+        int | None, Parameter(name=["--limit", "-n"], help="The oldest so many", validator=Number(gte=1))
+    ] = None
+    dry_run: Annotated[bool, Parameter(negative="", show_default=False, help="Show the list, send nothing")] = False
+    yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative="", show_default=False, help="Do not ask")] = False
+    bulk_id: Annotated[str | None, Parameter(help="The id of an earlier run: go on with it, send nothing twice")] = None
+
+    @property
+    def given(self) -> bool:
+        """Whether any of them was."""
+        return any(getattr(self, item.name) != item.default for item in fields(self))
+
+    @property
+    def chooses(self) -> bool:
+        """Whether they say which sagas."""
+        return bool(self.state or self.ids or self.every or self.cause or self.error) or not (
+            self.older_than is None and self.newer_than is None
+        )
+
+    def wanted(self, verb: EventKind, saga_type: str | None, step: str | None, now: int) -> Wanted:
+        """The filter."""
+        listed = Filter(
+            states=frozenset(self.state) or REACH[verb],
+            saga_type=saga_type,
+            started_from=None if self.newer_than is None else now - self.newer_than,
+            started_before=None if self.older_than is None else now - self.older_than,
+            error=self.error,
+        )
+        return Wanted(listed, step, self.cause, self.limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Many:
+    """A verb for many sagas: what was asked for, and which sagas. `step` is where they must stand."""
+
+    asked: Asked
+    bulk: BulkFlags
+    step: str | None
+
+
+def act_on_many(many: Many) -> int:
+    """Freeze the list, show it, ask, send, follow, count; the exit code.
+
+    Raises:
+        UsageError: the flags do not say which sagas, or nobody is there to be asked.
+
+    """
+    _check(many)
+    return asyncio.run(_act_on_many(many))
+
+
+def _check(many: Many) -> None:
+    flags, bulk, verb = many.asked.flags, many.bulk, many.asked.word
+    if not (bulk.chooses or many.asked.saga_type or many.step):
+        raise UsageError(f"say which sagas: `saga {verb} ID`, or a filter, or --all; see saga {verb} --help")
+    if flags.act_id is not None or flags.if_state is not None or flags.if_version is not None:
+        raise UsageError("--act-id, --if-state and --if-version are for one saga; a bulk act has --bulk-id and --state")
+    asks = not (bulk.yes or bulk.dry_run)
+    if asks and (bulk.ids == "-" or not sys.stdin.isatty()):
+        raise UsageError("nobody is there to be asked: look with --dry-run, then say --yes")
+
+
+async def _act_on_many(many: Many) -> int:
+    reader = await StoreReader.open(many.asked.settings.store_path)
+    try:
+        frozen = await _freeze(many, reader, SystemClock().now_ms())
+        _show(many, frozen)
+        if many.bulk.dry_run or not frozen.chosen:
+            return EXIT_PARTLY_FAILED if frozen.missing else 0
+        if not (many.bulk.yes or _confirmed(many, len(frozen.chosen))):
+            say("nothing was sent")
+            return 1
+        bulk_id = many.bulk.bulk_id or new_id()[:12]
+        acts = bulk_acts(bulk_id, many.asked.act(), frozen.chosen)
+        done = await _run(many, reader, bulk_id, acts)
+    finally:
+        await reader.close()
+    return _report(many, bulk_id, frozen, done)
+
+
+async def _freeze(many: Many, reader: StoreReader, now: int) -> Frozen:
+    registry = registry_of(many.asked.settings)
+    if many.bulk.ids is not None:
+        return await choose_ids(reader, registry, _lines(many.bulk.ids), many.asked.saga_type)
+    return await choose(reader, registry, many.bulk.wanted(many.asked.verb, many.asked.saga_type, many.step, now))
+
+
+def _lines(source: str) -> Iterable[str]:
+    if source == "-":
+        return sys.stdin.read().splitlines()
+    try:
+        return Path(source).read_text().splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"cannot read {source}: {error}") from error
+
+
+def _show(many: Many, frozen: Frozen) -> None:
+    """The count and a sample; a dry run for programs prints the whole list."""
+    chosen = frozen.chosen
+    if many.bulk.dry_run and many.asked.output != "table":
+        print_rows(many.asked.output, [], map(_row, chosen))
+        return
+    word = many.asked.word
+    say(f"{word}: {len(chosen):,} sagas" + (f"; {len(frozen.missing):,} ids do not exist" if frozen.missing else ""))
+    if chosen and not many.bulk.yes:
+        print_rows("table", ["saga", "type", "status", "error"], map(_line, chosen[:SAMPLE]))
+        if len(chosen) > SAMPLE:
+            say(f"… and {len(chosen) - SAMPLE:,} more: --dry-run -o jsonl prints all")
+
+
+def _confirmed(many: Many, count: int) -> bool:
+    word = many.asked.word
+    sys.stderr.write(f"{word} {count:,} sagas? Type the number to go on: ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().replace(",", "") == str(count)
+
+
+async def _run(many: Many, reader: StoreReader, bulk_id: str, acts: Sequence[QueuedAct]) -> Bulk:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bar = Progress(*columns, console=console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
+    follow = not many.asked.flags.no_wait
+    task = bar.add_task(many.asked.word, total=len(acts))
+
+    def progress(bulk: Bulk) -> None:
+        bar.update(task, completed=bulk.settled if follow else bulk.sent + bulk.known)
+
+    queue = await ActQueue.open(many.asked.settings.store_path)
+    lock = StoreLock(many.asked.settings.store_path)
+    if lock.holder() is None:
+        say("no orchestrator runs on this store: acts wait there, and are taken when one starts")
+    try:
+        with bar:
+            running = BulkRun(reader, queue, SystemClock(), lock.holder, many.asked.flags.timeout, progress)
+            return await running.run(acts, follow=follow)
+    except asyncio.CancelledError:
+        say(f"stopped; what was sent is sent. Go on with the rest: --bulk-id {bulk_id}")
+        raise
+    finally:
+        await queue.close()
+
+
+def _report(many: Many, bulk_id: str, frozen: Frozen, bulk: Bulk) -> int:
+    counts = {result.value: bulk.counts[result] for result in Result}
+    if many.asked.flags.no_wait:
+        counts["waiting"] = bulk.total
+    wrong = [
+        {"sagaId": ref.saga_id, "sagaType": ref.saga_type, "result": standing.result, "message": standing.message}
+        for ref, standing in bulk.standings.items()
+        if standing.result not in (Result.SUCCEEDED, Result.UNCHANGED)
+    ]
+    if many.asked.output != "table":
+        summary = {"bulkId": bulk_id, "total": bulk.total, "sent": bulk.sent, "sentBefore": bulk.known, **counts}
+        print_json({**summary, "missing": frozen.missing, "notDone": wrong})
+    else:
+        _print_report(bulk, counts, wrong, frozen.missing)
+        say(f"bulk id {bulk_id}: `saga acts --bulk-id {bulk_id}` lists its acts; --bulk-id {bulk_id} goes on with it")
+    if counts["failed"] or counts["refused"] or frozen.missing:
+        return EXIT_PARTLY_FAILED
+    if counts["waiting"] and not many.asked.flags.no_wait:
+        unattended = any(standing.unattended for standing in bulk.standings.values())
+        return EXIT_UNAVAILABLE if unattended else EXIT_TIMED_OUT
+    return 0
+
+
+def _print_report(bulk: Bulk, counts: dict[str, int], wrong: Sequence[dict[str, Any]], missing: Sequence[str]) -> None:
+    rows = [{"result": "sent", "sagas": bulk.sent}]
+    if bulk.known:
+        rows.append({"result": "sent before", "sagas": bulk.known})
+    rows += [{"result": name, "sagas": count} for name, count in counts.items() if count or name == "succeeded"]
+    if missing:
+        rows.append({"result": "not found", "sagas": len(missing)})
+    print_rows("table", ["result", "sagas"], rows)
+    for row in wrong[:SAMPLE]:
+        say(f"  {row['sagaId']}: {row['result']}: {row['message']}")
+    if len(wrong) > SAMPLE:
+        say(f"  … and {len(wrong) - SAMPLE:,} more: -o json lists all")
+
+
+def _row(chosen: Chosen) -> dict[str, Any]:
+    ref = chosen.ref
+    return {"sagaId": ref.saga_id, "sagaType": ref.saga_type, "state": chosen.state.value, "status": chosen.status}
+
+
+def _line(chosen: Chosen) -> dict[str, Any]:
+    ref = chosen.ref
+    return {"saga": ref.saga_id, "type": ref.saga_type, "status": chosen.status, "error": chosen.error}
