@@ -112,7 +112,7 @@ class Worker:
         self._lifecycle = lifecycle
         self._faults = injector
         self._fence_retention_ms = fence_retention_ms
-        self._source = f"/{participant.name}".encode()
+        self._source = f"/{participant.name}"
         self._store_clock = ForwardClock(clock, newest_ms)
         self._intake = Intake(participant, topics, group=group)
         self._guard = Guard(

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from runtime.errors import ContractError
@@ -100,16 +101,24 @@ class ReplyHead(NamedTuple):
     reason: Reason | None
 
 
+@lru_cache(maxsize=1024)
+def _same(message_type: str, source: str, *more: tuple[str, str]) -> Headers:
+    """What all messages of a kind have in common: made once, since a header costs as much as a body."""
+    return (
+        (TYPE, message_type.encode()),
+        (SOURCE, source.encode()),
+        *((name, value.encode()) for name, value in more),
+    )
+
+
 def command_headers(
-    command_id: str, *, command_type: bytes, source: bytes, reply_to: bytes, attempt: int, started_at_ms: int
+    command_id: str, *, command_type: str, source: str, reply_to: str, attempt: int, started_at_ms: int
 ) -> Headers:
     """The headers of a command."""
     return (
         *_FIXED,
         (ID, command_id.encode()),
-        (TYPE, command_type),
-        (SOURCE, source),
-        (REPLY_TO, reply_to),
+        *_same(command_type, source, (REPLY_TO, reply_to)),
         (ATTEMPT, b"%d" % attempt),
         (STARTED, b"%d" % started_at_ms),
     )
@@ -119,7 +128,7 @@ def reply_headers(
     head: CommandHead,
     *,
     reply_type: str,
-    source: bytes,
+    source: str,
     outcome: Outcome,
     effect: Effect = Effect.DONE,
     reason: Reason | None = None,
@@ -130,27 +139,21 @@ def reply_headers(
         optional += ((EFFECT, b"none"),)
     if reason is not None:
         optional += ((REASON, reason.value.encode()),)
+    command_id = head.command_id.encode()
     return (
         *_FIXED,
-        (ID, head.parsed_id.reply_id(head.attempt).encode()),
-        (TYPE, reply_type.encode()),
-        (SOURCE, source),
-        (CAUSATION_ID, head.command_id.encode()),
+        (ID, b"%b/r%d" % (command_id, head.attempt)),
+        *_same(reply_type, source),
+        (CAUSATION_ID, command_id),
         (OUTCOME, outcome.value.encode()),
         (ATTEMPT, b"%d" % head.attempt),
         *optional,
     )
 
 
-def event_headers(event_id: str, *, event_type: bytes, source: bytes, sequence: int) -> Headers:
+def event_headers(event_id: str, *, event_type: str, source: str, sequence: int) -> Headers:
     """The headers of a lifecycle event; `sequence` orders and dedupes them per saga (R26)."""
-    return (
-        *_FIXED,
-        (ID, event_id.encode()),
-        (TYPE, event_type),
-        (SOURCE, source),
-        (SEQUENCE, b"%d" % sequence),
-    )
+    return (*_FIXED, (ID, event_id.encode()), *_same(event_type, source), (SEQUENCE, b"%d" % sequence))
 
 
 def read_headers(headers: Sequence[tuple[str, bytes | None]]) -> dict[str, bytes]:

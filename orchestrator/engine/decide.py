@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 
 from orchestrator.definition import Saga as Definition
 from orchestrator.engine.inputs import Inputs, Reply, Request
@@ -26,7 +27,7 @@ from orchestrator.store.retention import Purged
 from runtime.errors import ContractError
 from runtime.telemetry import log
 from schemas.causes import Cause
-from schemas.codec import decode_model, decode_object, decode_trusted, encode_model
+from schemas.codec import decode_model, decode_object
 from schemas.envelope import Outcome
 from schemas.ids import Phase, SagaRef
 from schemas.topics import TopicNames
@@ -60,6 +61,7 @@ class Decider:
         self.registry = registry
         self.topics = topics
         self.intake = intake
+        self.replies_of = cache(topics.replies_of)
         self.writer = MessageWriter(topics)
 
     def decide(
@@ -260,7 +262,7 @@ class _Fold:
         step = definition.index(name)
         if step is None:
             raise ContractError(Cause.BAD_ID, f"saga {reply.ref} has no step '{name}'")
-        expected = self._decider.topics.replies_of(definition.steps[step].service)
+        expected = self._decider.replies_of(definition.steps[step].service)
         if reply.record.topic != expected:
             raise ContractError(Cause.WRONG_TOPIC, f"replies of step '{name}' come on {expected}")
         return folding, definition
@@ -278,7 +280,7 @@ def _replied(definition: Definition, reply: Reply) -> Replied:
     index = definition.index(command.step)
     assert index is not None, "checked with the topic"
     if head.outcome is Outcome.SUCCESS and command.phase is Phase.FORWARD:
-        body = decode_trusted(encode_model(decode_model(definition.steps[index].reply, reply.value)))
+        body = decode_model(definition.steps[index].reply, reply.value).model_dump(mode="json")
         size = len(reply.value or b"")
     else:
         document = decode_object(reply.value)

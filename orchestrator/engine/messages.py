@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from messaging.records import Message
 from orchestrator.definition import Saga as Definition
 from orchestrator.machine.decision import Effect, SendCommand
@@ -17,7 +19,9 @@ class MessageWriter:
     """Turns effects into messages for this installation's topics."""
 
     def __init__(self, topics: TopicNames) -> None:
-        self._topics = topics
+        self._commands_of = cache(topics.commands)
+        self._replies_of = cache(topics.replies_of)
+        self._events_of = cache(topics.events)
 
     def message(self, definition: Definition | None, saga: Saga, effect: Effect) -> Message:
         """The message of one effect of a decision whose outcome is `saga`."""
@@ -28,13 +32,13 @@ class MessageWriter:
     def _command(self, saga: Saga, effect: SendCommand) -> Message:
         headers = command_headers(
             str(effect.command_id),
-            command_type=effect.command_type.encode(),
+            command_type=effect.command_type,
             source=_source(saga),
-            reply_to=self._topics.replies_of(effect.service).encode(),
+            reply_to=self._replies_of(effect.service),
             attempt=effect.attempt,
             started_at_ms=saga.created_at,
         )
-        return Message(self._topics.commands(effect.service), saga.ref.saga_id.encode(), effect.body, headers)
+        return Message(self._commands_of(effect.service), saga.ref.saga_id.encode(), effect.body, headers)
 
     def _event(self, definition: Definition | None, saga: Saga, event: LifecycleEvent) -> Message:
         body = record_fields(definition, saga)
@@ -43,12 +47,12 @@ class MessageWriter:
             value = encode({**body, "data": {}, "dataOmitted": True})
         headers = event_headers(
             f"{saga.ref}/{saga.version}/{event.value}",
-            event_type=event_type(saga.ref.saga_type, event).encode(),
+            event_type=event_type(saga.ref.saga_type, event),
             source=_source(saga),
             sequence=saga.version,
         )
-        return Message(self._topics.events(saga.ref.saga_type), saga.ref.saga_id.encode(), value, headers)
+        return Message(self._events_of(saga.ref.saga_type), saga.ref.saga_id.encode(), value, headers)
 
 
-def _source(saga: Saga) -> bytes:
-    return f"/sagas/{saga.ref.saga_type}".encode()
+def _source(saga: Saga) -> str:
+    return f"/sagas/{saga.ref.saga_type}"

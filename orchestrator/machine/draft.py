@@ -9,7 +9,7 @@ from orchestrator.definition import SagaData
 from orchestrator.machine.decision import Decision, Effect, EmitEvent, LogEntry, SendCommand
 from orchestrator.machine.events import Event, to_detail
 from orchestrator.machine.saga import Parked, Saga, StepState, replies_of
-from orchestrator.machine.states import LogStatus, ParkReason, SagaState, StepStatus
+from orchestrator.machine.states import LogStatus, ParkReason, SagaState
 from runtime.errors import DefinitionError
 from runtime.limits import ERROR_TEXT_LENGTH_MAX, PAYLOAD_BYTES_MAX
 from schemas.events import LifecycleEvent
@@ -65,27 +65,12 @@ class Draft:
             command = self.definition.command_type(step.name, phase)
             self.park(ParkReason.DATA_LIMIT, f"{command} would have {len(body):,} bytes", index)
             return
-        now = self.now
-        if phase is Phase.FORWARD:
-            attempt, epoch = state.attempt + 1, state.epoch
-            deadline_at = now + step.timeout_ms
-            self.steps[index] = state._replace(
-                status=StepStatus.IN_PROGRESS, attempt=attempt, sent_at=now, deadline_at=deadline_at, retry_at=None
-            )
-            self.log(index, LogStatus.IN_PROGRESS, attempt)
-        else:
-            attempt, epoch = state.undo_attempt + 1, state.undo_epoch
-            deadline_at = now + step.compensation_timeout_ms
-            self.steps[index] = state._replace(
-                status=StepStatus.COMPENSATING,
-                undo_attempt=attempt,
-                sent_at=now,
-                deadline_at=deadline_at,
-                retry_at=None,
-            )
-            self.log(index, LogStatus.COMPENSATING, attempt)
+        timeout_ms = step.timeout_ms if phase is Phase.FORWARD else step.compensation_timeout_ms
+        state = self.steps[index] = state.sent(phase, self.now, self.now + timeout_ms)
+        attempt = state.command_attempt(phase)
+        self.log(index, LogStatus.IN_PROGRESS if phase is Phase.FORWARD else LogStatus.COMPENSATING, attempt)
         # A pure function of saga, step, phase and epoch (R2, I13).
-        identity = CommandId(*self.before.ref, step.name, phase, epoch)
+        identity = CommandId(*self.before.ref, step.name, phase, state.command_epoch(phase))
         command = self.definition.command_type(step.name, phase)
         self._commands.append(SendCommand(identity, step.service, command, attempt, body))
 

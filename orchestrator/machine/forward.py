@@ -33,14 +33,13 @@ def on_success(draft: Draft, event: Replied) -> Result:
 def succeed(draft: Draft, index: int, event: Replied) -> None:
     """Note the success and go on."""
     step = draft.steps[index]
-    changes = {"status": StepStatus.SUCCESS, "executed": True, "deadline_at": None, "retry_at": None}
     if draft.before.data_bytes + event.body_bytes > SAGA_DATA_BYTES_MAX:
-        draft.step(index, **changes)
+        draft.step(index, status=StepStatus.SUCCESS, executed=True, deadline_at=None, retry_at=None)
         draft.log(index, LogStatus.SUCCESS, step.attempt)
         message = f"the saga's data would pass {SAGA_DATA_BYTES_MAX:,} bytes; cancel or resolve it"
         draft.park(ParkReason.DATA_LIMIT, message, index)
         return
-    draft.step(index, reply=event.body, reply_bytes=event.body_bytes, error=None, **changes)
+    draft.steps[index] = step.succeeded(event.body, event.body_bytes)
     draft.log(index, LogStatus.SUCCESS, step.attempt)
     draft.emit(LifecycleEvent.STEP_SUCCEEDED)
     if index + 1 < len(draft.steps):

@@ -47,6 +47,46 @@ class StepState(NamedTuple):
         """When this step needs the timer, or None."""
         return self.deadline_at if self.deadline_at is not None else self.retry_at
 
+    def sent(self, phase: Phase, now: int, deadline_at: int) -> StepState:
+        """The step with its command sent once more. Spelled out: `_replace` costs four times as much."""
+        if phase is Phase.FORWARD:
+            status, attempt, undo_attempt = StepStatus.IN_PROGRESS, self.attempt + 1, self.undo_attempt
+        else:
+            status, attempt, undo_attempt = StepStatus.COMPENSATING, self.attempt, self.undo_attempt + 1
+        return StepState(
+            status,
+            self.epoch,
+            attempt,
+            self.undo_epoch,
+            undo_attempt,
+            now,
+            deadline_at,
+            None,
+            self.executed,
+            self.late,
+            self.reply,
+            self.reply_bytes,
+            self.error,
+        )
+
+    def succeeded(self, reply: Mapping[str, Any], reply_bytes: int) -> StepState:
+        """The step with its action's success."""
+        return StepState(
+            StepStatus.SUCCESS,
+            self.epoch,
+            self.attempt,
+            self.undo_epoch,
+            self.undo_attempt,
+            self.sent_at,
+            None,
+            None,
+            True,
+            self.late,
+            reply,
+            reply_bytes,
+            None,
+        )
+
     def command_epoch(self, phase: Phase) -> int:
         return self.epoch if phase is Phase.FORWARD else self.undo_epoch
 
@@ -81,6 +121,24 @@ class Saga:
     log_seq: int = 0
     row: int = field(default=0, compare=False)
     """The store's own handle of the row; no part of the saga's state."""
+
+    def at_row(self, row: int) -> Saga:
+        """The same saga where the store has it."""
+        return Saga(
+            self.ref,
+            self.definition_version,
+            self.state,
+            self.steps,
+            self.request,
+            self.request_bytes,
+            self.created_at,
+            self.updated_at,
+            self.error,
+            self.parked,
+            self.version,
+            self.log_seq,
+            row,
+        )
 
     @property
     def wake_at(self) -> int | None:

@@ -62,7 +62,7 @@ class MemoryStore:
         self._check(batch)
         for started in batch.started:
             self._last_row += 1
-            saga = replace(started.saga, row=self._last_row)
+            saga = started.saga.at_row(self._last_row)
             self._sagas[saga.ref] = Known(saga, started.request_hash)
         for change in batch.changed:
             self._sagas[change.saga.ref] = Known(change.saga, self._sagas[change.saga.ref].request_hash)

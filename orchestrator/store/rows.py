@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from itertools import compress
 from operator import is_not
 from typing import Any
@@ -91,11 +90,6 @@ def read_saga(row: tuple[Any, ...]) -> Saga:
         log_seq=log_seq,
         row=key,
     )
-
-
-def with_key(saga: Saga, key: int) -> Saga:
-    """The saga with its row's key."""
-    return replace(saga, row=key)
 
 
 def log_row(key: int, entry: LogEntry) -> tuple[Any, ...]:

@@ -286,7 +286,7 @@ class SqliteStore:
 
     def _keep(self, batch: Batch, keys: Mapping[SagaRef, int]) -> None:
         for started in batch.started:
-            self._keep_one(rows.with_key(started.saga, keys[started.saga.ref]), started.request_hash)
+            self._keep_one(started.saga.at_row(keys[started.saga.ref]), started.request_hash)
         for change in batch.changed:
             known = self._kept.pop(change.saga.ref, None)
             if known is not None:

@@ -308,7 +308,7 @@ class World:
             body = REPLIES.get(sent.head.command_type, {}) if outcome is Outcome.SUCCESS else {"error": "no"}
         value = body if isinstance(body, bytes) else encode(body)
         headers = reply_headers(
-            sent.head, reply_type="reply", source=b"/test", outcome=outcome, effect=effect, reason=reason
+            sent.head, reply_type="reply", source="/test", outcome=outcome, effect=effect, reason=reason
         )
         return self.put(topic or sent.head.reply_to, value, sent.message.key, headers)
 

@@ -93,18 +93,18 @@ class Service:
     def _do(self, number: int) -> Message:
         items = [OrderItem(sku="lamp", quantity=number % 5 + 1), OrderItem(sku=_second_sku(number), quantity=1)]
         command = ReserveItems(order_id=f"order-{number}", items=items)
-        return self._message(number, "forward", b"reserveItems", command.model_dump_json().encode())
+        return self._message(number, "forward", "reserveItems", command.model_dump_json().encode())
 
     def _undo(self, number: int) -> Message:
         command = ReleaseItems(order_id=f"order-{number}")
-        return self._message(number, "compensate", b"releaseItems", command.model_dump_json().encode())
+        return self._message(number, "compensate", "releaseItems", command.model_dump_json().encode())
 
-    def _message(self, number: int, phase: str, command_type: bytes, body: bytes) -> Message:
+    def _message(self, number: int, phase: str, command_type: str, body: bytes) -> Message:
         headers = command_headers(
             f"order/order-{number}/{STEP}/{phase}/1",
             command_type=command_type,
-            source=b"/order",
-            reply_to=self.topics.replies_of("inventory").encode(),
+            source="/order",
+            reply_to=self.topics.replies_of("inventory"),
             attempt=1,
             started_at_ms=SystemClock().now_ms(),
         )

@@ -133,9 +133,9 @@ async def test_poison_becomes_dead_letters_and_blocks_nothing(world: World) -> N
     await world.start()
     good = command_headers(
         "order/order-1/pay/forward/1",
-        command_type=b"do",
-        source=b"/order",
-        reply_to=REPLIES.encode(),
+        command_type="do",
+        source="/order",
+        reply_to=REPLIES,
         attempt=1,
         started_at_ms=0,
     )

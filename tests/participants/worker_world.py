@@ -85,9 +85,9 @@ class World:
         phase = Phase.COMPENSATE if isinstance(model, Undo | Uncall) else Phase.FORWARD
         headers = command_headers(
             f"order/{saga_id}/pay/{phase}/1",
-            command_type=wire_type(type(model)).encode(),
-            source=b"/order",
-            reply_to=REPLIES.encode(),
+            command_type=wire_type(type(model)),
+            source="/order",
+            reply_to=REPLIES,
             attempt=attempt,
             started_at_ms=self.clock.at_ms,
         )

@@ -203,9 +203,9 @@ def test_our_own_headers_are_the_documented_ones(shipped: dict[str, Any]) -> Non
     command_id = "order/order-123/process_payment/forward/1"
     command = command_headers(
         command_id,
-        command_type=b"chargePayment",
-        source=b"/sagas/order",
-        reply_to=b"payment.replies",
+        command_type="chargePayment",
+        source="/sagas/order",
+        reply_to="payment.replies",
         attempt=1,
         started_at_ms=1_700_000_000_000,
     )
@@ -213,13 +213,13 @@ def test_our_own_headers_are_the_documented_ones(shipped: dict[str, Any]) -> Non
     sent = {
         "payment.commands.chargePayment": command,
         "payment.replies.paymentCharged": reply_headers(
-            head, reply_type="paymentCharged", source=b"/p", outcome=Outcome.SUCCESS
+            head, reply_type="paymentCharged", source="/p", outcome=Outcome.SUCCESS
         ),
         "payment.replies.reply.failure": reply_headers(
-            head, reply_type="failure", source=b"/p", outcome=Outcome.FAILURE, reason=Reason.REJECTED
+            head, reply_type="failure", source="/p", outcome=Outcome.FAILURE, reason=Reason.REJECTED
         ),
         "order.events.order.saga.completed": event_headers(
-            "e-1", event_type=b"order.saga.completed", source=b"/sagas/order", sequence=7
+            "e-1", event_type="order.saga.completed", source="/sagas/order", sequence=7
         ),
     }
 

@@ -44,9 +44,9 @@ LEAST = {envelope.CAUSATION_ID: COMMAND_ID.encode(), envelope.OUTCOME: b"success
 def command() -> Headers:
     return command_headers(
         COMMAND_ID,
-        command_type=b"chargePayment",
-        source=b"/saga/order",
-        reply_to=b"payment.replies",
+        command_type="chargePayment",
+        source="/saga/order",
+        reply_to="payment.replies",
         attempt=2,
         started_at_ms=1_700_000_000_000,
     )
@@ -85,7 +85,7 @@ def test_a_commands_headers_are_eight_and_small() -> None:
 @pytest.mark.parametrize("reason", [None, *Reason])
 def test_a_reply_reads_back(outcome: Outcome, effect: Effect, reason: Reason | None) -> None:
     headers = reply_headers(
-        HEAD, reply_type="paymentCharged", source=b"/participant/payment", outcome=outcome, effect=effect, reason=reason
+        HEAD, reply_type="paymentCharged", source="/participant/payment", outcome=outcome, effect=effect, reason=reason
     )
 
     assert read_reply(read_headers(headers), KEY) == ReplyHead(
@@ -94,7 +94,7 @@ def test_a_reply_reads_back(outcome: Outcome, effect: Effect, reason: Reason | N
 
 
 def test_an_event_says_its_sequence_R26() -> None:
-    headers = dict(event_headers("order/order-123/7", event_type=b"order.saga.completed", source=b"/saga", sequence=7))
+    headers = dict(event_headers("order/order-123/7", event_type="order.saga.completed", source="/saga", sequence=7))
 
     assert (headers["ce_id"], headers["ce_type"], headers["ce_sequence"]) == (
         b"order/order-123/7",
@@ -293,6 +293,6 @@ def test_every_command_we_can_send_is_answered_to_the_same_saga(saga_id: str, ph
     command_id = CommandId("order", saga_id, "process_payment", phase, epoch)
     head = CommandHead(str(command_id), command_id, "chargePayment", "payment.replies", 1, 0)
 
-    headers = reply_headers(head, reply_type="t", source=b"/p", outcome=Outcome.SUCCESS)
+    headers = reply_headers(head, reply_type="t", source="/p", outcome=Outcome.SUCCESS)
 
     assert read_reply(read_headers(headers), saga_id.encode()).command == command_id
