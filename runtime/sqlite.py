@@ -190,7 +190,7 @@ async def open_reader(path: Path) -> ThreadedConnection:
 
     """
     with translated_errors(path):
-        connection = await aiosqlite.connect(_address(path, "ro"), uri=True, isolation_level=None)
+        connection = await aiosqlite.connect(address(path, "ro"), uri=True, isolation_level=None)
         try:
             await connection.executescript(f"PRAGMA query_only=ON; PRAGMA busy_timeout={BUSY_TIMEOUT_MS};")
             # The first read is what finds out whether the file is a database.
@@ -211,7 +211,7 @@ async def open_beside(path: Path) -> ThreadedConnection:
 
     """
     with translated_errors(path):
-        connection = await aiosqlite.connect(_address(path, "rw"), uri=True, isolation_level=None)
+        connection = await aiosqlite.connect(address(path, "rw"), uri=True, isolation_level=None)
         try:
             await connection.executescript(
                 f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=0;"
@@ -325,7 +325,7 @@ async def _configured(connection: _Connection) -> _Connection:
     return connection
 
 
-def _address(path: Path, mode: str) -> str:
+def address(path: Path, mode: str) -> str:
     return f"{path.absolute().as_uri()}?mode={mode}"
 
 

@@ -12,6 +12,12 @@ from schemas.envelope import Reason
 from schemas.events import LifecycleEvent
 from schemas.ids import Phase
 
+_BEHIND = (
+    "the service has seen a later command of this step than this store knows of, as after a restore from a backup; "
+    "what became of that one is not known here: retry the step, and its stored reply comes back"
+)
+"""A stale command proves nothing about the one that overtook it, so it must not compensate (R8)."""
+
 
 def on_admitted(draft: Draft) -> Result:
     """There is room: the first step's command goes out."""
@@ -58,6 +64,10 @@ def on_failure(draft: Draft, event: Replied) -> Result:
     if event.reason is Reason.FENCE_EXPIRED:
         draft.step(index, error=error)
         draft.park(ParkReason.FENCE_EXPIRED, error, index)
+        return draft.finish()
+    if event.reason is Reason.STALE:
+        draft.step(index, error=error)
+        draft.park(ParkReason.OPERATOR, _BEHIND, index)
         return draft.finish()
     after_pivot = draft.definition.forward_only(index) and index != draft.definition.pivot_index
     if after_pivot:

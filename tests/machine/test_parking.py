@@ -7,7 +7,7 @@ import pytest
 from orchestrator.definition import Retry
 from orchestrator.machine.decision import Decision, Ignored
 from orchestrator.machine.events import Park, Replied
-from orchestrator.machine.states import IgnoredReason, ParkReason, SagaState, StepStatus
+from orchestrator.machine.states import EventKind, IgnoredReason, ParkReason, SagaState, StepStatus
 from orchestrator.testing import Command, Story
 from runtime.limits import ATTEMPTS_MAX, BACKOFF_MS_MAX, ERROR_TEXT_LENGTH_MAX, PAYLOAD_BYTES_MAX
 from schemas.envelope import Outcome, Reason
@@ -107,6 +107,19 @@ def test_an_expired_fence_of_an_action_parks_instead_of_undoing_R16() -> None:
     story.expect_command("service-one", Do).fail("too old", reason=Reason.FENCE_EXPIRED)
 
     story.expect_parked("fence_expired")
+
+
+def test_a_stale_command_parks_instead_of_undoing_what_a_later_one_may_have_done_R8() -> None:
+    """Only a store restored from a backup meets this: its operator's retry, which raised the epoch, is forgotten."""
+    story = story_of(plain_saga)
+
+    story.expect_command("service-one", Do).fail("epoch 1 is behind 2", reason=Reason.STALE)
+
+    story.expect_parked("operator")
+    assert "retry the step" in (story.saga.parked.detail if story.saga.parked else "")
+    assert isinstance(story.act(EventKind.RETRY_NOW), Decision)
+    story.expect_command("service-one", Do).succeed()
+    story.expect_command("service-two", Do)
 
 
 # --- parked while going forward -------------------------------------------------------------------

@@ -1,0 +1,89 @@
+"""`saga backup`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+
+from orchestrator.app import registry_of
+from orchestrator.cli.options import DEFAULTS, SettingFlags
+from orchestrator.cli.output import console, print_json, say
+from orchestrator.config import Settings
+from orchestrator.operations.backing_up import Source, restore_lines, sources, targets
+from runtime.backup import back_up
+from runtime.errors import UsageError
+
+_PAGE_BYTES = 4_096
+
+
+def backup(
+    destination: Annotated[Path, Parameter(help="A file, or a folder; with --all a folder")],
+    /,
+    *,
+    service: Annotated[str | None, Parameter(help="That service's database, not the orchestrator's")] = None,
+    every: Annotated[bool, Parameter(name="--all", negative="", help="The orchestrator's and every service's")] = False,
+    force: Annotated[bool, Parameter(negative="", help="Replace a backup of that name")] = False,
+    json: Annotated[bool, Parameter(negative="", help="One JSON object a copy, for programs")] = False,
+    common: SettingFlags = DEFAULTS,
+) -> None:
+    """Copy a database while its owner goes on working; say how to put it back.
+
+    A copy is one file, readable by you only, checked, and whole or not there at all. After a restore, what happened
+    since is read from Kafka again: back up more often than the topics' retention.
+
+    Examples:
+        saga backup /backups/orchestrator.db
+        saga backup /backups/payment.db --service payment
+        saga backup /backups/monday --all              # a folder: one file each
+        saga backup /backups/orchestrator.db --force   # replace yesterday's
+
+    """
+    if every and service is not None:
+        raise UsageError("give --service or --all, not both")
+    settings = common.settings()
+    chosen = sources(settings.store_path, _services(settings), service=service, every=every)
+    if every:
+        absent = [source for source in chosen[1:] if not source.path.exists()]
+        chosen = [source for source in chosen if source not in absent]
+        for source in absent:
+            say(f"{source.owner} has no database at {source.path}: left out")
+        destination.mkdir(mode=0o700, parents=True, exist_ok=True)
+    made = [
+        (source, copy, _copied(source, copy, force=force)) for source, copy in targets(chosen, destination, every=every)
+    ]
+    for source, copy, size in made:
+        if json:
+            print_json({"owner": source.owner, "source": str(source.path), "copy": str(copy), "bytes": size})
+        else:
+            console().print(f"{copy}  {size / 1_000_000:,.1f} MB, of {source.path}", soft_wrap=True)
+    say("to restore:")
+    for source, copy, _ in made:
+        for line in restore_lines(source, copy):
+            say(f"  {line}")
+
+
+def _services(settings: Settings) -> list[Source]:
+    return [Source(name, settings.database(name)) for name in registry_of(settings).services]
+
+
+def _copied(source: Source, copy: Path, *, force: bool) -> int:
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TimeRemainingColumn(),
+        console=console(stderr=True),
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    )
+    task = bar.add_task(source.owner, total=None)
+
+    def show(done: int, total: int) -> None:
+        bar.update(task, completed=done * _PAGE_BYTES, total=total * _PAGE_BYTES)
+
+    with bar:
+        return back_up(source.path, copy, replaces=force, on_progress=show)

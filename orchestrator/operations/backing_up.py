@@ -1,0 +1,56 @@
+"""Which databases a backup takes, in which order, and how one is put back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from runtime.errors import NotFoundError
+
+ORCHESTRATOR = "orchestrator"
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A database, and who owns it."""
+
+    owner: str
+    path: Path
+
+
+def sources(store: Path, services: Iterable[Source], *, service: str | None, every: bool) -> list[Source]:
+    """What to copy: the orchestrator's store, one service's database, or all of them.
+
+    The orchestrator's comes first. Whatever a reply in its copy says was done, was done before a service's copy was
+    made, so no copy of a service knows less than the orchestrator's believes.
+
+    Raises:
+        NotFoundError: there is no such service.
+
+    """
+    known = {one.owner: one for one in services}
+    if service is not None:
+        if service not in known:
+            raise NotFoundError(f"there is no service '{service}'; known: {', '.join(sorted(known)) or 'none'}")
+        return [known[service]]
+    orchestrator = Source(ORCHESTRATOR, store)
+    return [orchestrator, *known.values()] if every else [orchestrator]
+
+
+def targets(chosen: Sequence[Source], destination: Path, *, every: bool) -> list[tuple[Source, Path]]:
+    """Each source with the file it is copied to: in the folder `destination`, or that very file."""
+    if every or destination.is_dir():
+        return [(source, destination / source.path.name) for source in chosen]
+    return [(source, destination) for source in chosen]
+
+
+def restore_lines(source: Source, copy: Path) -> list[str]:
+    """The commands that put a copy back. The old log must go: it belongs to the file that is replaced."""
+    running = "the orchestrator" if source.owner == ORCHESTRATOR else f"participant {source.owner}"
+    start = "saga orchestrator" if source.owner == ORCHESTRATOR else f"saga participant {source.owner}"
+    return [
+        f"# stop {running}, then",
+        f"rm -f {source.path} {source.path}-wal {source.path}-shm && cp {copy} {source.path}",
+        f"# and start it again: {start}",
+    ]

@@ -1,0 +1,91 @@
+"""`saga backup`: what is copied, what is refused, and that the printed commands restore it."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import FillStore, Saga, completed, running
+
+pytestmark = pytest.mark.processes
+
+KILLED = """
+import os, signal, sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("DELETE FROM sagas")
+connection.commit()
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.fixture
+def path(fill_store: FillStore) -> Path:
+    return fill_store(completed("order-1"), running("order-2"))
+
+
+def service_database(path: Path, service: str) -> None:
+    connection = sqlite3.connect(path.with_name(f"{service}.db"))
+    connection.executescript(f"PRAGMA journal_mode=WAL; CREATE TABLE of (service); INSERT INTO of VALUES ('{service}')")
+    connection.close()
+
+
+def sagas(path: Path) -> list[tuple[str]]:
+    connection = sqlite3.connect(path)
+    found = connection.execute("SELECT saga_id FROM sagas ORDER BY saga_id").fetchall()
+    connection.close()
+    return found
+
+
+def test_the_printed_commands_restore_what_was_backed_up(saga: Saga, path: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "backup.db"
+    run = saga("backup", str(copy), "--json")
+    assert (run.exit_code, run.json["owner"], run.json["bytes"]) == (0, "orchestrator", copy.stat().st_size)
+    ended = subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False)
+    assert ended.returncode == -9
+    said = [line.strip() for line in run.err.splitlines()]
+    commands = [line for line in said if line.startswith("rm -f ")]
+    # The log of the file that is replaced lies beside it still, and must not be taken for the copy's.
+    assert path.with_name(f"{path.name}-wal").exists()
+    subprocess.run(commands[0], shell=True, check=True)
+    assert sagas(path) == [("order-1",), ("order-2",)]
+    assert saga("show", "order-2").exit_code == 0
+    assert any("saga orchestrator" in line for line in said)
+
+
+def test_all_makes_one_file_for_each_database_the_orchestrators_first(saga: Saga, path: Path, tmp_path: Path) -> None:
+    for service in ("inventory", "payment"):
+        service_database(path, service)
+    folder = tmp_path / "monday"
+    run = saga("backup", str(folder), "--all", "--json")
+    assert run.exit_code == 0, run.err
+    assert [row["owner"] for row in run.rows] == ["orchestrator", "inventory", "payment"]
+    assert {file.name for file in folder.iterdir()} == {"orchestrator.db", "inventory.db", "payment.db"}
+    assert "orders has no database" in run.err
+    assert sagas(folder / "orchestrator.db") == sagas(path)
+
+
+def test_one_service_can_be_copied_alone_into_a_folder(saga: Saga, path: Path, tmp_path: Path) -> None:
+    service_database(path, "payment")
+    run = saga("backup", str(tmp_path), "--service", "payment")
+    assert run.exit_code == 0, run.err
+    connection = sqlite3.connect(tmp_path / "payment.db")
+    assert connection.execute("SELECT service FROM of").fetchall() == [("payment",)]
+    connection.close()
+    assert "participant payment" in run.err
+
+
+@pytest.mark.usefixtures("path")
+def test_what_cannot_be_done_says_so_with_its_exit_code(saga: Saga, tmp_path: Path) -> None:
+    copy = tmp_path / "backup.db"
+    copy.write_text("last week's")
+    refused = saga("backup", str(copy))
+    assert (refused.exit_code, copy.read_text()) == (4, "last week's")
+    assert "--force" in refused.err
+    assert saga("backup", str(copy), "--force").exit_code == 0
+    assert saga("backup", str(copy), "--service", "shipping").exit_code == 3
+    assert saga("backup", str(copy), "--service", "payment", "--all").exit_code == 2
+    assert saga("backup", str(tmp_path / "other.db"), "--store", str(tmp_path / "absent.db")).exit_code == 5
