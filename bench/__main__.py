@@ -12,7 +12,7 @@ from pathlib import Path
 
 from bench.broker import open_kafka
 from bench.report import HEADLINE_RATE, last_line, report
-from bench.results import Results
+from bench.results import RESULTS, Results
 from bench.run import FULL, SHORT, Bench
 from bench.sections import SECTIONS, SHORT_SECTIONS
 from bench.system import say
@@ -41,7 +41,8 @@ What was not measured is `-`.
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
     configure_logging(process="bench", level="error", log_format="text")
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         results = asyncio.run(_run(arguments))
     except (KafkaError, SagaError) as error:
@@ -50,8 +51,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         sys.stderr.write("bench: interrupted; all processes have ended, RESUME=1 goes on from here\n")
         return _EXIT_INTERRUPTED
-    sys.stdout.write(report(results.sections, results.machine) + "\n\n" + last_line(results.sections) + "\n")
+    text = report(results.sections, results.machine)
+    (results.directory / "report.txt").write_text(text + "\n")
+    _draw(results)
+    sys.stdout.write(text + "\n\n" + last_line(results.sections) + "\n")
     return 0
+
+
+def _draw(results: Results) -> None:
+    try:
+        from bench.plots import draw  # noqa: PLC0415 -- measuring needs no matplotlib
+    except ImportError as error:
+        say(f"no plots: {error.name} is not installed (pip install '.[bench]')")
+        return
+    for path in draw(results.sections, results.directory):
+        say(f"drawn: {path}")
 
 
 def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
@@ -62,6 +76,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--sections", help=f"some of: {', '.join(SECTIONS)}")
     parser.add_argument("--resume", action="store_true", help="keep what the newest run of this kind has measured")
     parser.add_argument("--directory", type=Path, help="where databases and Kafka's logs go [default: the system's]")
+    parser.add_argument("--results", type=Path, default=RESULTS, help="where results go [default: bench/results]")
     arguments = parser.parse_args(argv)
     everything = SHORT_SECTIONS if arguments.short else tuple(SECTIONS)
     arguments.sections = tuple(arguments.sections.split(",")) if arguments.sections else everything
@@ -73,7 +88,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 
 async def _run(arguments: argparse.Namespace) -> Results:
     kind = "short" if arguments.short else "full"
-    results = (Results.resume(kind) if arguments.resume else None) or Results.begin(kind)
+    results = (Results.resume(kind, arguments.results) if arguments.resume else None) or Results.begin(
+        kind, arguments.results
+    )
     say(f"results go to {results.directory}")
     temporary = tempfile.TemporaryDirectory(prefix="saga-bench-", dir=arguments.directory, ignore_cleanup_errors=True)
     with temporary as name, open_kafka(Path(name)) as kafka:

@@ -6,7 +6,6 @@ import os
 import platform
 import sqlite3
 import subprocess
-import sys
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -62,7 +61,7 @@ def describe_machine() -> dict[str, Any]:
     kafka_jars = sorted((ROOT / "deploy/kafka/target/jars").glob("kafka-server-[0-9]*.jar"))
     kafka = kafka_jars[0].stem.removeprefix("kafka-server-") if kafka_jars else "another's"
     return {
-        "commit": _git("rev-parse", "--short", "HEAD") + ("+" if _git("status", "--porcelain") else ""),
+        "commit": commit(),
         "cores": os.cpu_count(),
         "cpu": _cpu_model(),
         "memory_gb": round(memory / 1e9, 1),
@@ -72,8 +71,12 @@ def describe_machine() -> dict[str, Any]:
         "kafka": kafka,
         **{name: version(name) for name in ("aiokafka", "aiosqlite", "orjson", "pydantic")},
         "load_average": round(os.getloadavg()[0], 2),
-        "executable": Path(sys.executable).name,
     }
+
+
+def commit() -> str:
+    """The commit that is measured; with a `+` where files differ from it."""
+    return _git("rev-parse", "--short", "HEAD") + ("+" if _git("status", "--porcelain") else "")
 
 
 def _git(*arguments: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bench.figures import median
@@ -73,12 +73,13 @@ def report(sections: Sections, machine: Mapping[str, Any]) -> str:
 
 
 def _tables(sections: Sections) -> Iterator[tuple[str, list[list[str]]]]:
-    for name in ("throughput", "limit"):
+    for name in ("throughput", "limit", "partitions", "timers", "finished"):
         if name in sections:
             yield name, [*_rates(sections[name])]
             yield f"{name}: CPU, ms per saga", [*_cpu(sections[name])]
-    if "latency" in sections:
-        yield "latency, ms from the moment a request was due", [*_latencies(sections["latency"])]
+    for name, (title, rows) in _OTHERS.items():
+        if name in sections:
+            yield title, [*rows(sections[name])]
     if "throughput" in sections:
         yield "bytes on the disk per saga", [*_bytes(sections["throughput"])]
 
@@ -103,6 +104,44 @@ def _latencies(parts: Parts) -> Iterator[list[str]]:
         spread, late = result["latency_ms"], result["send_late_ms"]
         values = [spread["p50"], spread["p99"], spread["p999"], spread["max"], late["p99"]]
         yield [part, f"{result['count']:,}", *(f"{value:.1f}" for value in values)]
+
+
+def _starts(parts: Parts) -> Iterator[list[str]]:
+    names = list(next(iter(parts.values()))["again_s"])
+    yield ["", *names]
+    for part, result in parts.items():
+        for when, title in (("first_s", "first start"), ("again_s", "later start")):
+            yield [f"{part} {title}", *(f"{result[when][name]:.2f}" for name in names)]
+
+
+def _costs(parts: Parts) -> Iterator[list[str]]:
+    names = list(dict.fromkeys(name for result in parts.values() for name in result.get("fsyncs_per_saga", {})))
+    yield ["", "messages", *(f"fsyncs {name}" for name in names)]
+    for part, result in parts.items():
+        fsyncs = result.get("fsyncs_per_saga", {})
+        yield [part, f"{result['messages_per_saga']:.2f}", *(_number(fsyncs.get(name), 4) for name in names)]
+
+
+def _recoveries(parts: Parts) -> Iterator[list[str]]:
+    yield ["", "s to ready", "unpublished messages", "s until all had ended"]
+    for part, result in parts.items():
+        yield [part, f"{result['ready_s']:.2f}", f"{result['unpublished_messages']:,}", f"{result['ended_s']:.1f}"]
+
+
+def _growths(parts: Parts) -> Iterator[list[str]]:
+    yield ["", "second tenth", "last tenth"]
+    for part, result in parts.items():
+        for name, growth in result["growth"].items():
+            yield [f"{part}, {name}", f"{growth['early_mb']:.1f}", f"{growth['late_mb']:.1f}"]
+
+
+_OTHERS: dict[str, tuple[str, Callable[[Parts], Iterator[list[str]]]]] = {
+    "latency": ("latency, ms from the moment a request was due", _latencies),
+    "start": ("seconds from the start of a process to its being ready", _starts),
+    "costs": ("messages and fsyncs per saga", _costs),
+    "recovery": ("after a kill -9 of the orchestrator", _recoveries),
+    "memory": ("resident memory, MB", _growths),
+}
 
 
 def _bytes(parts: Parts) -> Iterator[list[str]]:

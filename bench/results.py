@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
-from bench.machine import ROOT, describe_machine
+from bench.machine import ROOT, commit, describe_machine
 
 RESULTS = ROOT / "bench" / "results"
 _FILE = "results.json"
@@ -20,6 +21,7 @@ class Results:
     def __init__(self, directory: Path, content: dict[str, Any]) -> None:
         self.directory = directory
         self._content = content
+        self._commit = commit()
 
     @classmethod
     def begin(cls, kind: str, parent: Path = RESULTS) -> Self:
@@ -58,8 +60,9 @@ class Results:
         return part in self._content["sections"].get(section, {})
 
     def keep(self, section: str, part: str, result: Mapping[str, Any]) -> None:
-        """Remember one part's result, on the disk at once."""
-        self._content["sections"].setdefault(section, {})[part] = dict(result)
+        """Remember one part's result, on the disk at once; with the commit, which a resumed run may have changed."""
+        about = {"commit": self._commit, "load_average": round(os.getloadavg()[0], 2)}
+        self._content["sections"].setdefault(section, {})[part] = {**result, **about}
         path = self.directory / _FILE
         new = path.with_suffix(".new")
         new.write_text(json.dumps(self._content, indent=1) + "\n")
