@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import getpass
-import os
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
@@ -13,6 +10,7 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 
 from orchestrator.app import registry_of
+from orchestrator.cli.asking import actor
 from orchestrator.cli.edge import EXIT_FAILED, EXIT_TIMED_OUT
 from orchestrator.cli.options import AS_DURATION, Output
 from orchestrator.cli.output import console, plain, print_json, say, styled
@@ -74,17 +72,8 @@ class Asked:
         given = {name: value for name, value in self.arguments.items() if value is not None}
         state = None if flags.if_state is None else flags.if_state.value
         reason = NO_REASON if flags.reason is None else flags.reason
-        actor = whoami() if flags.actor is None else flags.actor
-        return Act(flags.act_id or new_id(), self.verb, actor, reason, state, flags.if_version, given)
-
-
-def whoami() -> str:
-    """`user@host`, as well as the system knows."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container without a user database
-        user = f"uid-{os.getuid()}"
-    return f"{user}@{socket.gethostname()}"
+        who = actor() if flags.actor is None else flags.actor
+        return Act(flags.act_id or new_id(), self.verb, who, reason, state, flags.if_version, given)
 
 
 def act_on_saga(asked: Asked, saga_id: str) -> int:

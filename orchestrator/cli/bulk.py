@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from orchestrator.app import registry_of
 from orchestrator.cli.acting import Asked
+from orchestrator.cli.asking import check_terminal, confirmed_many
 from orchestrator.cli.edge import EXIT_PARTLY_FAILED, EXIT_TIMED_OUT, EXIT_UNAVAILABLE
 from orchestrator.cli.options import AS_DURATION
 from orchestrator.cli.output import console, print_json, print_rows, say
@@ -119,9 +120,8 @@ def _check(many: Many) -> None:
         raise UsageError(f"say which sagas: `saga {verb} ID`, or a filter, or --all; see saga {verb} --help")
     if flags.act_id is not None or flags.if_state is not None or flags.if_version is not None:
         raise UsageError("--act-id, --if-state and --if-version are for one saga; a bulk act has --bulk-id and --state")
-    asks = not (bulk.yes or bulk.dry_run)
-    if asks and (bulk.ids == "-" or not sys.stdin.isatty()):
-        raise UsageError("nobody is there to be asked: look with --dry-run, then say --yes")
+    if not (bulk.yes or bulk.dry_run):
+        check_terminal()  # before a long list is read for nothing
 
 
 async def _act_on_many(many: Many) -> int:
@@ -131,7 +131,7 @@ async def _act_on_many(many: Many) -> int:
         _show(many, frozen)
         if many.bulk.dry_run or not frozen.chosen:
             return EXIT_PARTLY_FAILED if frozen.missing else 0
-        if not (many.bulk.yes or _confirmed(many, len(frozen.chosen))):
+        if not confirmed_many(many.asked.word, len(frozen.chosen), yes=many.bulk.yes):
             say("nothing was sent")
             return 1
         bulk_id = many.bulk.bulk_id or new_id()[:12]
@@ -170,13 +170,6 @@ def _show(many: Many, frozen: Frozen) -> None:
         print_rows("table", ["saga", "type", "status", "error"], map(_line, chosen[:SAMPLE]))
         if len(chosen) > SAMPLE:
             say(f"… and {len(chosen) - SAMPLE:,} more: --dry-run -o jsonl prints all")
-
-
-def _confirmed(many: Many, count: int) -> bool:
-    word = many.asked.word
-    sys.stderr.write(f"{word} {count:,} sagas? Type the number to go on: ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().replace(",", "") == str(count)
 
 
 async def _run(many: Many, reader: StoreReader, bulk_id: str, acts: Sequence[QueuedAct]) -> Bulk:

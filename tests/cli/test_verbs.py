@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli.acting import whoami
+from orchestrator.cli.asking import actor
 from orchestrator.store.act_rows import ActRow
 from orchestrator.store.reader import StoreReader
 from runtime.store_lock import StoreLock
@@ -94,7 +94,7 @@ def test_a_verb_is_an_act_meant_for_the_state_the_saga_is_in_R25(
 def test_who_acts_and_why_has_a_default(saga: Saga, store: Path) -> None:
     assert saga("cancel", "running-1", "--no-wait").exit_code == 0
     [act] = queued(store)
-    assert (act.actor, act.reason) == (whoami(), "no reason given")
+    assert (act.actor, act.reason) == (actor(), "no reason given")
     assert "@" in act.actor
 
 
@@ -152,7 +152,7 @@ def held(store: Path) -> Iterator[None]:
         (["retry"], 2, "say which sagas"),
         (["retry", "stuck-1", "--state", "parked"], 2, "not both"),
         (["retry", "stuck-1", "--all"], 2, "not both"),
-        (["retry", "--all"], 2, "nobody is there to be asked"),
+        (["retry", "--all"], 2, "no terminal to ask on"),
         (["retry", "--all", "--yes", "--act-id", "x"], 2, "--bulk-id"),
         (["retry", "--cause", "bad_luck"], 2, "--cause"),
         (["skip", "stuck-1"], 2, "--step"),
@@ -263,22 +263,29 @@ def test_a_bulk_act_that_nobody_takes_counts_what_waits_and_exits_5(saga: Saga) 
     assert "--bulk-id" in run.err
 
 
-@pytest.mark.parametrize(("typed", "code", "sent"), [("3\n", 0, 3), ("y\n", 1, 0), ("\n", 1, 0)])
-def test_on_a_terminal_the_number_is_asked_for(tmp_path: Path, store: Path, typed: str, code: int, sent: int) -> None:
+@pytest.mark.parametrize(
+    ("count", "typed", "sent"), [(3, "y\n", 3), (3, "\n", 0), (101, "101\n", 101), (101, "y\n", 0)]
+)
+def test_on_a_terminal_a_bulk_act_is_confirmed_and_a_large_one_by_its_number(
+    tmp_path: Path, fill_store: FillStore, count: int, typed: str, sent: int
+) -> None:
+    path = fill_store(*(parked(f"more-{number}") for number in range(count - 3)))
     ours, theirs = pty.openpty()
     try:
         os.write(ours, typed.encode())
         done = subprocess.run(
-            command("retry", "--all", "--no-wait"), stdin=theirs, capture_output=True, text=True, cwd=tmp_path,
-            env=environment(tmp_path), timeout=PATIENCE_S, check=False,
+            command("retry", "--all", "--no-wait"), stdin=theirs, stdout=subprocess.PIPE, stderr=theirs, text=True,
+            cwd=tmp_path, env=environment(tmp_path), timeout=PATIENCE_S, check=False,
         )  # fmt: skip
+        told = os.read(ours, 65_536).decode()
     finally:
         os.close(ours)
         os.close(theirs)
-    assert done.returncode == code, done.stderr
-    assert "retry 3 sagas? Type the number to go on" in done.stderr
-    assert "stuck-1" in done.stdout
-    assert len(queued(store)) == sent
+    assert f"retry {count} sagas?" in told
+    assert ("Type the number" in told) == (count > 100)
+    assert done.returncode == (0 if sent else 1), told
+    assert "stuck-1" in done.stdout, "a sample is shown first"
+    assert len(queued(path)) == sent
 
 
 # --- the audit ------------------------------------------------------------------------------------
