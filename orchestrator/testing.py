@@ -30,8 +30,8 @@ from pydantic import BaseModel
 from orchestrator.definition import Saga, command_type
 from orchestrator.machine.decision import Decision, EmitEvent, LogEntry, Refused, Result, SendCommand, Unchanged
 from orchestrator.machine.events import Act, Admitted, Event, Replied, TimerFired
+from orchestrator.machine.saga import Hold, accepted, record, status_sentence
 from orchestrator.machine.saga import Saga as SagaInstance
-from orchestrator.machine.saga import accepted, record, status_sentence
 from orchestrator.machine.states import EventKind, SagaState
 from orchestrator.machine.transitions import advance
 from schemas.codec import decode_trusted, encode
@@ -137,6 +137,7 @@ class Story:
         now: the story's clock, milliseconds.
         log: every row of its step log so far.
         events: what it told the world so far.
+        pauses: what is paused meanwhile, by scope: set `story.pauses["service:payment"] = Hold(...)`.
 
     """
 
@@ -147,6 +148,7 @@ class Story:
         self.log: list[LogEntry] = []
         self.events: list[LifecycleEvent] = []
         self.sent: list[SendCommand] = []
+        self.pauses: dict[str, Hold] = {}
         self._expected = 0
 
     def __repr__(self) -> str:
@@ -161,7 +163,7 @@ class Story:
 
     def apply(self, event: Event) -> Result:
         """Let anything happen to the saga; the lowest way in, which all others use."""
-        result = advance(self.definition, self.saga, event, self.now)
+        result = advance(self.definition, self.saga, event, self.now, self.pauses)
         if isinstance(result, Decision):
             self.saga = result.saga
             self.log.extend(result.log)
@@ -186,7 +188,7 @@ class Story:
         self.now = until
 
     def act(self, verb: EventKind, *, actor: str = "ops", reason: str = "told to", **arguments: Any) -> Result:
-        """An operator acts: `EventKind.CANCEL`, `RETRY_NOW`, `SKIP` (step=, data=) or `RESOLVE` (with `as`)."""
+        """An operator acts: `EventKind.CANCEL`, `RETRY_NOW`, `SKIP` (step=, data=), `RESOLVE` (with `as`) and so on."""
         return self.apply(Act(f"act-{self.saga.version}", verb, actor, reason, arguments=arguments))
 
     def cancel(self, reason: str = "told to") -> Result:

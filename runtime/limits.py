@@ -72,6 +72,9 @@ IN_FLIGHT_MAX: Final = 1_000
 IN_FLIGHT_MIN: Final = 16
 """Admission never shrinks below this: a slow service still gets work, and its recovery is noticed."""
 
+HELD_MAX: Final = 50_000
+"""Held sagas beyond this many count as running (R20): a service that is paused for days must not fill our disk."""
+
 PENDING_MAX: Final = 10_000
 """Accepted but not admitted sagas beyond this many: request partitions stay paused (they keep them better)."""
 

@@ -6,9 +6,13 @@ queue. The window halves while the oldest awaited command has used up a quarter 
 
 from __future__ import annotations
 
-from orchestrator.machine.saga import Saga
+from collections import Counter
+from collections.abc import Collection, Mapping
+from types import MappingProxyType
+
+from orchestrator.machine.saga import OPERATOR, Saga
 from orchestrator.machine.states import ACTIVE, SagaState
-from runtime.limits import IN_FLIGHT_MIN
+from runtime.limits import HELD_MAX, IN_FLIGHT_MIN
 from schemas.ids import SagaRef
 
 HALVE_INTERVAL_MS = 1_000
@@ -33,19 +37,43 @@ class Admission:
         self._awaiting: dict[int, dict[SagaRef, int]] = {}
         self._timeouts: dict[SagaRef, int] = {}
         self.in_flight = 0
+        """Sagas under way that nothing holds. One that is held waits for people: it must not stop all others."""
         self.pending = 0
+        """Sagas that wait for admission, and nothing but room keeps them from it."""
+        self.held: Counter[str] = Counter()
+        """Held sagas by the scope that holds them; no zeros."""
+        self._paused_types: Collection[str] = ()
 
     def __repr__(self) -> str:
         return f"Admission(window={int(self._window)}, in_flight={self.in_flight}, pending={self.pending})"
 
-    def begin(self, counts: dict[SagaState, int]) -> None:
-        """Take over what the store has at the start."""
-        self.in_flight = sum(counts.get(state, 0) for state in ACTIVE)
-        self.pending = counts.get(SagaState.PENDING, 0)
+    def begin(
+        self,
+        counts: Mapping[SagaState, int],
+        held: Mapping[tuple[str, SagaState], int] = MappingProxyType({}),
+        *,
+        paused_types: Collection[str] = (),
+        pending_of_them: int = 0,
+    ) -> None:
+        """Take over what the store has: at the start, when it may have changed, and when what is paused has."""
+        free = Counter(counts)
+        self.held.clear()
+        for (scope, state), count in held.items():
+            free[state] -= count
+            self.held[scope] += count
+        self.in_flight = sum(free[state] for state in ACTIVE)
+        self.pending = free[SagaState.PENDING] - pending_of_them
+        self._paused_types = paused_types
 
     @property
     def room(self) -> int:
-        """How many more sagas may start now."""
+        """How many more sagas may start now. Very many held ones take room too: nobody knows when they will end."""
+        beyond = max(0, self.held.total() - HELD_MAX) if self.held else 0
+        return max(0, int(self._window) - self.in_flight - beyond)
+
+    @property
+    def room_to_go_on(self) -> int:
+        """How many sagas may go on now that were held."""
         return max(0, int(self._window) - self.in_flight)
 
     @property
@@ -53,15 +81,20 @@ class Admission:
         """Whether request partitions should be read: half a window of accepted sagas is enough in hand."""
         return self.pending * 2 < max(1, int(self._window))
 
-    def moved(self, before: SagaState | None, saga: Saga) -> None:
-        """A saga was committed; `before` is the state it came from, None where it is new."""
-        self.in_flight += (saga.state in ACTIVE) - (before in ACTIVE)
-        self.pending += (saga.state is SagaState.PENDING) - (before is SagaState.PENDING)
+    def releasable(self, holding: Collection[str]) -> list[str]:
+        """The scopes that hold sagas although they are not paused any more."""
+        return [scope for scope in self.held if scope != OPERATOR and scope not in holding]
+
+    def moved(self, before: Saga | None, saga: Saga) -> None:
+        """A saga was committed; `before` is as it was read, None where it is new."""
+        self._count(saga, 1)
+        if before is not None:
+            self._count(before, -1)
         old_timeout = self._timeouts.pop(saga.ref, None)
         if old_timeout is not None:
             del self._awaiting[old_timeout][saga.ref]
         index = saga.active_index
-        if index is None or saga.state not in ACTIVE:
+        if index is None or saga.state not in ACTIVE or saga.held is not None:
             return
         step = saga.steps[index]
         if step.deadline_at is not None and step.sent_at is not None:
@@ -70,6 +103,16 @@ class Admission:
                 return
             self._timeouts[saga.ref] = timeout_ms
             self._awaiting.setdefault(timeout_ms, {})[saga.ref] = step.sent_at
+
+    def _count(self, saga: Saga, by: int) -> None:
+        if saga.held is not None:
+            self.held[saga.held.scope] += by
+            if not self.held[saga.held.scope]:
+                del self.held[saga.held.scope]
+        elif saga.state in ACTIVE:
+            self.in_flight += by
+        elif saga.state is SagaState.PENDING and saga.ref.saga_type not in self._paused_types:
+            self.pending += by
 
     def adjust(self, now: int) -> None:
         """Halve or grow the window by the age of the oldest awaited command."""

@@ -7,17 +7,20 @@ here is never overtaken by its own timeout (R20, R21).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
 from orchestrator.definition import Saga as Definition
+from orchestrator.engine import pauses
 from orchestrator.engine.inputs import Inputs, Reply, Request
 from orchestrator.engine.intake import Intake
 from orchestrator.engine.messages import MessageWriter
+from orchestrator.engine.pauses import NOTHING, Paused
 from orchestrator.machine.decision import Decision, Ignored, Refused, Result, Unchanged
-from orchestrator.machine.events import Act, Admitted, Event, Replied, ReplyUnreadable, TimerFired
+from orchestrator.machine.events import Act, Admitted, Event, Released, Replied, ReplyUnreadable, TimerFired
 from orchestrator.machine.missing import act_without_definition
+from orchestrator.machine.pausing import describe
 from orchestrator.machine.saga import Saga, accepted
 from orchestrator.machine.states import TERMINAL, IgnoredReason, SagaState
 from orchestrator.machine.transitions import advance
@@ -50,7 +53,10 @@ class Decided:
     """A batch, ready to be committed, and what to note once it is."""
 
     batch: Batch
-    moved: list[tuple[SagaState | None, Saga]] = field(default_factory=list)
+    moved: list[tuple[Saga | None, Saga]] = field(default_factory=list)
+    """Each saga as it was read, None where it is new, and as it is now."""
+    paused: Paused = NOTHING
+    """What is paused after the batch."""
     counts: Counter[str] = field(default_factory=Counter)
 
 
@@ -73,6 +79,8 @@ class Decider:
         admit: list[SagaRef],
         room: int,
         published_by: Callable[[int], int | None],
+        paused: Paused = NOTHING,
+        release: Sequence[SagaRef] = (),
     ) -> Decided:
         """Decide one batch.
 
@@ -82,11 +90,13 @@ class Decider:
             purged: what is kept of those that do not exist any more (R29).
             admit: sagas that have waited longest for admission.
             room: how many sagas may be admitted (R20).
+            paused: what operators have paused.
+            release: sagas whose pause was lifted, no more than there is room for; they go on before others begin.
             published_by: for the moment a command was decided, when it was published at the latest; None while
                 that is not known (R21).
 
         """
-        fold = _Fold(self, inputs, known, purged)
+        fold = _Fold(self, inputs, known, purged, paused)
         for request in inputs.requests:
             fold.start(request)
         for reply in inputs.replies:
@@ -95,15 +105,21 @@ class Decider:
             fold.timer(ref, published_by)
         for queued in inputs.acts:
             fold.act(queued)
-        fold.admit(admit, room)
+        fold.admit(admit, room - fold.release(release))
         return fold.finish()
 
 
 class _Fold:
     def __init__(
-        self, decider: Decider, inputs: Inputs, known: dict[SagaRef, Known], purged: Mapping[SagaRef, Purged]
+        self,
+        decider: Decider,
+        inputs: Inputs,
+        known: dict[SagaRef, Known],
+        purged: Mapping[SagaRef, Purged],
+        paused: Paused,
     ) -> None:
         self._decider = decider
+        self._paused = paused
         self._purged = purged
         self._inputs = inputs
         self._now = inputs.now
@@ -167,6 +183,18 @@ class _Fold:
         self._decided.batch.acts.append(outcome)
         _log.info("act.decided", act=outcome.act_id, outcome=outcome.outcome, message=outcome.message)
 
+    def release(self, refs: Sequence[SagaRef]) -> int:
+        """Let sagas go on that a lifted pause held; how many did."""
+        released = 0
+        for ref in refs:
+            folding = self._sagas.get(ref)
+            definition = None if folding is None else self._definition(folding.saga)
+            if folding is None or definition is None or folding.saga.held is None:
+                continue
+            if isinstance(self._apply(definition, folding, Released()), Decision) and folding.saga.held is None:
+                released += 1
+        return released
+
     def admit(self, waiting: list[SagaRef], room: int) -> None:
         """Start sagas while there is room, the longest waiting first (R20)."""
         for ref in [*waiting, *self._started]:
@@ -176,9 +204,10 @@ class _Fold:
             if folding is None or folding.saga.state is not SagaState.PENDING:
                 continue
             definition = self._definition(folding.saga)
-            if definition is not None:
-                self._apply(definition, folding, Admitted())
-                room -= 1
+            if definition is None or folding.saga.held is not None or ref.saga_type in self._paused.types:
+                continue
+            self._apply(definition, folding, Admitted())
+            room -= folding.saga.held is None
 
     def finish(self) -> Decided:
         """Everything the batch writes. New sagas sorted by id, so that two writers cannot deadlock (R3)."""
@@ -193,13 +222,21 @@ class _Fold:
                 self._decided.moved.append((None, folding.saga))
             elif folding.saga is not before:
                 batch.changed.append(Changed(folding.saga, before.version))
-                self._decided.moved.append((before.state, folding.saga))
+                self._decided.moved.append((before, folding.saga))
             assert folding.saga.ref == ref, "a saga keeps its identity"
+        self._decided.paused = self._paused
         batch.started.sort(key=lambda started: started.saga.ref)
         return self._decided
 
     def _act_on(self, queued: QueuedAct) -> tuple[str, str]:
         """What became of an act, and a sentence."""
+        if pauses.is_about_scope(queued.act):
+            outcome, message, after = pauses.decide(self._paused, self._decider.registry, queued.act, self._now)
+            if after is not self._paused:
+                scope = str(queued.act.arguments["scope"])
+                self._decided.batch.pauses[scope] = after.all.get(scope)
+                self._paused = after
+            return outcome, message
         folding = self._sagas.get(queued.ref)
         if folding is None:
             gone = self._purged.get(queued.ref)
@@ -208,7 +245,8 @@ class _Fold:
         result = self._apply(self._definition(folding.saga), folding, queued.act)
         match result:
             case Decision():
-                return "done", f"the saga is {result.saga.state.value}"
+                held = result.saga.held
+                return "done", f"the saga is {result.saga.state.value}" + (f", {describe(held)}" if held else "")
             case Ignored():
                 return "unchanged", result.reason.value
             case Refused():
@@ -218,7 +256,7 @@ class _Fold:
 
     def _apply(self, definition: Definition | None, folding: Folding, event: Event) -> Result:
         if definition is not None:
-            result = advance(definition, folding.saga, event, self._now)
+            result = advance(definition, folding.saga, event, self._now, self._paused.holding)
         else:
             assert isinstance(event, Act), "only a person can do something to a saga whose definition no code has"
             result = act_without_definition(folding.saga, event, self._now)

@@ -18,6 +18,7 @@ from orchestrator.engine.admission import Admission
 from orchestrator.engine.decide import Decided, Decider
 from orchestrator.engine.inputs import Inputs
 from orchestrator.engine.intake import Intake
+from orchestrator.engine.pauses import NOTHING, Paused
 from orchestrator.engine.publish import Publisher, Sender
 from orchestrator.engine.timers import Timers
 from orchestrator.engine.upkeep import Retention, Upkeep
@@ -29,6 +30,7 @@ from runtime.failpoints import failpoint
 from runtime.limits import ACTS_PER_BATCH_MAX, BATCH_RECORDS_MAX, IN_FLIGHT_MAX, STOP_TIMEOUT_MS
 from runtime.process import Lifecycle
 from runtime.telemetry import log
+from schemas.ids import SagaRef
 from schemas.topics import TopicNames
 
 _log = log("engine")
@@ -45,6 +47,8 @@ GATED_POLL_MS = 20
 IDLE_FLUSH_MS = 1_000
 """How long an idle engine leaves published rows in the outbox before it spends a transaction on them."""
 
+
+_NO_TOPICS: frozenset[str] = frozenset()
 
 FOR_EVER = Retention()
 
@@ -112,6 +116,9 @@ class Engine:
         self._recounted_at = 0
         self._active_at = 0
         self._requests_paused = False
+        self._paused = NOTHING
+        self._closed: frozenset[str] = frozenset()
+        """The request topics that are not read for now."""
         self.counts: Counter[str] = Counter()
         """What happened since the start, by name."""
 
@@ -137,7 +144,7 @@ class Engine:
     async def step(self) -> None:
         """One batch: intake, decide, commit, publish."""
         inputs = await self._take()
-        if inputs.empty and not (self._admission.pending and self._admission.room):
+        if inputs.empty and not self._may_start:
             await self._when_idle()
             return
         decided = await self._decide(inputs)
@@ -154,6 +161,7 @@ class Engine:
         recovery.check_owner(self._store, await self._reader.committed_metadata(), self._group)
         await recovery.republish(self._store, self._publisher)
         failpoint("orchestrator.start.republished")
+        await self._heed(Paused(await self._store.pauses()))
         await self._recount()
         self._intake.stored = await self._store.offsets()
         failpoint("orchestrator.start.reading")
@@ -176,6 +184,7 @@ class Engine:
         if inputs.timers:
             failpoint("orchestrator.timers.before")
         if inputs.now - self._acts_read_at >= ACTS_INTERVAL_MS:
+            await self._heed(Paused(await self._store.pauses()))  # another replica may have changed them
             inputs.acts = await self._store.waiting_acts(ACTS_PER_BATCH_MAX)
             self._acts_read_at = inputs.now
             if inputs.acts:
@@ -183,22 +192,60 @@ class Engine:
         return inputs
 
     def _poll_timeout_ms(self) -> int:
-        if self._upkeep.eager or (self._admission.pending and self._admission.room):
+        if self._upkeep.eager or self._may_start:
             return 0
         wake_at = self._timers.next_wake_at
         if wake_at is None:
             return ACTS_INTERVAL_MS
         return max(GATED_POLL_MS, min(ACTS_INTERVAL_MS, wake_at - self._store.now()))
 
+    @property
+    def _may_start(self) -> bool:
+        """Whether sagas wait for room only, and there is some."""
+        admission = self._admission
+        if admission.held and admission.room_to_go_on and admission.releasable(self._paused.holding):
+            return True
+        return bool(admission.pending and admission.room)
+
     async def _decide(self, inputs: Inputs) -> Decided:
         room = self._admission.room
-        admit = await self._store.pending(room) if room and self._admission.pending else []
+        release = await self._releasable(self._admission.room_to_go_on) if self._admission.held else []
+        admit = await self._store.pending(room, self._paused.types) if room and self._admission.pending else []
         if len(admit) < min(room, self._admission.pending):
             await self._recount()  # somebody else admitted them
-        known = await self._store.load(dict.fromkeys([*inputs.refs(), *admit]))
+        known = await self._store.load(dict.fromkeys([*inputs.refs(), *admit, *release]))
         unknown = [ref for ref in dict.fromkeys(inputs.refs()) if ref not in known]
         purged = await self._store.load_purged(unknown) if unknown else {}
-        return self._decider.decide(inputs, known, purged, admit=admit, room=room, published_by=self._published_by)
+        return self._decider.decide(
+            inputs,
+            known,
+            purged,
+            admit=admit,
+            room=room,
+            published_by=self._published_by,
+            paused=self._paused,
+            release=release,
+        )
+
+    async def _releasable(self, room: int) -> list[SagaRef]:
+        """As many sagas as there is room for, of those whose pause was lifted."""
+        found: list[SagaRef] = []
+        for scope in self._admission.releasable(self._paused.holding) if room else ():
+            refs = await self._store.held(scope, room - len(found))
+            if len(refs) < min(room - len(found), self._admission.held[scope]):
+                await self._recount()  # somebody else released them
+            found += refs
+            if len(found) >= room:
+                break
+        return found
+
+    async def _heed(self, paused: Paused) -> None:
+        """Take over what is paused now."""
+        if paused == self._paused:
+            return
+        self._paused = paused
+        await self._recount()
+        _log.info("pauses.changed", paused=sorted(paused.all))
 
     def _published_by(self, decided_at: int) -> int | None:
         oldest = self._publisher.oldest_unpublished_at
@@ -225,6 +272,7 @@ class Engine:
         for before, saga in decided.moved:
             self._admission.moved(before, saga)
             self._timers.armed(saga.wake_at)
+        await self._heed(decided.paused)
         self.counts.update(decided.counts)
         if batch.offsets:
             failpoint("orchestrator.hint.before")
@@ -251,7 +299,13 @@ class Engine:
         return self._intake.request_topics + self._intake.reply_topics
 
     async def _recount(self) -> None:
-        self._admission.begin(await self._store.count_states())
+        types = self._paused.types
+        self._admission.begin(
+            await self._store.count_states(),
+            await self._store.count_held(),
+            paused_types=types,
+            pending_of_them=await self._store.count_pending_of(types) if types else 0,
+        )
         self._recounted_at = self._store.now()
 
     async def _steer(self, now: int) -> None:
@@ -261,12 +315,18 @@ class Engine:
             await self._recount()  # sagas that another replica finished hold no place
         choked = self._upkeep.choked
         wanted = self._admission.request_wanted and not choked
-        if wanted and self._requests_paused:
-            self._reader.resume(self._intake.request_topics)
+        if wanted:
             self._requests_paused = False
-        elif not wanted and not self._requests_paused and (choked or not self._admission.room):
-            self._reader.pause(self._intake.request_topics)
+        elif choked or not self._admission.room:
             self._requests_paused = True
+        paused = self._paused.request_topics(self._topics, self._registry) if self._paused.types else _NO_TOPICS
+        closed = frozenset(self._intake.request_topics) if self._requests_paused else paused
+        if closed != self._closed:
+            if self._closed - closed:
+                self._reader.resume(self._closed - closed)
+            if closed - self._closed:
+                self._reader.pause(closed - self._closed)
+            self._closed = closed
 
     async def _when_idle(self) -> None:
         now = self._store.now()

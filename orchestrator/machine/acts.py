@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from orchestrator.definition import Saga as Definition
 from orchestrator.machine import compensation, forward
 from orchestrator.machine.decision import Refused, Result, Unchanged
 from orchestrator.machine.draft import Draft
 from orchestrator.machine.events import Act, Replied
+from orchestrator.machine.saga import StepState
 from orchestrator.machine.states import LogStatus, ParkReason, SagaState, StepStatus
 from runtime.limits import ERROR_TEXT_LENGTH_MAX
 from schemas.codec import encode
@@ -23,6 +27,8 @@ _RETRY_IN_VAIN = {
 }
 """Reasons for parking that no retry can mend, and what can."""
 
+_STANDS_STILL = "the saga is held and sends nothing: resume it first"
+
 
 def on_cancel_pending(draft: Draft, event: Act) -> Result:
     """Nothing was sent: the saga ends (R19)."""
@@ -36,7 +42,7 @@ def on_cancel_pending(draft: Draft, event: Act) -> Result:
 def on_cancel_running(draft: Draft, event: Act) -> Result:
     """The step in flight is in doubt; undoing starts at once (R19)."""
     index = draft.before.active_index
-    reached = index if index is not None else _last_begun(draft)
+    reached = index if index is not None else _last_begun(draft.steps)
     if draft.definition.forward_only(reached):
         return Refused("the saga has reached its point of no return: it can only go forward (R19)")
     _note(draft, event)
@@ -58,6 +64,8 @@ def on_cancel_parked(draft: Draft, event: Act) -> Result:
 
 def on_retry_active(draft: Draft, event: Act) -> Result:
     """Skip the backoff."""
+    if draft.held is not None:
+        return Refused(_STANDS_STILL)
     index = draft.before.active_index
     assert index is not None, "an active saga has an active step"
     step = draft.steps[index]
@@ -77,10 +85,12 @@ def on_retry_parked(draft: Draft, event: Act) -> Result:
     refusal = _RETRY_IN_VAIN.get(draft.parked.reason)
     if refusal is not None:
         return Refused(refusal)
+    if draft.held is not None:
+        return Refused(_STANDS_STILL)
     draft.unpark()
     index = draft.before.active_index
     phase = _phase(draft)
-    target = index if index is not None else _next_to_send(draft, phase)
+    target = index if index is not None else next_to_send(draft.definition, draft.steps, phase)
     if _names_another(draft, event, target):
         return _stands_at(draft, target)
     _note(draft, event, index)
@@ -150,9 +160,9 @@ def _stands_at(draft: Draft, index: int) -> Refused:
     return Refused(f"the saga stands at step '{draft.definition.steps[index].name}': look again")
 
 
-def _next_to_send(draft: Draft, phase: Phase) -> int:
-    """The step whose command could not be built when its turn came."""
-    index = compensation.next_to_undo(draft) if phase is Phase.COMPENSATE else _last_begun(draft) + 1
+def next_to_send(definition: Definition, steps: Sequence[StepState], phase: Phase) -> int:
+    """The step that comes next while none is in flight: its command could not be built, or was withheld."""
+    index = compensation.next_to_undo(definition, steps) if phase is Phase.COMPENSATE else _last_begun(steps) + 1
     assert index is not None, "a saga with nothing left to undo has ended"
     return index
 
@@ -169,6 +179,6 @@ def _phase(draft: Draft) -> Phase:
     return Phase.COMPENSATE if draft.state is SagaState.COMPENSATING else Phase.FORWARD
 
 
-def _last_begun(draft: Draft) -> int:
+def _last_begun(steps: Sequence[StepState]) -> int:
     """The last step that was begun, from 0; -1 where none was."""
-    return max((index for index, step in enumerate(draft.steps) if step.status is not StepStatus.PENDING), default=-1)
+    return max((index for index, step in enumerate(steps) if step.status is not StepStatus.PENDING), default=-1)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from orchestrator.definition import Saga as Definition
 from orchestrator.machine import waiting
 from orchestrator.machine.decision import Ignored, Result
 from orchestrator.machine.draft import Draft
 from orchestrator.machine.events import Replied, TimerFired
+from orchestrator.machine.saga import StepState
 from orchestrator.machine.states import IgnoredReason, LogStatus, ParkReason, SagaState, StepStatus
 from schemas.envelope import Effect, Reason
 from schemas.events import LifecycleEvent
@@ -21,17 +25,17 @@ def begin(draft: Draft) -> None:
     undo_next(draft)
 
 
-def next_to_undo(draft: Draft) -> int | None:
+def next_to_undo(definition: Definition, steps: Sequence[StepState]) -> int | None:
     """The last step that still stands; None where nothing is left to undo."""
-    for index in reversed(range(len(draft.steps))):
-        if draft.steps[index].status in _STANDING and draft.definition.undoable(index):
+    for index in reversed(range(len(steps))):
+        if steps[index].status in _STANDING and definition.undoable(index):
             return index
     return None
 
 
 def undo_next(draft: Draft) -> None:
     """Undo the last step that still stands, or end the saga."""
-    index = next_to_undo(draft)
+    index = next_to_undo(draft.definition, draft.steps)
     if index is not None:
         draft.send(index, Phase.COMPENSATE)
         return

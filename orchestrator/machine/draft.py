@@ -2,30 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 from orchestrator.definition import Saga as Definition
 from orchestrator.definition import SagaData
 from orchestrator.machine.decision import Decision, Effect, EmitEvent, LogEntry, SendCommand
 from orchestrator.machine.events import Event, to_detail
-from orchestrator.machine.saga import Parked, Saga, StepState, replies_of
-from orchestrator.machine.states import LogStatus, ParkReason, SagaState
+from orchestrator.machine.saga import (
+    Hold,
+    Parked,
+    Saga,
+    StepState,
+    held_when_parked,
+    replies_of,
+    service_scope,
+    type_scope,
+)
+from orchestrator.machine.states import TERMINAL, LogStatus, ParkReason, SagaState
 from runtime.errors import DefinitionError
 from runtime.limits import ERROR_TEXT_LENGTH_MAX, PAYLOAD_BYTES_MAX
 from schemas.events import LifecycleEvent
 from schemas.ids import CommandId, Phase
 
+Pauses = Mapping[str, Hold]
+"""The pauses that hold back commands, by their scope."""
+
+NO_PAUSES: Pauses = MappingProxyType({})
+
 
 class Draft:
     """The saga as it will be after `event`."""
 
-    def __init__(self, definition: Definition, saga: Saga, event: Event, now: int) -> None:
+    def __init__(self, definition: Definition, saga: Saga, event: Event, now: int, pauses: Pauses = NO_PAUSES) -> None:
         self.definition = definition
         self.before = saga
         self.now = now
         self.state = saga.state
         self.error = saga.error
         self.parked = saga.parked
+        self.held = saga.held
+        self.pauses = pauses
         self.steps = list(saga.steps)
         self._event: Event | None = event
         self._log: list[LogEntry] = []
@@ -50,8 +68,28 @@ class Draft:
         """Tell the world: one event a version, the last of a draft, so that readers may dedupe by it (R26)."""
         self._told = event
 
+    def withheld(self, index: int) -> bool:
+        """Whether commands of the step must not go out now; a pause that says so begins to hold the saga."""
+        own = service_scope(self.definition.steps[index].service)
+        if self.held is not None:
+            if self.held.scope == own or not self.held.scope.startswith(service_scope("")):
+                return True
+            self.held = None  # what the saga needs next is another service
+        hold = self.pauses.get(own) or self.pauses.get(type_scope(self.before.ref.saga_type))
+        if hold is None:
+            return False
+        self.held = hold
+        # The fold reads the pause from here: nothing else of it is in the saga's log (I11).
+        self.log(index, LogStatus.ACT, held=hold._asdict())
+        return True
+
     def send(self, index: int, phase: Phase) -> None:
-        """Send the step's command, for the first time or again; a command that cannot be built parks the saga."""
+        """Send the step's command, for the first time or again, unless it is withheld: then the step stays as it is.
+
+        A command that cannot be built parks the saga.
+        """
+        if (self.held is not None or self.pauses) and self.withheld(index):
+            return
         step = self.definition.steps[index]
         state = self.steps[index]
         try:
@@ -79,6 +117,7 @@ class Draft:
         assert self.state is not SagaState.PARKED, "a parked saga is not parked again"
         self.parked = Parked(reason, self.state, detail[:ERROR_TEXT_LENGTH_MAX])
         self.state = SagaState.PARKED
+        self.held = held_when_parked(self.held)
         if index is not None:
             self.step(index, deadline_at=None, retry_at=None)
         self.log(index, LogStatus.PARKED, park_reason=reason.value, why=self.parked.detail)
@@ -109,6 +148,7 @@ class Draft:
             before.version + 1,
             before.log_seq + len(self._log),
             before.row,
+            self.held if self.state not in TERMINAL else None,
         )
         told: tuple[Effect, ...] = () if self._told is None else (EmitEvent(self._told),)
         return Decision(saga, (*told, *self._commands), tuple(self._log))

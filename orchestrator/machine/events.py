@@ -29,6 +29,13 @@ class Admitted:
     kind = EventKind.ADMITTED
 
 
+@dataclass(frozen=True, slots=True)
+class Released:
+    """The pause that held the saga was lifted, and there is room for it (R20)."""
+
+    kind = EventKind.RELEASED
+
+
 class Replied(NamedTuple):
     """A participant answered a command. A named tuple, as everything that is made for each message."""
 
@@ -107,7 +114,8 @@ class Act:
         verb: one of `VERBS`.
         expected_state: the state the operator saw; None accepts any.
         expected_version: the exact version the operator saw; None accepts any.
-        arguments: `step` of a retry; `step` and `data` of a skip; `as` of a resolve.
+        arguments: `step` of a retry; `step` and `data` of a skip; `as` of a resolve; `scope`
+            (and `underWay`) of a pause or resume that is not about one saga.
 
     """
 
@@ -132,9 +140,10 @@ class Act:
         return None
 
 
-Event = Admitted | Replied | ReplyUnreadable | TimerFired | Park | Act
+Event = Admitted | Released | Replied | ReplyUnreadable | TimerFired | Park | Act
 
-_BY_NAME: dict[str, Any] = {kind.__name__: kind for kind in (Admitted, Replied, ReplyUnreadable, TimerFired, Park, Act)}
+_EVENTS = (Admitted, Released, Replied, ReplyUnreadable, TimerFired, Park, Act)
+_BY_NAME: dict[str, Any] = {kind.__name__: kind for kind in _EVENTS}
 _WORDS: dict[str, Any] = {
     "phase": Phase,
     "outcome": Outcome,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from orchestrator.definition import Saga as Definition
 from orchestrator.machine.decision import Decision, LogEntry
 from orchestrator.machine.events import from_detail
-from orchestrator.machine.saga import Saga
+from orchestrator.machine.saga import Hold, Saga
 from orchestrator.machine.transitions import advance
 
 
@@ -24,11 +24,23 @@ def fold(definition: Definition, start: Saga, log: Iterable[LogEntry]) -> Saga:
 
     """
     saga = start
-    for entry in log:
-        if "event" not in entry.detail:
-            continue
-        result = advance(definition, saga, from_detail(entry.detail), entry.at)
+    for entry, *following in _transitions(log):
+        holds = [Hold(**row.detail["held"]) for row in (entry, *following) if "held" in row.detail]
+        pauses = {hold.scope: hold for hold in holds}
+        result = advance(definition, saga, from_detail(entry.detail), entry.at, pauses)
         if not isinstance(result, Decision):
             raise ValueError(f"{saga.ref}: log row {entry.seq} cannot be replayed: {result}")  # noqa: TRY004 -- data
         saga = result.saga
     return saga
+
+
+def _transitions(log: Iterable[LogEntry]) -> Iterator[list[LogEntry]]:
+    """The rows of each transition: one with the event, and what followed from it."""
+    rows: list[LogEntry] = []
+    for entry in log:
+        if "event" in entry.detail and rows:
+            yield rows
+            rows = []
+        rows.append(entry)
+    if rows:
+        yield rows

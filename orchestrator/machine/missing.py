@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from orchestrator.machine.decision import Decision, EmitEvent, LogEntry, Refused, Result
 from orchestrator.machine.events import Act, Park, to_detail
-from orchestrator.machine.saga import Parked, Saga
+from orchestrator.machine.saga import Parked, Saga, held_when_parked
 from orchestrator.machine.states import TERMINAL, EventKind, LogStatus, ParkReason, SagaState, StepStatus
 from schemas.events import LifecycleEvent
 
@@ -26,6 +26,7 @@ def park_without_definition(saga: Saga, now: int) -> Decision:
         state=SagaState.PARKED,
         steps=tuple(step._replace(deadline_at=None, retry_at=None) for step in saga.steps),
         parked=Parked(ParkReason.DEFINITION_MISSING, saga.state, detail),
+        held=held_when_parked(saga.held),
         version=saga.version + 1,
         log_seq=saga.log_seq + 1,
         updated_at=now,
@@ -62,6 +63,7 @@ def act_without_definition(saga: Saga, act: Act, now: int) -> Result:
         state=state,
         steps=steps,
         parked=None,
+        held=None,
         version=saga.version + 1,
         log_seq=saga.log_seq + 1,
         updated_at=now,

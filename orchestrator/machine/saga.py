@@ -18,7 +18,8 @@ class StepState(NamedTuple):
     Attributes:
         epoch, attempt: of the action's command; the epoch rises only when an operator retries a parked one (R14).
         undo_epoch, undo_attempt: of the compensation's.
-        sent_at: when the latest attempt, of either, was decided; milliseconds, the store's clock.
+        sent_at: when the wait for the latest attempt, of either, began: when it was decided, or its saga released
+            from a hold; milliseconds, the store's clock.
         deadline_at: a reply is awaited until then.
         retry_at: a backoff ends then. At most one of the two is set.
         executed: a success reply came, or the compensation really undid something (R9).
@@ -103,6 +104,40 @@ class Parked:
     detail: str
 
 
+OPERATOR = "operator"
+"""The scope of a hold that an operator put on one saga."""
+
+
+class Hold(NamedTuple):
+    """Why a saga sends nothing, and who says so (docs/decisions/0009).
+
+    Attributes:
+        scope: `operator` for one saga; else the pause that holds it: `service:payment` or `type:order`.
+        actor, reason, at: of the operator's act; milliseconds, the store's clock.
+
+    """
+
+    scope: str
+    actor: str
+    reason: str
+    at: int
+
+
+def service_scope(service: str) -> str:
+    """The scope of a pause of one service's commands."""
+    return f"service:{service}"
+
+
+def type_scope(saga_type: str) -> str:
+    """The scope of a pause of one saga type."""
+    return f"type:{saga_type}"
+
+
+def held_when_parked(held: Hold | None) -> Hold | None:
+    """What of a hold outlives the parking: a person's. A pause is asked again when the saga goes on."""
+    return held if held is not None and held.scope == OPERATOR else None
+
+
 @dataclass(frozen=True, slots=True)
 class Saga:
     """One saga. `version` rises by one with every transition (I12); `log_seq` counts its log rows."""
@@ -121,6 +156,8 @@ class Saga:
     log_seq: int = 0
     row: int = field(default=0, compare=False)
     """The store's own handle of the row; no part of the saga's state."""
+    held: Hold | None = None
+    """While it is set nothing is sent and no timer runs; replies are taken as always."""
 
     def at_row(self, row: int) -> Saga:
         """The same saga where the store has it."""
@@ -142,7 +179,9 @@ class Saga:
 
     @property
     def wake_at(self) -> int | None:
-        """The earliest moment at which this saga needs the timer, or None."""
+        """The earliest moment at which this saga needs the timer, or None. A held saga needs none (R20, R21)."""
+        if self.held is not None:
+            return None
         earliest: int | None = None
         for step in self.steps:
             wake_at = step.deadline_at if step.deadline_at is not None else step.retry_at
@@ -221,6 +260,7 @@ def record_fields(definition: Definition | None, saga: Saga) -> dict[str, Any]:
 def status_sentence(saga: Saga) -> str:
     """The state for people, with the step where one is active: `STEP_2 IN_PROGRESS` (R5)."""
     active = saga.active_index
+    held = "" if saga.held is None else " (held)"
     if active is None or saga.state is SagaState.PARKED:
-        return saga.state.value
-    return f"STEP_{active + 1} {saga.steps[active].status.value}"
+        return f"{saga.state.value}{held}"
+    return f"STEP_{active + 1} {saga.steps[active].status.value}{held}"

@@ -70,6 +70,7 @@ class EventKind(StrEnum):
     """What can happen to a saga: the columns of the table."""
 
     ADMITTED = "admitted"
+    RELEASED = "released"
     SUCCESS = "success"
     FAILURE = "failure"
     RETRY = "retry"
@@ -80,6 +81,8 @@ class EventKind(StrEnum):
     RETRY_NOW = "retry_now"
     SKIP = "skip"
     RESOLVE = "resolve"
+    PAUSE = "pause"
+    RESUME = "resume"
 
 
 VERBS = {
@@ -87,6 +90,8 @@ VERBS = {
     "skip": EventKind.SKIP,
     "cancel": EventKind.CANCEL,
     "resolve": EventKind.RESOLVE,
+    "pause": EventKind.PAUSE,
+    "resume": EventKind.RESUME,
 }
 """What an operator can ask for, by the word people use (R25)."""
 
@@ -104,6 +109,8 @@ class IgnoredReason(StrEnum):
     """A `retry` for an attempt that is not the one in flight (R7)."""
     NOT_DUE = "not_due"
     """A timer that was moved or cancelled after it was read."""
+    HELD = "held"
+    """The saga stands still until it is resumed."""
     NOT_ADMITTED = "not_admitted"
     """Nothing has been sent for this saga yet."""
     ALREADY = "already"

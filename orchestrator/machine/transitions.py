@@ -10,19 +10,19 @@ from collections.abc import Callable
 from typing import Any
 
 from orchestrator.definition import Saga as Definition
-from orchestrator.machine import acts, compensation, forward
+from orchestrator.machine import acts, compensation, forward, pausing
 from orchestrator.machine.decision import Ignored, Refused, Result, Unchanged
-from orchestrator.machine.draft import Draft
+from orchestrator.machine.draft import NO_PAUSES, Draft, Pauses
 from orchestrator.machine.events import Act, Event, Park, Replied, ReplyUnreadable
 from orchestrator.machine.saga import Saga
-from orchestrator.machine.states import EventKind, IgnoredReason, LogStatus, SagaState, StepStatus
+from orchestrator.machine.states import VERBS, EventKind, IgnoredReason, LogStatus, SagaState, StepStatus
 from schemas.envelope import Reason
 from schemas.ids import Phase
 
 Rule = Callable[[Draft, Any], Result]
 
 
-def advance(definition: Definition, saga: Saga, event: Event, now: int) -> Result:
+def advance(definition: Definition, saga: Saga, event: Event, now: int, pauses: Pauses = NO_PAUSES) -> Result:
     """Decide what `event` means for `saga`.
 
     Args:
@@ -30,6 +30,7 @@ def advance(definition: Definition, saga: Saga, event: Event, now: int) -> Resul
         saga: its state, as read.
         event: what happened.
         now: the store's clock, milliseconds (R27).
+        pauses: which services and types are paused: a command that they withhold makes the saga a held one.
 
     Returns:
         A `Decision` to carry out; `Ignored` where the event is late, doubled or foreign; for an operator's act
@@ -44,11 +45,13 @@ def advance(definition: Definition, saga: Saga, event: Event, now: int) -> Resul
             return Refused(mismatch)
     if not callable(entry):
         return Ignored(entry) if isinstance(entry, IgnoredReason) else entry
-    return entry(Draft(definition, saga, event, now), event)
+    return entry(Draft(definition, saga, event, now, pauses), event)
 
 
 def _on_admitted(draft: Draft, _event: Event) -> Result:
     """There is room: the first step's command goes out."""
+    if draft.held is not None:
+        return Ignored(IgnoredReason.HELD)
     return forward.on_admitted(draft)
 
 
@@ -101,6 +104,7 @@ _FINISHED = IgnoredReason.FINISHED
 _ENDED = Refused("the saga has ended: nothing can be changed any more")
 
 _P, _R, _C = SagaState.PENDING, SagaState.RUNNING, SagaState.COMPENSATING
+_ACTS = frozenset(VERBS.values())
 _DONE, _UNDONE, _PARKED = SagaState.COMPLETED, SagaState.COMPENSATED, SagaState.PARKED
 
 TABLE: dict[tuple[SagaState, EventKind], Rule | IgnoredReason | Refused | Unchanged] = {
@@ -148,12 +152,7 @@ TABLE: dict[tuple[SagaState, EventKind], Rule | IgnoredReason | Refused | Unchan
     (_PARKED, EventKind.RETRY_NOW): acts.on_retry_parked,
     (_PARKED, EventKind.SKIP): acts.on_skip_active,
     (_PARKED, EventKind.RESOLVE): acts.on_resolve_parked,
-    **{
-        (ended, kind): _FINISHED
-        for ended in (_DONE, _UNDONE)
-        for kind in EventKind
-        if kind not in (EventKind.CANCEL, EventKind.RETRY_NOW, EventKind.SKIP, EventKind.RESOLVE)
-    },
+    **{(ended, kind): _FINISHED for ended in (_DONE, _UNDONE) for kind in EventKind if kind not in _ACTS},
     (_DONE, EventKind.CANCEL): Refused("the saga has completed: it cannot be cancelled any more (R19)"),
     (_DONE, EventKind.RETRY_NOW): _ENDED,
     (_DONE, EventKind.SKIP): _ENDED,
@@ -162,6 +161,12 @@ TABLE: dict[tuple[SagaState, EventKind], Rule | IgnoredReason | Refused | Unchan
     (_UNDONE, EventKind.RETRY_NOW): _ENDED,
     (_UNDONE, EventKind.SKIP): _ENDED,
     (_UNDONE, EventKind.RESOLVE): _ENDED,
+    **{(ended, kind): _ENDED for ended in (_DONE, _UNDONE) for kind in (EventKind.PAUSE, EventKind.RESUME)},
+    **{(state, EventKind.PAUSE): pausing.on_pause for state in (_P, _R, _C)},
+    **{(state, EventKind.RESUME): pausing.on_resume for state in (_P, _R, _C, _PARKED)},
+    **{(state, EventKind.RELEASED): pausing.on_released for state in (_R, _C)},
+    **{(state, EventKind.RELEASED): IgnoredReason.ALREADY for state in (_P, _PARKED)},
+    (_PARKED, EventKind.PAUSE): Refused("the saga is parked: it stands still until somebody acts"),
 }
 
 assert set(TABLE) == {(state, kind) for state in SagaState for kind in EventKind}, "the table must be complete"

@@ -36,6 +36,8 @@ def timer_fired(draft: Draft, phase: Phase, event: TimerFired, spent: Spent) -> 
     wake_at = draft.before.wake_at
     if index is None or wake_at is None or wake_at > draft.now:
         return Ignored(IgnoredReason.NOT_DUE)
+    if draft.pauses and draft.withheld(index):
+        return draft.finish()  # the silence of a service that is paused tells nothing
     step = draft.steps[index]
     if step.deadline_at is None:
         draft.send(index, phase)

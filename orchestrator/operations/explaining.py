@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from orchestrator.definition import Saga as Definition
-from orchestrator.machine.saga import Saga
+from orchestrator.machine.acts import next_to_send
+from orchestrator.machine.pausing import Pause
+from orchestrator.machine.saga import Hold, Saga, service_scope, type_scope
 from orchestrator.machine.states import SagaState
 from orchestrator.operations.parked import explain_parked
 from runtime.clock import rfc3339
 from schemas.ids import Phase
 
 
-def explain(definition: Definition | None, saga: Saga, now: int | None = None) -> str:
-    """Where the saga stands; with `now`, how long it still waits."""
+def explain(
+    definition: Definition | None,
+    saga: Saga,
+    now: int | None = None,
+    pauses: Mapping[str, Pause] = MappingProxyType({}),
+) -> str:
+    """Where the saga stands; with `now`, how long it still waits; with `pauses`, what of it is paused."""
+    if saga.held is not None:
+        return _explain_held(definition, saga, saga.held)
     match saga.state:
         case SagaState.PENDING:
-            return "It is accepted and waits for a place among the running sagas."
+            return _explain_pending(pauses.get(type_scope(saga.ref.saga_type)))
         case SagaState.COMPLETED:
             return f"All {len(saga.steps)} steps are done."
         case SagaState.COMPENSATED:
@@ -22,7 +34,60 @@ def explain(definition: Definition | None, saga: Saga, now: int | None = None) -
         case SagaState.PARKED:
             return explain_parked(definition, saga)
         case SagaState.RUNNING | SagaState.COMPENSATING:
-            return _explain_active(definition, saga, now)
+            return _explain_active(definition, saga, now) + _explain_pause(definition, saga, pauses)
+
+
+def _explain_pending(paused: Pause | None) -> str:
+    if paused is not None:
+        return f"It is accepted and does not begin: its type is paused {_by(paused.hold)}."
+    return "It is accepted and waits for a place among the running sagas."
+
+
+def _explain_held(definition: Definition | None, saga: Saga, hold: Hold) -> str:
+    """Why a saga stands still, what still counts, what goes out first, and how it goes on."""
+    kind, _, name = hold.scope.partition(":")
+    who = f"It is held {_by(hold)}"
+    what = {"service": f", who paused service {name}", "type": f", who paused all sagas of type {name}"}.get(kind, "")
+    resume = f"saga resume --{kind} {name}" if name else f"saga resume {saga.ref.saga_id}"
+    if saga.state is SagaState.PARKED:
+        assert saga.parked is not None, "a parked saga says why"
+        parked = f"it is parked, too: {saga.parked.reason.value}: {saga.parked.detail}"
+        return f"{who}{what}; {parked}. `{resume}` comes before any retry."
+    return f"{who}{what}: nothing is sent and no timeout runs.{_due(definition, saga)} It goes on with `{resume}`."
+
+
+def _due(definition: Definition | None, saga: Saga) -> str:
+    """What a held saga waits for, or what it sends first when it goes on."""
+    if saga.state is SagaState.PENDING or definition is None:
+        return ""
+    undoing = saga.state is SagaState.COMPENSATING
+    phase = Phase.COMPENSATE if undoing else Phase.FORWARD
+    index = saga.active_index
+    if index is not None and saga.steps[index].deadline_at is not None:
+        planned = definition.steps[index]
+        command = definition.command_type(planned.name, phase)
+        return f" The answer of {planned.service} to {command} still counts."
+    if index is None:
+        index = next_to_send(definition, saga.steps, phase)
+    planned = definition.steps[index]
+    return f" The next command is {definition.command_type(planned.name, phase)} to {planned.service}."
+
+
+def _explain_pause(definition: Definition | None, saga: Saga, pauses: Mapping[str, Pause]) -> str:
+    """What a pause changes for a saga that is not held yet."""
+    index = saga.active_index
+    service = None if definition is None or index is None else definition.steps[index].service
+    of_service = None if service is None else pauses.get(service_scope(service))
+    of_type = pauses.get(type_scope(saga.ref.saga_type))
+    if of_service is not None:
+        return f" Service {service} is paused {_by(of_service.hold)}: its silence does not count."
+    if of_type is not None and of_type.under_way:
+        return f" Its type is paused {_by(of_type.hold)}: it stops before its next command."
+    return ""
+
+
+def _by(hold: Hold) -> str:
+    return f"by {hold.actor} since {rfc3339(hold.at)} ({hold.reason})"
 
 
 def _explain_active(definition: Definition | None, saga: Saga, now: int | None) -> str:

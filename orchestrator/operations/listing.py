@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.machine.saga import Saga, current_step, status_sentence
+from orchestrator.machine.saga import Hold, Saga, current_step, status_sentence
 from orchestrator.machine.states import TERMINAL
 from runtime.clock import rfc3339
+
+
+def held_json(hold: Hold) -> dict[str, Any]:
+    """A hold, or what is paused, for programs."""
+    return {"scope": hold.scope, "actor": hold.actor, "reason": hold.reason, "since": rfc3339(hold.at)}
 
 
 def summary(saga: Saga, now: int) -> dict[str, Any]:
@@ -21,6 +26,7 @@ def summary(saga: Saga, now: int) -> dict[str, Any]:
         "currentStep": current_step(saga),
         "error": saga.error,
         "parked": None if saga.parked is None else saga.parked.reason.value,
+        "held": None if saga.held is None else held_json(saga.held),
         "startedAt": rfc3339(saga.created_at),
         "updatedAt": rfc3339(saga.updated_at),
         "ageMs": max(0, now - saga.created_at),

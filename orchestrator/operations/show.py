@@ -10,6 +10,7 @@ from orchestrator.machine.decision import LogEntry
 from orchestrator.machine.saga import Saga, record, status_sentence
 from orchestrator.machine.states import LogStatus
 from orchestrator.operations.explaining import explain
+from orchestrator.operations.listing import held_json
 from orchestrator.registry import Registry
 from orchestrator.store.act_rows import ActRow
 from orchestrator.store.reader import StoreReader
@@ -55,9 +56,10 @@ async def show(
     saga = await reader.find(saga_id, saga_type)
     definition = registry.get(saga.ref.saga_type, saga.definition_version)
     document = record(definition, saga).model_dump()
+    document["held"] = None if saga.held is None else held_json(saga.held)
     acts = await reader.acts(ACTS_SHOWN, saga_id=saga.ref.saga_id, saga_type=saga.ref.saga_type)
     waiting = [f"{act.verb} by {act.actor}" for act in acts if act.outcome is None]
-    sentence = explain(definition, saga, now)
+    sentence = explain(definition, saga, now, await reader.pauses())
     if waiting:
         sentence += f" Not taken yet: {', '.join(waiting)}."
     return Shown(saga, definition, document, status_sentence(saga), sentence, acts)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
 from messaging.records import TopicPartition
 from orchestrator.machine.decision import LogEntry
+from orchestrator.machine.pausing import Pause
 from orchestrator.machine.states import TERMINAL, SagaState
 from orchestrator.store.port import ActOutcome, Advance, Batch, Known, OutboxRow, QueuedAct, UnreadableAct
 from orchestrator.store.retention import Purged, PurgeStep, QueuedPurge
@@ -33,6 +35,7 @@ class MemoryStore:
         self._purged: dict[SagaRef, Purged] = {}
         self._purges: dict[str, QueuedPurge] = {}
         self._definitions: dict[tuple[str, int], str] = {}
+        self._pauses: dict[str, Pause] = {}
 
     @property
     def store_id(self) -> str:
@@ -44,8 +47,8 @@ class MemoryStore:
     async def load(self, refs: Iterable[SagaRef]) -> dict[SagaRef, Known]:
         return {ref: self._sagas[ref] for ref in refs if ref in self._sagas}
 
-    async def pending(self, limit: int) -> list[SagaRef]:
-        return [ref for ref, known in self._sagas.items() if known.saga.state is SagaState.PENDING][:limit]
+    async def pending(self, limit: int, paused_types: Collection[str] = ()) -> list[SagaRef]:
+        return [ref for ref in self._waiting() if ref.saga_type not in paused_types][:limit]
 
     async def due(self, now: int, limit: int) -> list[SagaRef]:
         waking = ((known.saga.wake_at, ref) for ref, known in self._sagas.items())
@@ -75,6 +78,9 @@ class MemoryStore:
             queued, decided = self._acts[outcome.act_id]
             self._acts[outcome.act_id] = (queued, decided or outcome)
             self._decided_at.setdefault(outcome.act_id, batch.now)
+        self._pauses.update({scope: pause for scope, pause in batch.pauses.items() if pause is not None})
+        for scope in [scope for scope, pause in batch.pauses.items() if pause is None]:
+            self._pauses.pop(scope, None)
         if not batch.messages:
             return None
         self._last_outbox_id += 1
@@ -93,6 +99,20 @@ class MemoryStore:
             if known.saga.state not in TERMINAL:
                 counts[known.saga.state] = counts.get(known.saga.state, 0) + 1
         return counts
+
+    async def pauses(self) -> dict[str, Pause]:
+        return dict(self._pauses)
+
+    async def held(self, scope: str, limit: int) -> list[SagaRef]:
+        holding = [known.saga for known in self._sagas.values() if known.saga.held and known.saga.held.scope == scope]
+        return [saga.ref for saga in sorted(holding, key=lambda saga: (saga.state, saga.row))][:limit]
+
+    async def count_held(self) -> dict[tuple[str, SagaState], int]:
+        held = ((known.saga.held, known.saga.state) for known in self._sagas.values())
+        return Counter((hold.scope, state) for hold, state in held if hold is not None)
+
+    async def count_pending_of(self, saga_types: Collection[str]) -> int:
+        return sum(ref.saga_type in saga_types for ref in self._waiting())
 
     async def unfinished_versions(self) -> set[tuple[str, int]]:
         return {
@@ -180,6 +200,12 @@ class MemoryStore:
     def _is_forgettable(self, act_id: str, queued: QueuedAct, before: int) -> bool:
         decided_at = self._decided_at.get(act_id)
         return decided_at is not None and decided_at < before and queued.ref not in self._sagas
+
+    def _waiting(self) -> Iterator[SagaRef]:
+        """What waits for admission and is not held."""
+        for ref, known in self._sagas.items():
+            if known.saga.state is SagaState.PENDING and known.saga.held is None:
+                yield ref
 
     def _check(self, batch: Batch) -> None:
         for started in batch.started:

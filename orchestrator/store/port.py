@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from messaging.records import Message, TopicPartition
 from orchestrator.machine.decision import LogEntry
 from orchestrator.machine.events import Act
+from orchestrator.machine.pausing import Pause
 from orchestrator.machine.saga import Saga
 from orchestrator.machine.states import SagaState
 from orchestrator.store.retention import Purged, PurgeStep, QueuedPurge
@@ -77,6 +78,8 @@ class Batch:
     """Outbox rows whose messages are known to be published."""
     offsets: dict[TopicPartition, Advance] = field(default_factory=dict)
     acts: list[ActOutcome] = field(default_factory=list)
+    pauses: dict[str, Pause | None] = field(default_factory=dict)
+    """Pauses that begin, by scope; None lifts one. They come with the outcome of the act that asked for them."""
 
     @property
     def empty(self) -> bool:
@@ -117,8 +120,8 @@ class Store(Protocol):
         """The sagas of `refs` that exist."""
         ...
 
-    async def pending(self, limit: int) -> list[SagaRef]:
-        """Sagas that wait for admission, oldest first."""
+    async def pending(self, limit: int, paused_types: Collection[str] = ()) -> list[SagaRef]:
+        """Sagas that wait for admission, oldest first; not those that are held, or of a paused type."""
         ...
 
     async def due(self, now: int, limit: int) -> list[SagaRef]:
@@ -152,6 +155,22 @@ class Store(Protocol):
 
     async def count_states(self) -> dict[SagaState, int]:
         """How many unfinished sagas are in each state."""
+        ...
+
+    async def pauses(self) -> dict[str, Pause]:
+        """What is paused, by scope."""
+        ...
+
+    async def held(self, scope: str, limit: int) -> list[SagaRef]:
+        """Sagas held by `scope`: what is being undone first, then the oldest."""
+        ...
+
+    async def count_held(self) -> dict[tuple[str, SagaState], int]:
+        """How many sagas are held, by scope and state."""
+        ...
+
+    async def count_pending_of(self, saga_types: Collection[str]) -> int:
+        """How many sagas of these types wait for admission and are not held."""
         ...
 
     async def unfinished_versions(self) -> set[tuple[str, int]]:

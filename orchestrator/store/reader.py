@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from orchestrator.machine.decision import LogEntry
+from orchestrator.machine.pausing import Pause
 from orchestrator.machine.saga import Saga
 from orchestrator.machine.states import SagaState
 from orchestrator.store import rows
@@ -147,6 +148,15 @@ class StoreReader:
         """The newest acts, newest first: of one saga, one type, one bulk act, or only those that wait."""
         found = await self.connection.fetch_all(SQL["list_acts"], (saga_id, saga_type, waiting, bulk_id, limit))
         return [read_row(row) for row in found]
+
+    async def pauses(self) -> dict[str, Pause]:
+        """What is paused, by scope, oldest first."""
+        return rows.read_pauses(await self.connection.fetch_all(SQL["pauses"]))
+
+    async def count_held(self) -> dict[tuple[str, SagaState], int]:
+        """How many sagas are held, by scope and state."""
+        found = await self.connection.fetch_all(SQL["count_held"])
+        return {(scope, SagaState(state)): count for scope, state, count in found}
 
     async def newest(self, wanted: Filter) -> list[Saga]:
         """The newest sagas that the filter lets through."""

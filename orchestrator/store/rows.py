@@ -10,7 +10,8 @@ import ormsgpack
 
 from messaging.records import Message
 from orchestrator.machine.decision import LogEntry
-from orchestrator.machine.saga import Parked, Saga, StepState, current_step
+from orchestrator.machine.pausing import Pause
+from orchestrator.machine.saga import Hold, Parked, Saga, StepState, current_step
 from orchestrator.machine.states import LogStatus, ParkReason, SagaState, StepStatus
 from schemas.codec import decode_trusted, encode
 from schemas.ids import SagaRef
@@ -19,6 +20,7 @@ HASH_COLUMN = 11
 """Where the statements that read sagas have the request's hash."""
 
 _DEFAULT = StepState()
+_NOT_HELD = (None, None)
 
 
 def steps_text(saga: Saga) -> str:
@@ -31,6 +33,14 @@ def parked_text(saga: Saga) -> str | None:
         return None
     parked = saga.parked
     return encode({"reason": parked.reason, "from_state": parked.from_state, "detail": parked.detail}).decode()
+
+
+def hold_columns(saga: Saga) -> tuple[str | None, str | None]:
+    """What holds the saga, for the index, and who and why, for people."""
+    held = saga.held
+    if held is None:
+        return _NOT_HELD
+    return held.scope, encode({"actor": held.actor, "reason": held.reason, "at": held.at}).decode()
 
 
 def insert_row(key: int, saga: Saga, request_hash: bytes) -> tuple[Any, ...]:
@@ -52,6 +62,7 @@ def insert_row(key: int, saga: Saga, request_hash: bytes) -> tuple[Any, ...]:
         request_hash,
         saga.created_at,
         saga.updated_at,
+        *hold_columns(saga),
     )
 
 
@@ -67,6 +78,7 @@ def update_row(saga: Saga, version_read: int) -> tuple[Any, ...]:
         saga.version,
         saga.log_seq,
         saga.updated_at,
+        *hold_columns(saga),
         saga.row,
         version_read,
     )
@@ -89,7 +101,18 @@ def read_saga(row: tuple[Any, ...]) -> Saga:
         version=version,
         log_seq=log_seq,
         row=key,
+        held=None if row[14] is None else Hold(row[14], **decode_trusted(row[15])),
     )
+
+
+def pause_row(pause: Pause) -> tuple[Any, ...]:
+    """The columns of a pause."""
+    return (*pause.hold, int(pause.under_way))
+
+
+def read_pauses(found: list[tuple[Any, ...]]) -> dict[str, Pause]:
+    """What is paused, by scope."""
+    return {scope: Pause(Hold(scope, *rest), bool(under_way)) for scope, *rest, under_way in found}
 
 
 def log_row(key: int, entry: LogEntry) -> tuple[Any, ...]:

@@ -7,11 +7,12 @@ compare-and-set on `version` still guards every write, and a failed write forget
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
 from messaging.records import TopicPartition
+from orchestrator.machine.pausing import Pause
 from orchestrator.machine.saga import Saga
 from orchestrator.machine.states import TERMINAL, SagaState
 from orchestrator.store import act_rows, migrations, purging, rows
@@ -25,6 +26,7 @@ from runtime.soundness import check_at_start
 from runtime.sqlite import SqlConnection, migrate, open_inline, transaction
 from runtime.store_lock import StoreLock
 from runtime.wal import truncate_wal, wal_bytes
+from schemas.codec import encode
 from schemas.ids import SagaRef
 
 IDS_PER_QUERY = 500
@@ -136,8 +138,9 @@ class SqliteStore:
                     found[saga.ref] = Known(saga, row[rows.HASH_COLUMN])
         return found
 
-    async def pending(self, limit: int) -> list[SagaRef]:
-        return [SagaRef(*row) for row in await self._connection.fetch_all(SQL["pending"], (limit,))]
+    async def pending(self, limit: int, paused_types: Collection[str] = ()) -> list[SagaRef]:
+        paused = encode(list(paused_types)).decode()
+        return [SagaRef(*row) for row in await self._connection.fetch_all(SQL["pending"], (limit, paused))]
 
     async def due(self, now: int, limit: int) -> list[SagaRef]:
         return [SagaRef(*row) for row in await self._connection.fetch_all(SQL["due"], (now, limit))]
@@ -156,6 +159,7 @@ class SqliteStore:
                 outbox_id = await self._write_messages(batch)
                 await self._write_offsets(batch.offsets)
                 await self._write_acts(batch.acts, batch.now)
+                await self._write_pauses(batch.pauses)
                 await self._connection.execute(SQL["tick"], (str(batch.now),))
                 failpoint("orchestrator.commit.before")
         except BaseException:
@@ -178,6 +182,20 @@ class SqliteStore:
 
     async def count_states(self) -> dict[SagaState, int]:
         return {SagaState(state): count for state, count in await self._connection.fetch_all(SQL["count_states"])}
+
+    async def pauses(self) -> dict[str, Pause]:
+        return rows.read_pauses(await self._connection.fetch_all(SQL["pauses"]))
+
+    async def held(self, scope: str, limit: int) -> list[SagaRef]:
+        return [SagaRef(*row) for row in await self._connection.fetch_all(SQL["held"], (scope, limit))]
+
+    async def count_held(self) -> dict[tuple[str, SagaState], int]:
+        found = await self._connection.fetch_all(SQL["count_held"])
+        return {(scope, SagaState(state)): count for scope, state, count in found}
+
+    async def count_pending_of(self, saga_types: Collection[str]) -> int:
+        [(count,)] = await self._connection.fetch_all(SQL["count_pending_of"], (encode(list(saga_types)).decode(),))
+        return int(count)
 
     async def unfinished_versions(self) -> set[tuple[str, int]]:
         return {(saga_type, version) for saga_type, version in await self._connection.fetch_all(SQL["versions"])}
@@ -283,6 +301,13 @@ class SqliteStore:
             await self._connection.execute_many(
                 SQL["decide_act"], [(act.outcome, act.message, now, act.act_id) for act in acts]
             )
+
+    async def _write_pauses(self, pauses: Mapping[str, Pause | None]) -> None:
+        for scope, pause in pauses.items():
+            if pause is None:
+                await self._connection.execute(SQL["lift_pause"], (scope,))
+            else:
+                await self._connection.execute(SQL["set_pause"], rows.pause_row(pause))
 
     def _keep(self, batch: Batch, keys: Mapping[SagaRef, int]) -> None:
         for started in batch.started:

@@ -16,11 +16,36 @@ SELECT coalesce(max(saga_key), 0) + 1 FROM sagas;
 
 -- name: load
 SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, error, parked, version, log_seq,
-       request_hash, created_at, updated_at
+       request_hash, created_at, updated_at, held, hold
 FROM sagas WHERE saga_type = ? AND saga_id IN (?ids);
 
 -- name: pending
-SELECT saga_type, saga_id FROM sagas WHERE state = 'PENDING' ORDER BY saga_key LIMIT ?;
+-- Not those that are held, or of a paused type.
+SELECT saga_type, saga_id FROM sagas
+WHERE state = 'PENDING' AND held IS NULL AND saga_type NOT IN (SELECT value FROM json_each(?2))
+ORDER BY saga_key LIMIT ?1;
+
+-- name: held
+-- What is being undone first, and then the oldest: the index has them in this order.
+SELECT saga_type, saga_id FROM sagas WHERE held = ? ORDER BY state, saga_key LIMIT ?;
+
+-- name: count_held
+SELECT held, state, count(*) FROM sagas WHERE held IS NOT NULL GROUP BY held, state;
+
+-- name: count_pending_of
+SELECT count(*) FROM sagas
+WHERE state = 'PENDING' AND held IS NULL AND saga_type IN (SELECT value FROM json_each(?));
+
+-- name: pauses
+SELECT scope, actor, reason, at, under_way FROM pauses ORDER BY at, scope;
+
+-- name: set_pause
+INSERT INTO pauses (scope, actor, reason, at, under_way) VALUES (?, ?, ?, ?, ?)
+ON CONFLICT (scope) DO UPDATE
+SET actor = excluded.actor, reason = excluded.reason, at = excluded.at, under_way = excluded.under_way;
+
+-- name: lift_pause
+DELETE FROM pauses WHERE scope = ?;
 
 -- name: due
 SELECT saga_type, saga_id FROM sagas WHERE wake_at <= ? ORDER BY wake_at LIMIT ?;
@@ -30,13 +55,13 @@ SELECT min(wake_at) FROM sagas WHERE wake_at IS NOT NULL;
 
 -- name: insert_saga
 INSERT INTO sagas (saga_key, saga_type, saga_id, definition_version, state, current_step, data, steps, wake_at, error,
-                   parked, version, log_seq, request_hash, created_at, updated_at)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING;
+                   parked, version, log_seq, request_hash, created_at, updated_at, held, hold)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING;
 
 -- name: update_saga
 -- Compare and set: no row changes where the version is not the one that was read.
 UPDATE sagas SET state = ?, current_step = ?, steps = ?, wake_at = ?, error = ?, parked = ?, version = ?, log_seq = ?,
-                 updated_at = ?
+                 updated_at = ?, held = ?, hold = ?
 WHERE saga_key = ? AND version = ?;
 
 -- name: insert_log
@@ -114,7 +139,7 @@ WITH RECURSIVE types (name) AS (
   SELECT (SELECT min(saga_type) FROM sagas WHERE saga_type > name) FROM types WHERE name IS NOT NULL
 )
 SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, error, parked, version, log_seq,
-       request_hash, created_at, updated_at
+       request_hash, created_at, updated_at, held, hold
 FROM types CROSS JOIN sagas ON saga_type = name
 WHERE saga_id = ?1 AND (?2 IS NULL OR name = ?2);
 
@@ -124,7 +149,7 @@ SELECT seq, step, status, attempt, at, detail FROM step_log WHERE saga_key = ? O
 -- name: list_newest
 -- Newest first along the primary key: it stops at its limit, however many sagas there are.
 SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, error, parked, version, log_seq,
-       request_hash, created_at, updated_at
+       request_hash, created_at, updated_at, held, hold
 FROM sagas
 WHERE saga_key >= ?1 AND saga_key < ?2 AND state IN (SELECT value FROM json_each(?3))
   AND (?4 IS NULL OR +saga_type = ?4) AND (?5 IS NULL OR instr(lower(error), lower(?5)) > 0)
@@ -133,7 +158,7 @@ ORDER BY saga_key DESC LIMIT ?6;
 -- name: list_unfinished
 -- The same among what is unfinished: a handful beside millions that are not.
 SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, error, parked, version, log_seq,
-       request_hash, created_at, updated_at
+       request_hash, created_at, updated_at, held, hold
 FROM sagas INDEXED BY sagas_unfinished
 WHERE state NOT IN ('COMPLETED', 'COMPENSATED')
   AND saga_key >= ?1 AND saga_key < ?2 AND state IN (SELECT value FROM json_each(?3))

@@ -14,9 +14,20 @@ from typing import Any
 
 from orchestrator.definition import Saga
 from orchestrator.machine.decision import Decision, Result
-from orchestrator.machine.events import Act, Admitted, Event, Origin, Park, Replied, ReplyUnreadable, TimerFired
+from orchestrator.machine.draft import NO_PAUSES, Pauses
+from orchestrator.machine.events import (
+    Act,
+    Admitted,
+    Event,
+    Origin,
+    Park,
+    Released,
+    Replied,
+    ReplyUnreadable,
+    TimerFired,
+)
+from orchestrator.machine.saga import Hold, StepState, service_scope, type_scope
 from orchestrator.machine.saga import Saga as SagaInstance
-from orchestrator.machine.saga import StepState
 from orchestrator.machine.states import EventKind, ParkReason, StepStatus
 from orchestrator.machine.transitions import advance
 from runtime.limits import SAGA_DATA_BYTES_MAX
@@ -24,53 +35,66 @@ from schemas.envelope import Effect, Outcome, Reason
 from schemas.ids import Phase
 from tests.machine.worlds import accepted_saga, reply_of
 
-ACT_VERBS = (EventKind.CANCEL, EventKind.RETRY_NOW, EventKind.SKIP, EventKind.RESOLVE)
+ACT_VERBS = (
+    EventKind.CANCEL,
+    EventKind.RETRY_NOW,
+    EventKind.SKIP,
+    EventKind.RESOLVE,
+    EventKind.PAUSE,
+    EventKind.RESUME,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """One event tried on one saga at one moment."""
+    """One event tried on one saga at one moment, while so much is paused."""
 
     saga: SagaInstance
     event: Event
     now: int
+    pauses: Pauses
+
+    def decide(self, definition: Saga) -> Result:
+        return advance(definition, self.saga, self.event, self.now, self.pauses)
 
 
-@cache
 def decided(definition: Saga) -> tuple[tuple[Trial, Result], ...]:
     """Every event on every reachable saga, and what became of it."""
-    return tuple(
-        (trial, advance(definition, trial.saga, trial.event, trial.now))
-        for saga in reachable(definition)
-        for trial in trials(definition, saga)
-    )
+    return _walk(definition)[1]
+
+
+def reachable(definition: Saga) -> tuple[SagaInstance, ...]:
+    """One saga of every shape that can be reached."""
+    return _walk(definition)[0]
 
 
 @cache
-def reachable(definition: Saga) -> tuple[SagaInstance, ...]:
-    """One saga of every shape that can be reached."""
+def _walk(definition: Saga) -> tuple[tuple[SagaInstance, ...], tuple[tuple[Trial, Result], ...]]:
     commands = [f"do {step.name}" for step in definition.steps]
     commands += [f"undo {step.name}" for step in definition.steps if step.compensation is not None]
     poisons = [[], *([command] for command in commands)] if definition.request.__name__ == "Asked" else [[]]
     starts = [accepted_saga(definition, poison=poison) if poison else accepted_saga(definition) for poison in poisons]
     found: dict[Any, SagaInstance] = {shape(start): start for start in starts}
+    tried: list[tuple[Trial, Result]] = []
     queue = deque(starts)
     while queue:
         for trial in trials(definition, queue.popleft()):
-            result = advance(definition, trial.saga, trial.event, trial.now)
+            result = trial.decide(definition)
+            tried.append((trial, result))
             if not isinstance(result, Decision):
                 continue
             key = shape(result.saga)
             if key not in found:
                 found[key] = result.saga
                 queue.append(result.saga)
-    return tuple(found.values())
+    return tuple(found.values()), tuple(tried)
 
 
 def shape(saga: SagaInstance) -> Any:
     """What of a saga decides how it goes on."""
     parked = None if saga.parked is None else (saga.parked.reason, saga.parked.from_state)
-    return (saga.state, parked, tuple(saga.request.get("poison", ())), tuple(map(_step_shape, saga.steps)))
+    held = None if saga.held is None else saga.held.scope
+    return (saga.state, parked, held, tuple(saga.request.get("poison", ())), tuple(map(_step_shape, saga.steps)))
 
 
 def _step_shape(step: StepState) -> Any:
@@ -85,16 +109,38 @@ def _step_shape(step: StepState) -> Any:
 def trials(definition: Saga, saga: SagaInstance) -> Iterator[Trial]:
     """Every kind of event, in every variant that a rule distinguishes."""
     now = saga.updated_at + 1
-    for event in _events(definition, saga):
-        yield Trial(saga, event, now)
-    yield Trial(saga, TimerFired(published_at=0), now)
-    if saga.wake_at is not None:
-        yield Trial(saga, TimerFired(published_at=0), saga.wake_at)
-        yield Trial(saga, TimerFired(published_at=saga.wake_at - 1), saga.wake_at)
+    for pauses in pauses_of(definition):
+        for event in _events(definition, saga):
+            if pauses is NO_PAUSES or _may_send(definition, saga, event):
+                yield Trial(saga, event, now, pauses)
+        yield Trial(saga, TimerFired(published_at=0), now, pauses)
+        if saga.wake_at is not None:
+            yield Trial(saga, TimerFired(published_at=0), saga.wake_at, pauses)
+            yield Trial(saga, TimerFired(published_at=saga.wake_at - 1), saga.wake_at, pauses)
+
+
+def pauses_of(definition: Saga) -> tuple[Pauses, ...]:
+    """Nothing is paused; the service of one step is, the second where there is one; for some, the whole type is."""
+    step = definition.steps[min(1, len(definition.steps) - 1)]
+    scopes = [service_scope(step.service)]
+    if definition.saga_type in ("order", "single"):  # the others have many more shapes, and nothing new to show
+        scopes.append(type_scope(definition.saga_type))
+    return (NO_PAUSES, *({scope: Hold(scope, "ann", "maintenance", 7)} for scope in scopes))
+
+
+def _may_send(definition: Saga, saga: SagaInstance, event: Event) -> bool:
+    """Whether a pause can make a difference to what the event does."""
+    if isinstance(event, Replied):
+        active = saga.active_index
+        return active is not None and definition.index(event.step) == active and event.body_bytes <= 50
+    if isinstance(event, Act):
+        return event.expected_state is None and event.arguments.get("data") != "text"
+    return isinstance(event, Admitted | Released)
 
 
 def _events(definition: Saga, saga: SagaInstance) -> Iterator[Event]:
     yield Admitted()
+    yield Released()
     yield Park(ParkReason.DEFINITION_MISSING, "no code has version 1")
     for index, step in enumerate(definition.steps):
         state = saga.steps[index]

@@ -9,7 +9,18 @@ from hypothesis import strategies as st
 
 from orchestrator.definition import Saga
 from orchestrator.machine.decision import Decision, LogEntry, Result, SendCommand
-from orchestrator.machine.events import Act, Admitted, Event, Origin, Park, Replied, ReplyUnreadable, TimerFired
+from orchestrator.machine.events import (
+    Act,
+    Admitted,
+    Event,
+    Origin,
+    Park,
+    Released,
+    Replied,
+    ReplyUnreadable,
+    TimerFired,
+)
+from orchestrator.machine.saga import Hold
 from orchestrator.machine.saga import Saga as SagaInstance
 from orchestrator.machine.states import EventKind, ParkReason
 from orchestrator.machine.transitions import advance
@@ -36,6 +47,7 @@ class Moment:
     event: Event
     now: int
     result: Result
+    pauses: frozenset[str]
 
 
 @dataclass
@@ -49,10 +61,11 @@ class History:
     moments: list[Moment] = field(default_factory=list)
     sent: list[SendCommand] = field(default_factory=list)
     log: list[LogEntry] = field(default_factory=list)
+    pauses: dict[str, Hold] = field(default_factory=dict)
 
     def apply(self, event: Event) -> Result:
-        result = advance(self.definition, self.saga, event, self.now)
-        self.moments.append(Moment(self.saga, event, self.now, result))
+        result = advance(self.definition, self.saga, event, self.now, self.pauses)
+        self.moments.append(Moment(self.saga, event, self.now, result, frozenset(self.pauses)))
         if isinstance(result, Decision):
             self.saga = result.saga
             self.log.extend(result.log)
@@ -68,6 +81,7 @@ class History:
 _REPLIES = ["success"] * 8 + ["failure"] * 2 + ["retry"] * 2 + ["nothing", "expired", "unreadable", "huge"]
 _TIMES = ["timer"] * 4 + ["early timer", "late publication"]
 _ACTS = ["cancel"] * 2 + ["retry_now"] * 4 + ["skip", "resolve", "park", "admitted"]
+_PAUSES = ["pause", "resume", "resume", "pause service", "pause type", "resume all", "resume all", "resume all"]
 
 
 def moves() -> st.SearchStrategy[Move]:
@@ -76,6 +90,7 @@ def moves() -> st.SearchStrategy[Move]:
         st.builds(Move, st.sampled_from(_REPLIES), st.sampled_from([0, 0, 0, 0, 1, 2, 5]), st.booleans()),
         st.builds(Move, st.sampled_from(_TIMES), after_ms=st.sampled_from([0, 0, 1, 10_000])),
         st.builds(Move, st.sampled_from(_ACTS)),
+        st.builds(Move, st.sampled_from(_PAUSES)),
     )
 
 
@@ -106,10 +121,11 @@ def _event(history: History, move: Move) -> Event | None:
         return _reply(history, move, sent)
     if move.kind in _TIMES:
         return _timer(history, move)
-    if move.kind == "park":
-        return Park(ParkReason.OPERATOR, "look at this")
-    if move.kind == "admitted":
-        return Admitted()
+    simple = {"park": Park(ParkReason.OPERATOR, "look at this"), "admitted": Admitted()}
+    if move.kind in simple:
+        return simple[move.kind]
+    if move.kind in ("pause service", "pause type", "resume all"):
+        return _pause(history, move.kind)
     return _act(history, EventKind(move.kind))
 
 
@@ -139,6 +155,18 @@ def _timer(history: History, move: Move) -> TimerFired:
         return TimerFired(published_at=0)
     history.now = max(history.now, wake_at) + move.after_ms
     return TimerFired(published_at=history.now - 1 if move.kind == "late publication" else 0)
+
+
+def _pause(history: History, kind: str) -> Event | None:
+    """A pause begins, which is no event of the saga's; or all pauses are lifted."""
+    if kind == "resume all":
+        history.pauses.clear()
+        return Released()
+    index = history.saga.active_index or 0
+    step = history.definition.steps[min(index + 1, len(history.definition.steps) - 1)]
+    scope = f"service:{step.service}" if kind == "pause service" else f"type:{history.definition.saga_type}"
+    history.pauses[scope] = Hold(scope, "ann", "maintenance", history.now)
+    return None
 
 
 def _act(history: History, verb: EventKind) -> Act:

@@ -9,9 +9,9 @@ import pytest
 from orchestrator.definition import Saga
 from orchestrator.diagram import EDGES
 from orchestrator.machine.decision import Decision, Ignored, LogEntry, Refused, SendCommand, Unchanged
-from orchestrator.machine.events import Replied, from_detail
+from orchestrator.machine.events import Act, Released, Replied, from_detail
 from orchestrator.machine.saga import current_step, record, status_sentence
-from orchestrator.machine.states import ACTIVE, TERMINAL, EventKind, SagaState
+from orchestrator.machine.states import ACTIVE, TERMINAL, EventKind, IgnoredReason, SagaState
 from orchestrator.machine.transitions import TABLE, advance
 from schemas.codec import decode_trusted, encode
 from schemas.ids import Phase
@@ -81,9 +81,10 @@ def test_a_saga_waits_for_the_timer_exactly_while_it_is_active(definition: Saga)
     for saga in reachable(definition):
         waiting = [step for step in saga.steps if step.wake_at is not None]
 
-        assert (saga.wake_at is not None) == (saga.state in ACTIVE), saga
+        assert (saga.wake_at is not None) == (saga.state in ACTIVE and saga.held is None), saga
         assert [step for step in waiting if step.deadline_at is not None and step.retry_at is not None] == [], saga
-        assert len(waiting) == (1 if saga.state in ACTIVE else 0), saga
+        assert len(waiting) <= (1 if saga.state in ACTIVE else 0), saga
+        assert len(waiting) == 1 or saga.state not in ACTIVE or saga.held is not None, saga
         assert (saga.parked is not None) == (saga.state is SagaState.PARKED), saga
 
 
@@ -94,6 +95,61 @@ def test_the_timer_always_moves_a_saga_that_waits_for_it(definition: Saga) -> No
         if trial.event.kind is EventKind.TIMER and due:
             assert isinstance(result, Decision), trial
             assert result.saga.wake_at is None or result.saga.wake_at > trial.now, trial
+
+
+@each_definition
+def test_a_held_saga_sends_nothing_but_to_another_service_than_it_is_held_for(definition: Saga) -> None:
+    held = 0
+    for trial, result in decided(definition):
+        before = trial.saga.held
+        if before is None or trial.event.kind in (EventKind.RESUME, EventKind.RELEASED):
+            continue
+        held += 1
+        for effect in getattr(result, "effects", ()):
+            if isinstance(effect, SendCommand):
+                assert before.scope.startswith("service:"), trial
+                assert before.scope != f"service:{effect.service}", trial
+    assert held, "the walk must have come to sagas that are held"
+
+
+@each_definition
+def test_nothing_is_sent_to_what_is_paused(definition: Saga) -> None:
+    for trial, result in decided(definition):
+        for effect in getattr(result, "effects", ()):
+            if isinstance(effect, SendCommand):
+                assert f"service:{effect.service}" not in trial.pauses, trial
+                assert f"type:{definition.saga_type}" not in trial.pauses, trial
+
+
+@each_definition
+def test_no_attempt_is_spent_by_the_silence_of_what_is_paused(definition: Saga) -> None:
+    for trial, result in decided(definition):
+        index = trial.saga.active_index
+        if trial.event.kind is not EventKind.TIMER or index is None or not isinstance(result, Decision):
+            continue
+        if trial.pauses.keys() & {f"service:{definition.steps[index].service}", f"type:{definition.saga_type}"}:
+            assert result.saga.steps == trial.saga.steps, trial
+            assert result.saga.held is not None, trial
+
+
+@each_definition
+def test_every_saga_that_is_held_goes_on_when_it_is_resumed(definition: Saga) -> None:
+    for saga in reachable(definition):
+        if saga.held is None:
+            continue
+        for event in (Act("act-9", EventKind.RESUME, "ann", "done"), Released()):
+            result = advance(definition, saga, event, saga.updated_at + 1)
+            if isinstance(event, Released) and saga.held.scope == "operator":
+                assert result == Ignored(IgnoredReason.ALREADY), saga
+                continue
+            assert isinstance(result, Decision), saga
+            assert result.saga.held is None, saga
+            assert (result.saga.wake_at is not None) == (result.saga.state in ACTIVE), saga
+
+
+@each_definition
+def test_a_saga_is_held_only_until_it_ends(definition: Saga) -> None:
+    assert [saga for saga in reachable(definition) if saga.held is not None and saga.state in TERMINAL] == []
 
 
 @each_definition
@@ -115,7 +171,7 @@ def test_a_transition_sends_at_most_one_command_and_it_is_the_awaited_one(defini
 def test_a_reply_that_comes_again_changes_nothing_I16(definition: Saga) -> None:
     for trial, result in decided(definition):
         if isinstance(trial.event, Replied) and isinstance(result, Decision):
-            assert isinstance(advance(definition, result.saga, trial.event, trial.now), Ignored), trial
+            assert isinstance(advance(definition, result.saga, trial.event, trial.now, trial.pauses), Ignored), trial
 
 
 @each_definition
@@ -137,7 +193,7 @@ def test_every_saga_can_be_shown_to_people_R4_R5(definition: Saga) -> None:
         assert 0 <= shown.currentStep <= len(definition.steps), saga
         assert shown.currentStep == current_step(saga), saga
         assert set(shown.stepsCompensated) <= set(shown.stepsExecuted), saga
-        assert status_sentence(saga).split("_")[0] in {*SagaState, "STEP"}, saga
+        assert status_sentence(saga).removesuffix(" (held)").split("_")[0] in {*SagaState, "STEP"}, saga
 
 
 def as_stored(row: LogEntry) -> dict[str, object]:

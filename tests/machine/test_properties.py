@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import HealthCheck, given, settings
 
 from orchestrator.machine.decision import Decision, Ignored, LogEntry, SendCommand
-from orchestrator.machine.events import Replied, TimerFired
+from orchestrator.machine.events import Act, Released, Replied, TimerFired
 from orchestrator.machine.folding import fold
 from orchestrator.machine.saga import record
-from orchestrator.machine.states import ACTIVE, TERMINAL, LogStatus, SagaState
+from orchestrator.machine.states import ACTIVE, TERMINAL, EventKind, LogStatus, SagaState
 from orchestrator.machine.transitions import advance
 from runtime.limits import ATTEMPTS_MAX
 from schemas.codec import decode_trusted, encode
@@ -86,12 +86,14 @@ def test_an_active_saga_always_waits_for_a_timer_and_no_other_does(history: Hist
     for moment in history.moments:
         if isinstance(moment.result, Decision):
             saga = moment.result.saga
-            assert (saga.wake_at is not None) == (saga.state in ACTIVE)
+            assert (saga.wake_at is not None) == (saga.state in ACTIVE and saga.held is None)
 
 
 @thorough
 @given(histories())
 def test_an_active_saga_that_nobody_answers_comes_to_rest_I21(history: History) -> None:
+    history.pauses.clear()
+    history.apply(Act("act-last", EventKind.RESUME, "ann", "mended"))
     sends_max = ATTEMPTS_MAX * 2 * len(history.definition.steps)
     for _ in range(2 * sends_max):
         if history.saga.wake_at is not None:
@@ -99,6 +101,17 @@ def test_an_active_saga_that_nobody_answers_comes_to_rest_I21(history: History) 
             history.apply(TimerFired(published_at=0))
 
     assert history.saga.state not in ACTIVE
+
+
+@thorough
+@given(histories())
+def test_nothing_goes_out_to_what_is_held_or_paused(history: History) -> None:
+    for moment in history.moments:
+        for effect in getattr(moment.result, "effects", ()):
+            if isinstance(effect, SendCommand):
+                assert not moment.pauses & {f"service:{effect.service}", f"type:{history.definition.saga_type}"}
+                if moment.before.held is not None and not isinstance(moment.event, Released | Act):
+                    assert moment.before.held.scope.startswith("service:")
 
 
 @thorough

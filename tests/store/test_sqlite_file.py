@@ -213,7 +213,7 @@ async def test_reading_a_store_that_is_not_there_says_what_to_do(path: Path) -> 
 async def test_an_id_that_two_types_have_must_be_said_with_its_type(store: SqliteStore, path: Path) -> None:
     await start(store, new_saga())
     sql(path, "INSERT INTO sagas SELECT 99, 'other', saga_id, 1, state, 0, data, steps, NULL, NULL, NULL, 0, 0,"
-              " request_hash, created_at, updated_at FROM sagas")  # fmt: skip
+              " request_hash, created_at, updated_at, NULL, NULL FROM sagas")  # fmt: skip
     reader = await StoreReader.open(path)
     with pytest.raises(NotFoundError, match=r"--type \(order, other\)"):
         await reader.find("order-1")
