@@ -74,12 +74,14 @@ class Profile:
         return rows
 
 
-async def profile(system: System, process: str, orders: int, mix: str, stacks: Path) -> tuple[Profile, float, float]:
+async def profile(
+    system: System, process: str, orders: int, *, mix: str, stacks: Path, rate: float | None
+) -> tuple[Profile, float, float]:
     """Carry `orders` sagas under the profiler; the profile, µs of CPU per saga, and sagas a second."""
     await measure(system, WARM_ORDERS)
     spy = await _spy(system.processes[process], stacks)
     try:
-        result = await measure(system, orders, mix=mix)
+        result = await measure(system, orders, mix=mix, rate=rate)
     finally:
         spy.send_signal(signal.SIGINT)
         _, words = await spy.communicate()
@@ -106,7 +108,8 @@ async def _run(arguments: argparse.Namespace) -> None:
             async with running(kafka, directory / "profile") as system:
                 say(f"{arguments.orders:,} orders, {arguments.process} under the profiler …")
                 stacks = arguments.stacks or directory / "stacks"
-                found, us, per_s = await profile(system, arguments.process, arguments.orders, arguments.mix, stacks)
+                wanted = {"mix": arguments.mix, "stacks": stacks, "rate": arguments.rate}
+                found, us, per_s = await profile(system, arguments.process, arguments.orders, **wanted)
     print(f"{arguments.process}: {us:,.0f} µs of CPU per saga, {found.total:,} samples, {per_s:,.0f} sagas/s\n")
     print("threads\n" + table([["", "µs"], *([n, f"{c * us / found.total:.0f}"] for n, c in found.threads.items())]))
     print(f"\nby own time\n{table(found.rows(found.own, us, arguments.top))}")
@@ -120,6 +123,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--process", choices=(ORCHESTRATOR, *SERVICES), default=ORCHESTRATOR)
     parser.add_argument("--orders", type=int, default=20_000)
     parser.add_argument("--mix", choices=("succeed", "compensated"), default="succeed")
+    parser.add_argument("--rate", type=float, help="orders a second [default: all at once]")
     parser.add_argument("--top", type=int, default=45, help="how many functions are shown")
     parser.add_argument("--stacks", type=Path, help="keep the collapsed stacks here, for a flame graph")
     arguments = parser.parse_args(argv)

@@ -23,6 +23,7 @@ from typing import Any, Protocol, TypeVar
 
 import aiosqlite
 
+from runtime.clock import SystemClock
 from runtime.errors import BrokenStoreError, StoreRefusedError, StoreUnavailableError
 
 Row = tuple[Any, ...]
@@ -39,6 +40,12 @@ WAL_PAGES_MAX = 4_000
 
 WAL_KEPT_BYTES_MAX = 4 * WAL_PAGES_MAX * 4_096
 """A log that was longer, because a reader held it up, is cut to this size once it starts again."""
+
+
+SLOW_COMMIT_MS = 2
+"""A commit that took this long is worth a thread: twenty hops to it and back."""
+
+_CLOCK = SystemClock()
 
 
 class SqlConnection(Protocol):
@@ -112,7 +119,12 @@ class ThreadedConnection:
 
 
 class InlineConnection:
-    """`SqlConnection` on `sqlite3` itself; commits in `commit_pool`, or inline where there is none."""
+    """`SqlConnection` on `sqlite3` itself; slow commits are made in `commit_pool`, where there is one.
+
+    A commit waits for the disk. Where that takes a fraction of a millisecond, handing it to a thread and being
+    woken again costs as much as the commit; where it takes longer, the event loop has better things to do. So the
+    last commit's time decides about the next one.
+    """
 
     def __init__(
         self,
@@ -123,6 +135,7 @@ class InlineConnection:
         self._connection = connection
         self._commit_pool = commit_pool
         self._name = name
+        self._commit_ms = 0
 
     async def execute(self, sql: str, params: Params = ()) -> int:
         with translated_errors(self._name):
@@ -142,11 +155,15 @@ class InlineConnection:
 
     async def commit(self) -> None:
         with translated_errors(self._name):
-            if self._commit_pool is None:
-                self._connection.commit()
+            if self._commit_pool is None or self._commit_ms < SLOW_COMMIT_MS:
+                self._commit()
             else:
-                loop = asyncio.get_running_loop()
-                await _finish(loop.run_in_executor(self._commit_pool, self._connection.commit))
+                await _finish(asyncio.get_running_loop().run_in_executor(self._commit_pool, self._commit))
+
+    def _commit(self) -> None:
+        began_ms = _CLOCK.monotonic_ms()
+        self._connection.commit()
+        self._commit_ms = _CLOCK.monotonic_ms() - began_ms
 
     async def rollback(self) -> None:
         with translated_errors(self._name):
