@@ -35,7 +35,6 @@ class Partition:
         self.first = 0
         self.records: list[SimRecord] = []
 
-    @property
     def end(self) -> int:
         return self.first + len(self.records)
 
@@ -71,7 +70,7 @@ class SimBroker:
         """What the consumer groups have committed."""
         self.happened: list[str] = []
         """The faults that really came."""
-        self._waiting: defaultdict[str, dict[asyncio.Future[None], None]] = defaultdict(dict)
+        self._waiting: defaultdict[str, dict[asyncio.Future[bool], None]] = defaultdict(dict)
 
     def partitions(self, topic: str) -> list[Partition]:
         if topic not in self.topics:
@@ -85,24 +84,24 @@ class SimBroker:
         number = crc32(message.key or b"") % len(partitions)
         log = partitions[number]
         now, elapsed = self.clock.now_ms(), self.clock.monotonic_ms()
-        record = SimRecord(topic, number, log.end, message.key, message.value, tuple(message.headers), now, elapsed)
+        record = SimRecord(topic, number, log.end(), message.key, message.value, tuple(message.headers), now, elapsed)
         log.records.append(record)
         self.history[topic].append(record)
         waiting = self._waiting[topic]
         if waiting:
             for waiter in waiting:
-                _wake(waiter)
+                _wake(waiter, True)
             waiting.clear()
 
-    async def arrival(self, topics: tuple[str, ...], timeout_ms: int) -> None:
-        """Wait until something is stored in one of `topics`, or `timeout_ms` have passed."""
+    async def arrival(self, topics: tuple[str, ...], timeout_ms: int) -> bool:
+        """Wait until something is stored in one of `topics`; false when `timeout_ms` have passed before."""
         loop = asyncio.get_running_loop()
-        waiter: asyncio.Future[None] = loop.create_future()
-        timer = loop.call_later(timeout_ms / 1000, _wake, waiter)
+        waiter: asyncio.Future[bool] = loop.create_future()
+        timer = loop.call_later(timeout_ms / 1000, _wake, waiter, False)
         for topic in topics:
             self._waiting[topic][waiter] = None
         try:
-            await waiter
+            return await waiter
         finally:
             timer.cancel()
             for topic in topics:
@@ -112,6 +111,6 @@ class SimBroker:
         return probability > 0 and self.faulty and self.chance.random() < probability
 
 
-def _wake(waiter: asyncio.Future[None]) -> None:
+def _wake(waiter: asyncio.Future[bool], arrived: bool) -> None:
     if not waiter.done():
-        waiter.set_result(None)
+        waiter.set_result(arrived)

@@ -9,7 +9,7 @@ from messaging.consumer import Reset
 from messaging.records import Message, TopicPartition
 from runtime.errors import BrokerUnavailableError
 from runtime.failpoints import failpoint
-from tests.simulation.broker import SimBroker, SimRecord
+from tests.simulation.broker import Partition, SimBroker, SimRecord
 
 PUBLISH_TIMEOUT_MS = 10_000
 
@@ -58,6 +58,7 @@ class SimConsumer:
         self._topics = tuple(sorted(set(topics)))
         self._group = group
         self._positions: dict[TopicPartition, int] = {}
+        self._logs: dict[TopicPartition, Partition] = {}
         self._paused: set[str] = set()
         self._resets: list[Reset] = []
         self._away_until: dict[TopicPartition, int] = {}
@@ -86,23 +87,22 @@ class SimConsumer:
             left_ms = deadline - clock.monotonic_ms()
             if left_ms <= 0:
                 return []
-            await broker.arrival(self._topics, left_ms)
+            if not await broker.arrival(self._topics, left_ms):
+                return []
             await clock.sleep(1)
 
     def _available(self, records_max: int) -> list[SimRecord]:
-        logs = self._broker.topics
+        logs = self._logs
         found: list[SimRecord] = []
-        order = [
-            tp for tp, at in self._positions.items() if at != logs[tp.topic][tp.partition].end and self._readable(tp)
-        ]
+        order = [tp for tp, at in self._positions.items() if at != logs[tp].end() and self._readable(tp)]
         if len(order) > 1:
             self._broker.chance.shuffle(order)
         for tp in order:
-            log = logs[tp.topic][tp.partition]
+            log = logs[tp]
             at = self._positions[tp]
-            if not log.first <= at <= log.end:
+            if not log.first <= at <= log.end():
                 self._positions[tp] = log.first
-                self._resets.append(Reset(tp, at, log.first, "beyond_end" if at > log.end else "deleted"))
+                self._resets.append(Reset(tp, at, log.first, "beyond_end" if at > log.end() else "deleted"))
                 return []  # as the real one: the poll that finds out brings nothing
             found += log.read(at, records_max - len(found))
         return found
@@ -120,8 +120,9 @@ class SimConsumer:
                 if tp in self._positions:
                     continue
                 at = positions.get(tp)
-                if at is not None and not log.first <= at <= log.end:
-                    self._resets.append(Reset(tp, at, log.first, "beyond_end" if at > log.end else "deleted"))
+                self._logs[tp] = log
+                if at is not None and not log.first <= at <= log.end():
+                    self._resets.append(Reset(tp, at, log.first, "beyond_end" if at > log.end() else "deleted"))
                     at = None
                 self._positions[tp] = log.first if at is None else at
 
@@ -132,7 +133,7 @@ class SimConsumer:
             if broker.chance.random() < 0.5:
                 away_ms = broker.chance.choice([0, 500, 5_000, 15_000])
                 self._away_until[tp] = broker.clock.monotonic_ms() + away_ms
-                first = broker.topics[tp.topic][tp.partition].first
+                first = self._logs[tp].first
                 back = broker.chance.choice([first, broker.hints.get((self._group, tp), first)])
                 self._positions[tp] = min(self._positions[tp], max(first, back))
         broker.happened.append("rebalance")
@@ -163,8 +164,7 @@ class SimConsumer:
         if not self._broker.up.is_set():
             raise BrokerUnavailableError("no broker answers")
         wanted = set(topics)
-        logs = self._broker.topics
-        return {tp: logs[tp.topic][tp.partition].end for tp in self._positions if tp.topic in wanted}
+        return {tp: self._logs[tp].end() for tp in self._positions if tp.topic in wanted}
 
     async def positions(self, topics: Iterable[str]) -> dict[TopicPartition, int]:
         wanted = set(topics)

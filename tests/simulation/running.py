@@ -14,7 +14,7 @@ from multiprocessing.pool import AsyncResult
 from tests.simulation.checkers import check
 from tests.simulation.world import simulate
 
-WALL_S_MAX = 300
+WALL_S_MAX = int(os.environ.get("SIM_WALL_S_MAX", "300"))
 """A seed takes a quarter of a second; one that takes minutes spins, on whatever machine."""
 
 CORES = os.cpu_count() or 1

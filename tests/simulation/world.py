@@ -31,8 +31,9 @@ from tests.simulation.weather import Weather
 HEAL_BUDGET_MS = 1_800_000
 """After the faults stop, everything must have ended within half an hour of virtual time."""
 
-QUIET_MS = 120_000
-"""Then late copies and late replies may still come: two minutes in which nothing may change any more."""
+QUIET_MS = 20_000
+LATE_MS = 100_000
+"""Then late copies and late replies may still come; in that time nothing may change any more."""
 
 REPLAY_BUDGET_MS = 600_000
 """Reading everything again takes seconds; ten minutes mean that it does not end."""
@@ -140,7 +141,8 @@ async def _simulate(seed: int, chance: random.Random, swarm: Swarm, loop: Virtua
     await clock.sleep(max(0, swarm.fault_phase_ms - clock.monotonic_ms()))
     _heal(world)
     await _until_ended(world)
-    await clock.sleep(QUIET_MS)
+    quiet_ms = LATE_MS if swarm.late_copies or swarm.lose_message else QUIET_MS
+    await clock.sleep(quiet_ms + max(swarm.restart_ms))  # whoever was dead is back by then
     await _end(world, living)
     if swarm.replay and not world.liveness:
         await _replay(world)
@@ -212,8 +214,8 @@ def unread(world: World) -> list[str]:
         for topic in topics:
             for number, log in enumerate(world.broker.partitions(topic)):
                 at = stored.get((topic, number))
-                if at != log.end and (at is not None or log.records):
-                    found.append(f"{topic}[{number}] was read to {at} of {log.end}")
+                if at != log.end() and (at is not None or log.records):
+                    found.append(f"{topic}[{number}] was read to {at} of {log.end()}")
     return found
 
 

@@ -24,6 +24,12 @@ SERVICES = {"inventory": "reserve_inventory", "payment": "process_payment", "ord
 
 STEPS = {step.name: place for place, step in enumerate(order_saga.steps)}
 
+SAGAS = """
+SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, error, parked, version, log_seq,
+       request_hash, created_at, updated_at
+FROM sagas ORDER BY saga_key
+"""
+
 EFFECTS = {
     "inventory": ("reservations", "releases", "held"),
     "payment": ("charges", "refunds", "charged"),
@@ -53,11 +59,8 @@ class Evidence:
 
     @cached_property
     def sagas(self) -> dict[str, Saga]:
-        ids = [saga_id for (saga_id,) in self.store.execute("SELECT saga_id FROM sagas ORDER BY saga_key")]
-        return {
-            saga_id: rows.read_saga(self.store.execute(SQL["find"], (saga_id, None, None)).fetchone())
-            for saga_id in ids
-        }
+        found = (rows.read_saga(row) for row in self.store.execute(SAGAS))
+        return {saga.ref.saga_id: saga for saga in found}
 
     @cached_property
     def states(self) -> dict[str, str]:
@@ -129,4 +132,14 @@ class Evidence:
                 headers = dict(record.headers)
                 if headers["ce_sagaoutcome"] != b"retry":
                     found[record.topic, headers["ce_causationid"].decode()].append(record)
+        return found
+
+    @cached_property
+    def copies(self) -> dict[tuple[str, int], list[SimRecord]]:
+        """The records of each command's attempt."""
+        found: dict[tuple[str, int], list[SimRecord]] = defaultdict(list)
+        for service in SERVICES:
+            for record in self.commands(service):
+                headers = dict(record.headers)
+                found[headers["ce_id"].decode(), int(headers["ce_sagaattempt"])].append(record)
         return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from orchestrator.engine.publish import SLOW_MS
 from orchestrator.machine.decision import LogEntry
 from orchestrator.machine.states import LogStatus
 from orchestrator.sagas.order import order_saga
@@ -45,9 +46,20 @@ def _timeout(evidence: Evidence, saga_id: str, sent: LogEntry, timeout: LogEntry
     swarm = evidence.swarm
     if swarm.clock_jumps or swarm.loses_records or swarm.growths or saga_id in evidence.acted_on:
         return  # the two clocks cannot be compared, or the reply may have been nowhere to be read
+    if swarm.replicas == 1:
+        yield from _published(evidence, saga_id, sent, timeout)
     topic = evidence.world.topics.replies_of(step.service)
     for reply in evidence.answers.get((topic, f"order/{saga_id}/{sent.step}/{phase.value}/1"), ()):
         early_ms = deadline - START_MS - reply.appended_ms
         if early_ms > 0:
             yield f"R21: {saga_id} gave up {sent.step}, whose reply had come {early_ms} ms before the deadline"
             return
+
+
+def _published(evidence: Evidence, saga_id: str, sent: LogEntry, timeout: LogEntry) -> Iterator[str]:
+    """R21: the wait begins once the command is published; a second or two of that may be part of it."""
+    phase, step = SENT[sent.status], order_saga.steps[STEPS[sent.step]]
+    copies = evidence.copies.get((f"order/{saga_id}/{sent.step}/{phase.value}/1", sent.attempt), ())
+    waited_ms = timeout.at - START_MS - min((copy.appended_ms for copy in copies), default=timeout.at - START_MS)
+    if waited_ms < step.policy(phase).timeout_ms - SLOW_MS:
+        yield f"R21: {saga_id} gave up {sent.step} {waited_ms} ms after its command was published"

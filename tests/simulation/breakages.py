@@ -1,0 +1,262 @@
+"""Ways of breaking the code, one line each. Every one of them loses money, orders or the truth somewhere.
+
+An anchor is as short as it can be and still stand only once, so that it survives what others do around it. One that
+is gone fails `test_mutants.py`, and with it the suite: bring it up to date, or say why it cannot happen any more.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class Mutant(NamedTuple):
+    """One thing to break: replace `old`, which stands once in `file`, by `new`; one of `invariants` must fail."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    invariants: str
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether its anchor is gone, or no longer the only one."""
+        return (ROOT / self.file).read_text().count(self.old) != 1
+
+
+_FENCE = "participants/fence.py"
+_GUARD = "participants/guard.py"
+_STORE = "orchestrator/store/sqlite.py"
+_SQL = "orchestrator/store/statements.sql"
+_DECIDE = "orchestrator/engine/decide.py"
+_WORKER = "orchestrator/engine/worker.py"
+
+PARTICIPANT = (
+    Mutant(
+        "a duplicate action runs again",
+        _FENCE,
+        "(Status.DONE, Phase.FORWARD): Decision.SEND_STORED",
+        "(Status.DONE, Phase.FORWARD): Decision.RUN",
+        "I3|I4",
+    ),
+    Mutant(
+        "a compensation that comes first leaves no tombstone",
+        _FENCE,
+        "(Status.CANCELLED, Phase.FORWARD): Decision.FENCED",
+        "(Status.CANCELLED, Phase.FORWARD): Decision.RUN",
+        "I3|I4|I7",
+    ),
+    Mutant(
+        "an undone action runs again",
+        _FENCE,
+        "(Status.COMPENSATED, Phase.FORWARD): Decision.FENCED",
+        "(Status.COMPENSATED, Phase.FORWARD): Decision.RUN",
+        "I3|I4",
+    ),
+    Mutant(
+        "a duplicate compensation runs again",
+        _FENCE,
+        "(Status.COMPENSATED, Phase.COMPENSATE): Decision.SEND_STORED",
+        "(Status.COMPENSATED, Phase.COMPENSATE): Decision.RUN",
+        "I1|I3|R18",
+    ),
+    Mutant(
+        "a compensation does not wait for the call that is in doubt",
+        _FENCE,
+        "(Status.STARTED, Phase.COMPENSATE): Decision.WAIT",
+        "(Status.STARTED, Phase.COMPENSATE): Decision.CANCEL",
+        "I9",
+    ),
+    Mutant(
+        "the fence is not written",
+        _GUARD,
+        "await self._store.save(self._changed.values())",
+        "pass",
+        "I3|I8",
+    ),
+    Mutant(
+        "what a failed handler wrote stays",
+        _GUARD,
+        'await self._connection.execute("ROLLBACK TO command")',
+        "pass",
+        "I3|I4|I8|I9",
+    ),
+    Mutant(
+        "a call is made again with another key",
+        "participants/calls.py",
+        "function(call.body, call.idempotency_key)",
+        'function(call.body, f"{call.idempotency_key}/{call.command.head.attempt}")',
+        "I3|I9",
+    ),
+)
+
+MACHINE = (
+    Mutant(
+        "a command's id changes with every attempt",
+        "orchestrator/machine/draft.py",
+        "state.command_epoch(phase)",
+        "attempt",
+        "I1|I3|I4|I13|I21",
+    ),
+    Mutant(
+        "a command's id is random",
+        "orchestrator/machine/draft.py",
+        "state.command_epoch(phase)",
+        '1 + __import__("os").urandom(1)[0]',
+        "I13",
+    ),
+    Mutant(
+        "compensation goes forward through the steps",
+        "orchestrator/machine/compensation.py",
+        "in reversed(range(len(draft.steps)))",
+        "in range(len(draft.steps))",
+        "I6",
+    ),
+    Mutant(
+        "a step in doubt is not undone",
+        "orchestrator/machine/forward.py",
+        "_fail(draft, index, error, StepStatus.IN_DOUBT)",
+        "_fail(draft, index, error, StepStatus.FAILED)",
+        "I4",
+    ),
+    Mutant(
+        "the step in flight is forgotten by a cancel",
+        "orchestrator/machine/acts.py",
+        "status=StepStatus.IN_DOUBT",
+        "status=StepStatus.FAILED",
+        "I4|I9",
+    ),
+    Mutant(
+        "a command's deadline is a fifth of its patience",
+        "orchestrator/machine/draft.py",
+        "self.now + timeout_ms)",
+        "self.now + timeout_ms // 5)",
+        "I17|R21",
+    ),
+    Mutant(
+        "a success reply of an older epoch or of no command counts",
+        "orchestrator/machine/compensation.py",
+        "step.status is not StepStatus.COMPENSATING or step.undo_epoch != event.epoch",
+        "step.status is StepStatus.PENDING",
+        "I4|I5|I6|I7|I12",
+    ),
+)
+
+ENGINE = (
+    Mutant(
+        "the outbox is not published again after a crash",
+        "orchestrator/engine/recovery.py",
+        "        publisher.add(row)",
+        "        publisher.published.append(row.outbox_id)",
+        "I14|I19|R3|R26",
+    ),
+    Mutant(
+        "the outbox row is deleted before it is published",
+        "orchestrator/engine/publish.py",
+        "        self.waiting += len(row.messages)\n",
+        "        self.waiting += len(row.messages)\n        self.published.append(row.outbox_id)\n",
+        "I14|I19|R3|R26",
+    ),
+    Mutant(
+        "dead letters are not published",
+        _DECIDE,
+        "batch.messages += self._inputs.dead_letters",
+        "pass",
+        "I19|R3",
+    ),
+    Mutant(
+        "a reply of another service counts",
+        _DECIDE,
+        "if reply.record.topic != expected:",
+        "if False:",
+        "I3|I4|I5|I10",
+    ),
+    Mutant(
+        "a second request with another body starts quietly",
+        _DECIDE,
+        "elif earlier.request_hash == request.request_hash:",
+        "elif True:",
+        "R3",
+    ),
+    Mutant(
+        "timers fire before the replies are read",
+        "orchestrator/engine/timers.py",
+        "if self._drained_at < self._next_wake_at:",
+        "self._drained_at = now\n        if False:",
+        "R21",
+    ),
+    Mutant(
+        "a wait begins before its command is published",
+        _WORKER,
+        "return max(ended, decided_at)",
+        "return decided_at",
+        "R21",
+    ),
+    Mutant(
+        "after a conflict a partition is read on from where the lost batch ended",
+        _WORKER,
+        "self._intake.begun_at.get(tp, offset)",
+        "offset",
+        "I2|I15|I19|R3",
+    ),
+    Mutant(
+        "a topic's new beginning is not stored",
+        "orchestrator/engine/intake.py",
+        "inputs.offsets[partition] = Advance(known, position)",
+        "pass",
+        "I15",
+    ),
+    Mutant(
+        "the store's clock stands still while the wall clock is behind",
+        "runtime/clock.py",
+        "self._newest_ms + read_at_ms - self._read_at_ms",
+        "self._newest_ms",
+        "I1|I21",
+    ),
+)
+
+STORE = (
+    Mutant(
+        "a write does not check the version it read",
+        _SQL,
+        "WHERE saga_key = ? AND version = ?;",
+        "WHERE saga_key = ? AND ? >= 0;",
+        "I11|I12|I21|I3|I4|I5",
+    ),
+    Mutant(
+        "offsets are not stored with the batch",
+        _STORE,
+        "                await self._write_offsets(batch.offsets)\n",
+        "",
+        "I15",
+    ),
+    Mutant(
+        "offsets are committed before the batch",
+        _STORE,
+        "                keys = await self._write_sagas(batch)\n",
+        "                await self._write_offsets(batch.offsets)\n"
+        "            batch.offsets = {}\n"
+        "            async with transaction(self._connection):\n"
+        "                keys = await self._write_sagas(batch)\n",
+        "I1|I2|I15|I19|I21|R3",
+    ),
+    Mutant(
+        "the acts' outcomes are not written, so they are carried out again and again",
+        _STORE,
+        "                await self._write_acts(batch.acts, batch.now)\n",
+        "",
+        "I23",
+    ),
+    Mutant(
+        "timers do not survive a restart",
+        _SQL,
+        "SELECT min(wake_at) FROM sagas WHERE wake_at IS NOT NULL;",
+        "SELECT NULL;",
+        "I1|I21",
+    ),
+)
+
+MUTANTS = PARTICIPANT + MACHINE + ENGINE + STORE
