@@ -69,7 +69,7 @@ kafka-stop: ## stop it; its data stays
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'
 	@touch $@
 
-bench: .venv/.bench ## measure everything (hours): SECTIONS=latency,limit for some of it, RESUME=1 to go on after a stop
+bench: .venv/.bench ## measure everything (an hour or two); SECTIONS=latency,limit: some of it; RESUME=1: go on after a stop
 	@.venv/bin/python -m bench $(if $(SECTIONS),--sections $(SECTIONS)) $(if $(RESUME),--resume)
 
 bench-short: .venv/.bench ## measure throughput, the limit of this machine, and latency (about a minute)

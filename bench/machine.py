@@ -39,6 +39,25 @@ class Usage:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class MachineTime:
+    """Seconds that all cores together have been busy, and have had, since the machine's start."""
+
+    busy_s: float
+    total_s: float
+
+    @classmethod
+    def now(cls) -> MachineTime:
+        fields = [int(field) for field in Path("/proc/stat").read_text().partition("\n")[0].split()[1:9]]
+        total = sum(fields)  # user, nice, system, idle, iowait, irq, softirq, steal
+        return cls((total - fields[3] - fields[4]) / _TICKS_PER_S, total / _TICKS_PER_S)
+
+    def others(self, later: MachineTime, ours_s: float) -> float:
+        """The share of the machine that processes of others used between now and `later`: noise."""
+        total = later.total_s - self.total_s
+        return max(0.0, (later.busy_s - self.busy_s - ours_s) / total) if total > 0 else 0.0
+
+
 def usages(processes: dict[str, int]) -> dict[str, Usage]:
     """Of those of `processes` (pid by name) that are still there."""
     found = {name: Usage.of(pid) for name, pid in processes.items()}

@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from bench.machine import ROOT, cpu_ms_each, usages
+from bench.machine import ROOT, MachineTime, cpu_ms_each, usages
 from bench.orders import MIXES
 from bench.system import BenchError, System
 from runtime.clock import new_id
@@ -80,14 +80,16 @@ async def measure(
     }
     async with worker("load", arguments) as load:
         watched = {**(processes if processes is not None else system.processes), "load": load.pid}
-        before = usages(watched)
+        before, began = usages(watched), MachineTime.now()
         assert load.stdin is not None
         load.stdin.write(b"go\n")
         result = await _said(load, "result", "load")
-        after = usages(watched)
+        after, ended = usages(watched), MachineTime.now()
     del result["event"]
     check(result, mix, first, system.complaints)
+    ours_s = sum(after[name].cpu_s - usage.cpu_s for name, usage in before.items() if name in after)
     return result | {
+        "others_share": round(began.others(ended, ours_s), 3),
         "cpu_ms_per_saga": cpu_ms_each(before, after, count),
         "rss_mb": {name: round(usage.rss_mb, 1) for name, usage in after.items()},
     }

@@ -10,6 +10,9 @@ from bench.figures import median
 HEADLINE_RATE = "20/s"
 """The rate that p50 and p99 in the last line belong to."""
 
+NOISE_SHARE_MAX = 0.05
+"""Of the machine; beyond this share for other processes the report says so."""
+
 Parts = Mapping[str, Mapping[str, Any]]
 Sections = Mapping[str, Parts]
 
@@ -65,6 +68,9 @@ def report(sections: Sections, machine: Mapping[str, Any]) -> str:
     blocks = [", ".join(f"{name} {value}" for name, value in machine.items())]
     for name, rows in _tables(sections):
         blocks.append(f"{name}\n{table(rows)}")
+    noise = max((one.get("others_share", 0.0) for parts in sections.values() for one in parts.values()), default=0.0)
+    if noise > NOISE_SHARE_MAX:
+        blocks.append(f"NOISY: other processes used up to {noise:.0%} of this machine meanwhile; only ratios tell much")
     figures = headline(sections)
     if figures["ratio"] is not None:
         every = _number(figures["ratio_every_message"], 3)
@@ -85,9 +91,10 @@ def _tables(sections: Sections) -> Iterator[tuple[str, list[list[str]]]]:
 
 
 def _rates(parts: Parts) -> Iterator[list[str]]:
-    yield ["", "sagas/s", "steady", "seconds"]
+    yield ["", "sagas/s", "steady", "seconds", "used by others"]
     for part, result in parts.items():
-        yield [part, f"{result['per_s']:,.0f}", f"{result['steady_per_s']:,.0f}", f"{result['seconds']:.1f}"]
+        rates = [f"{result['per_s']:,.0f}", f"{result['steady_per_s']:,.0f}", f"{result['seconds']:.1f}"]
+        yield [part, *rates, f"{result['others_share']:.0%}"]
 
 
 def _cpu(parts: Parts) -> Iterator[list[str]]:
@@ -99,11 +106,11 @@ def _cpu(parts: Parts) -> Iterator[list[str]]:
 
 
 def _latencies(parts: Parts) -> Iterator[list[str]]:
-    yield ["", "sagas", "p50", "p99", "p99.9", "max", "sent late p99"]
+    yield ["", "sagas", "p50", "p99", "p99.9", "max", "sent late p99", "used by others"]
     for part, result in parts.items():
         spread, late = result["latency_ms"], result["send_late_ms"]
         values = [spread["p50"], spread["p99"], spread["p999"], spread["max"], late["p99"]]
-        yield [part, f"{result['count']:,}", *(f"{value:.1f}" for value in values)]
+        yield [part, f"{result['count']:,}", *(f"{value:.1f}" for value in values), f"{result['others_share']:.0%}"]
 
 
 def _starts(parts: Parts) -> Iterator[list[str]]:

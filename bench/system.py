@@ -174,7 +174,7 @@ async def prepared(kafka: Kafka, directory: Path, options: Options | None = None
 async def running(kafka: Kafka, directory: Path, options: Options | None = None) -> AsyncIterator[System]:
     """The same, with everything started."""
     async with prepared(kafka, directory, options) as system:
-        await system.start()
+        say(f"orchestrator and participants ready after {await system.start():.1f} s")
         yield system
 
 

@@ -12,6 +12,7 @@ def rate(per_s: float) -> dict[str, Any]:
         "per_s": per_s,
         "steady_per_s": per_s,
         "seconds": 2.0,
+        "others_share": 0.01,
         "cpu_ms_per_saga": used,
         "database_bytes_per_saga": sizes,
     }
@@ -19,7 +20,7 @@ def rate(per_s: float) -> dict[str, Any]:
 
 def spread(p50: float, p99: float) -> dict[str, Any]:
     values = {"p50": p50, "p99": p99, "p999": p99, "max": p99}
-    return {"count": 100, "latency_ms": values, "send_late_ms": values}
+    return {"count": 100, "others_share": 0.02, "latency_ms": values, "send_late_ms": values}
 
 
 SECTIONS: dict[str, dict[str, dict[str, Any]]] = {
@@ -76,7 +77,14 @@ def test_every_section_has_a_table() -> None:
     assert ["20/s", "11.00", "-"] in cells
     assert ["9 in flight #1", "1.25", "7", "3.0"] in cells
     assert ["9 sagas, orders", "60.0", "61.0"] in cells
-    assert ["9 waiting #1", "100", "100", "2.0"] in cells
+    assert ["9 waiting #1", "100", "100", "2.0", "1%"] in cells
+
+
+def test_a_run_beside_others_says_so() -> None:
+    busy = {"throughput": {"20,000 succeed #1": {**rate(900.0), "others_share": 0.4}}}
+
+    assert "NOISY: other processes used up to 40% of this machine" in report(busy, {})
+    assert "NOISY" not in report(SECTIONS, {})
 
 
 def test_a_table_s_first_column_is_to_the_left_and_numbers_to_the_right() -> None:
