@@ -105,7 +105,7 @@ def _explain_active(definition: Definition | None, saga: Saga, now: int | None) 
     if step.retry_at is not None:
         again = _moment(step.retry_at, now)
         return (
-            f"Attempt {attempt} of {attempts} of {doing} failed ({step.error}); it is tried again {again}, "
+            f"Attempt {attempt} of {attempts} of {doing} failed ({step.error}); it is tried again at {again}, "
             f"or now with `saga retry {saga.ref.saga_id}`.{why}"
         )
     until = "" if step.deadline_at is None else f", until {_moment(step.deadline_at, now)}"
@@ -125,9 +125,9 @@ def _afterwards(definition: Definition, index: int, phase: Phase, left: int) -> 
 
 
 def _moment(at: int, now: int | None) -> str:
-    """`in 2.9 s (…T10:42:07.123Z)`, or the moment alone."""
+    """`…T10:42:07.123Z (in 2.9 s)`, or the moment alone."""
     text = rfc3339(at)
     if now is None:
         return text
     left = (at - now) / 1000
-    return f"in {left:.1f} s ({text})" if left >= 0 else f"{text}, {-left:.1f} s ago"
+    return f"{text} (in {left:.1f} s)" if left >= 0 else f"{text} ({-left:.1f} s ago)"

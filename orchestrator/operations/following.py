@@ -66,6 +66,10 @@ def follow(row: ActRow, saga: Saga | None, log: Sequence[LogEntry]) -> Standing:
             return _follow_retry(row, saga, log)
         if row.kind == EventKind.CANCEL:
             return _follow_cancel(saga)
+        if row.kind == EventKind.SKIP:
+            return Standing(Result.SUCCEEDED, f"'{row.arguments.get('step')}' is taken as done by hand")
+        if row.kind == EventKind.RESOLVE:
+            return Standing(Result.SUCCEEDED, f"the saga is taken as {row.arguments.get('as')} by hand")
     return Standing(_TAKEN[row.outcome], row.message or "")
 
 

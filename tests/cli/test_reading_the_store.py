@@ -130,10 +130,11 @@ def test_explain_says_who_is_waited_for_and_what_happens_then(filled: Saga) -> N
 
 def test_explain_counts_down_to_the_deadline_and_to_the_next_attempt() -> None:
     story = running("order-1")
-    assert "until in 5.0 s (" in explain(order_saga, story.saga, story.now)
+    assert "Z (in 5.0 s); then it is sent again." in explain(order_saga, story.saga, story.now)
     story.expect_command("payment", ChargePayment).retry("the bank is closed")
     sentence = explain(order_saga, story.saga, story.now)
-    assert "Attempt 1 of 4 of 'process_payment' failed (the bank is closed); it is tried again in 1.0 s" in sentence
+    assert "Attempt 1 of 4 of 'process_payment' failed (the bank is closed); it is tried again at " in sentence
+    assert "Z (in 1.0 s), or now with `saga retry " in sentence
 
 
 def test_explain_of_a_parked_saga_says_that_a_person_must_act(filled: Saga) -> None:

@@ -146,7 +146,7 @@ async def test_a_skip_goes_on_with_the_data_given(desk: Desk) -> None:
 
     standing = await desk.wait(await desk.send(desk.act(SKIP, step="process_payment", data={"charge_id": "by-hand"})))
 
-    assert standing == Standing(Result.SUCCEEDED, "the saga is RUNNING")
+    assert standing == Standing(Result.SUCCEEDED, "'process_payment' is taken as done by hand")
     assert desk.last("createOrder").body["charge_id"] == "by-hand"
 
 
@@ -155,7 +155,7 @@ async def test_a_resolve_ends_a_parked_saga(desk: Desk) -> None:
 
     standing = await desk.wait(await desk.send(desk.act(RESOLVE, **{"as": "compensated"})))
 
-    assert standing == Standing(Result.SUCCEEDED, "the saga is COMPENSATED")
+    assert standing == Standing(Result.SUCCEEDED, "the saga is taken as compensated by hand")
     assert (await desk.world.saga()).state is SagaState.COMPENSATED
 
 
