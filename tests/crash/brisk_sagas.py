@@ -1,4 +1,4 @@
-"""The shipped order saga, quick to notice a lost reply and too patient to park: loaded with --app."""
+"""The shipped order saga, quick to notice a lost reply, slow to give up, and too patient to park: with --app."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ brisk_order_saga = Saga(
         replace(
             step,
             timeout_ms=TIMEOUT_MS,
-            retry=Retry(retries_max=3, backoff_ms=200),
+            retry=Retry(retries_max=9, backoff_ms=200, backoff_ms_max=1_000),
             compensation_timeout_ms=TIMEOUT_MS,
-            # A process that is killed again and again is away for longer than any action is tried for, and comes back.
+            # A process that is killed again and again may be away for longer, and comes back.
             compensation_retry=Retry(retries_max=19, backoff_ms=200, backoff_ms_max=2_000),
         )
         for step in order.order_saga.steps

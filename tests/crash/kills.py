@@ -109,28 +109,30 @@ class Lane:
         cards.start(**{ALLOW: "1", "SAGA_FAULT_LOSE": FAULTS["payment"]["SAGA_FAULT_LOSE"]})
         await self.world.ready("payment")
 
-    async def kill_at(self, cell: Cell) -> Killed:
-        """Die at `cell`, start again, and see every saga to its end.
+    async def kill_at(self, *cells: Cell) -> Killed:
+        """Die at each of `cells`, one start after the other; start again, and see every saga to its end.
 
         Raises:
-            AssertionError: the point was not reached, a saga did not end, or a sum does not add up.
+            AssertionError: a point was not reached, a saga did not end, or a sum does not add up.
 
         """
-        began_ms, ordered_before = CLOCK.monotonic_ms(), self._ordered
+        began_ms, first = CLOCK.monotonic_ms(), self._ordered
         await self._order(SAGAS // 2)
         self.victim.kill()  # at no moment in particular
-        armed = f"{cell.point}:{cell.hit}"
-        self.victim.start(**{ALLOW: "1", VARIABLE: armed, LOG_VARIABLE: str(self._reached)})
-        await self._order(SAGAS - SAGAS // 2)
-        await self._death(cell)
+        for number, cell in enumerate(cells):
+            armed = f"{cell.point}:{cell.hit}"
+            self.victim.start(**{ALLOW: "1", VARIABLE: armed, LOG_VARIABLE: str(self._reached)})
+            if number == 0:
+                await self._order(SAGAS - SAGAS // 2)
+            await self._death(cell)
         del self.victim.environment[VARIABLE]
         self.victim.start()
         await self.world.ended(self._ordered, PATIENCE_MS)
-        ends = {self.world.outcomes[f"order-{number}"]["state"] for number in range(ordered_before, self._ordered)}
+        ends = {self.world.outcomes[f"order-{number}"]["state"] for number in range(first, self._ordered)}
         assert ends == {"COMPLETED", "COMPENSATED"}, f"the mix was none: {ends}"
         await self.check()
         took_s = (CLOCK.monotonic_ms() - began_ms) / 1000
-        return Killed(cell, self._ordered - ordered_before, 2, took_s)
+        return Killed(cells[-1], self._ordered - first, 1 + len(cells), took_s)
 
     async def check(self) -> None:
         """The participants' tables, the step log, and what the operator asked for (I3–I5, I9, I11, I12, I23)."""
