@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.crash.kills import APP
-from tests.integration.processes import CLOCK, Process, until
+from tests.integration.processes import CLOCK, Process, run_saga, until
 from tests.integration.world import World
 
 pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka, pytest.mark.processes]
@@ -141,9 +141,11 @@ async def test_a_damaged_database_is_refused_at_the_start_and_its_backup_goes_on
         sufferer = Sufferer(system, role, system.data_dir)
         await sufferer.order()
         await system.ended(sufferer._ordered)
+        service = () if role == "orchestrator" else ("--service", role)
+        copied = run_saga(system.environment, "backup", str(tmp_path / f"{role}.backup"), *service)
+        assert copied.returncode == 0, copied.stderr
         assert sufferer.process.terminate() == 0
         path = system.data_dir / f"{role}.db"
-        backup = shutil.copy(path, tmp_path / f"{role}.backup")
         with path.open("r+b") as file:
             file.seek(path.stat().st_size // 2 & ~4095)
             file.write(os.urandom(8 * 4096))
@@ -154,7 +156,9 @@ async def test_a_damaged_database_is_refused_at_the_start_and_its_backup_goes_on
         assert f"saga: {path} is damaged (" in output
         assert output.rstrip().endswith("restore it from a backup")
         assert "Traceback" not in output
-        shutil.copy(backup, path)
+        shutil.copy(tmp_path / f"{role}.backup", path)
+        for beside in ("-wal", "-shm"):
+            path.with_name(path.name + beside).unlink(missing_ok=True)
         await sufferer.order()
         await sufferer.goes_on()
 
