@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install check test sim soak mutants kills verify kafka kafka-stop bench bench-short bench-profile
+.PHONY: help demo install check test sim soak mutants kills verify kafka kafka-stop bench bench-short bench-profile fuzz
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ mutants: $(INSTALLED) ## break the code in sixteen ways; the simulator must noti
 
 kills: $(INSTALLED) ## kill -9 real processes on a real Kafka at every failpoint: ROUNDS=10 times (two minutes each), SEED=7 for the same hits
 	@.venv/bin/python -m tests.crash --rounds $(or $(ROUNDS),1) $(if $(SEED),--seed $(SEED))
+
+fuzz: $(INSTALLED) ## hostile bytes into everything that reads messages, SECONDS=60; with atheris where it is installed
+	@.venv/bin/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
 
 verify: ## what CI does: check, then test against a real Kafka (SAGA_TEST_BROKER=real)
 	@bash .ci/run
