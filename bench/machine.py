@@ -22,20 +22,17 @@ class Usage:
 
     cpu_s: float
     rss_mb: float
-    written_mb: float
 
     @classmethod
     def of(cls, pid: int) -> Usage | None:
         """Of the process `pid`, all its threads together; None where it is gone."""
         try:
             fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-            written = Path(f"/proc/{pid}/io").read_text().partition("\nwrite_bytes: ")[2].partition("\n")[0]
         except (FileNotFoundError, ProcessLookupError):
             return None
         return cls(
             cpu_s=(int(fields[11]) + int(fields[12])) / _TICKS_PER_S,
             rss_mb=int(fields[21]) * _PAGE_BYTES / 1e6,
-            written_mb=int(written) / 1e6,
         )
 
 

@@ -42,7 +42,7 @@ class Options:
 
     Attributes:
         partitions: of every topic.
-        apps: modules of the sagas whose topics are created.
+        apps: modules with the sagas that it carries.
         flags: more flags of the orchestrator.
         wrappers: by process name, what its program is run by: `("strace", "-D", …)`.
 
@@ -134,7 +134,8 @@ class System:
         own = {key: value for key, value in os.environ.items() if not key.startswith(("SAGA_", "KAFKA_"))}
         environment = {**own, "SAGA_LOG_FORMAT": "json"}
         if name == ORCHESTRATOR:
-            command = saga_command(ORCHESTRATOR, *flags, *self.options.flags)
+            apps = [word for app in self.options.apps for word in ("--app", app)]
+            command = saga_command(ORCHESTRATOR, *flags, *apps, *self.options.flags)
         else:
             command = saga_command("participant", name, *flags)
         wrapper = tuple(self.options.wrappers.get(name, ()))

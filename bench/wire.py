@@ -52,7 +52,7 @@ async def follow(consumer: AIOKafkaConsumer, topics: Iterable[str], *, from_end:
 
 
 class Outlet:
-    """Publishes batches of one topic, one batch a partition at a time."""
+    """Publishes to one topic: batches, one a partition at a time, or single messages."""
 
     def __init__(self, producer: AIOKafkaProducer, topic: str, partitions: int) -> None:
         self._producer = producer
@@ -70,6 +70,12 @@ class Outlet:
             lanes.setdefault(crc32(row[0]) % self._partitions, []).append(row)
         stored = [future for number, lane in lanes.items() for future in await self.queue(number, lane, headers or [])]
         await asyncio.gather(*stored)
+
+    async def send(self, key: bytes, value: bytes) -> asyncio.Future[Any]:
+        """Hand one message to the producer, which sends it at once or with what else waits for its partition."""
+        partition = crc32(key) % self._partitions
+        stored: asyncio.Future[Any] = await self._producer.send(self._topic, value, key=key, partition=partition)
+        return stored
 
     async def queue(
         self, partition: int, rows: Iterable[tuple[bytes, bytes]], headers: Headers

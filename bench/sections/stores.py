@@ -17,8 +17,8 @@ from bench.run import Bench
 from bench.system import BenchError, Options, System, prepared, say
 from orchestrator.supervisor.stack import ORCHESTRATOR, SERVICES
 
-_PARCELS = ("--app", "orchestrator.sagas.order", "--app", "bench.parcel")
-_PATIENT = ("--app", "bench.patient")
+_WITH_PARCELS = ("orchestrator.sagas.order", "bench.parcel")
+_PATIENT = ("bench.patient",)
 _LOOK_S = 0.05
 _WAIT_S = 900.0
 
@@ -63,10 +63,7 @@ async def timers(bench: Bench) -> None:
     for name, count in bench.missing("timers", parts).items():
         say(f"timers: {name} …")
         # The window is as much larger as there are sagas waiting: 1,000 are left for the orders, as without them.
-        options = Options(
-            apps=("orchestrator.sagas.order", "bench.parcel"),
-            flags=(*_PARCELS, "--in-flight-max", str(1_000 + count)),
-        )
+        options = Options(apps=_WITH_PARCELS, flags=("--in-flight-max", str(1_000 + count)))
         async with prepared(bench.kafka, bench.directory / "timers", options) as system:
             await system.start()
             await measure(system, bench.size.warm)
@@ -93,7 +90,7 @@ async def recovery(bench: Bench) -> None:
         if not bench.missing("recovery", {name: None}):
             continue
         say(f"recovery: {name} …")
-        options = Options(flags=(*_PATIENT, "--in-flight-max", str(count)))
+        options = Options(apps=_PATIENT, flags=("--in-flight-max", str(count)))
         async with prepared(bench.kafka, bench.directory / "recovery", options) as system:
             bench.keep("recovery", name, await _crash(system, count))
 

@@ -9,8 +9,8 @@ from bench.machine import MachineTime, Usage, cpu_ms_each, tree_bytes, usages
 
 
 def test_cpu_per_saga_is_of_the_processes_that_lived_through_it() -> None:
-    before = {"a": Usage(1.0, 10.0, 0.0), "gone": Usage(1.0, 10.0, 0.0)}
-    after = {"a": Usage(3.0, 12.0, 0.0), "new": Usage(9.0, 1.0, 0.0)}
+    before = {"a": Usage(1.0, 10.0), "gone": Usage(1.0, 10.0)}
+    after = {"a": Usage(3.0, 12.0), "new": Usage(9.0, 1.0)}
 
     assert cpu_ms_each(before, after, 1_000) == {"a": 2.0}
 
