@@ -42,10 +42,6 @@ class Results:
         return None
 
     @property
-    def kind(self) -> str:
-        return str(self._content["kind"])
-
-    @property
     def machine(self) -> Mapping[str, Any]:
         machine: Mapping[str, Any] = self._content["machine"]
         return machine
