@@ -52,6 +52,12 @@ class Process:
         assert self._popen is not None
         return self._popen.pid
 
+    def memory_peak_mb(self) -> float:
+        """The most memory it has held at once."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        [line] = [line for line in status.splitlines() if line.startswith("VmHWM:")]
+        return int(line.split()[1]) / 1_000
+
     def running(self) -> bool:
         return self._popen is not None and self._popen.poll() is None
 

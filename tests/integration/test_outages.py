@@ -39,6 +39,8 @@ async def test_no_saga_is_undone_because_the_broker_was_away_R21(
     assert {outcome["state"] for outcome in outcomes.values()} == {"COMPLETED"}
     fragile.books.check(outcomes)
     assert "TIMEOUT" not in fragile.books.log_counts(), "no broker, no timeouts"
+    peaks = fragile.memory_peaks_mb()
+    assert {name: peak for name, peak in peaks.items() if peak > 300} == {}, "what waits, waits in Kafka (I20)"
 
 
 async def test_an_orchestrator_that_starts_before_its_broker_says_so_and_a_later_start_goes_on(

@@ -88,6 +88,10 @@ class World:
         for name in names or tuple(self.processes):
             await self.processes[name].said("orchestrator.ready" if name == "orchestrator" else "participant.ready")
 
+    def memory_peaks_mb(self) -> dict[str, float]:
+        """The most memory that each process has held at once."""
+        return {name: process.memory_peak_mb() for name, process in self.processes.items()}
+
     async def stop(self) -> None:
         """End every process by its own id, whatever state it is in."""
         for process in self.processes.values():
