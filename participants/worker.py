@@ -28,6 +28,7 @@ from participants.outcomes import Reply
 from participants.progress import Progress
 from participants.publisher import MessageProducer, Outgoing, Publisher
 from participants.store.port import ParticipantStore
+from participants.upkeep import Upkeep
 from runtime.clock import Clock, ForwardClock
 from runtime.failpoints import failpoint
 from runtime.limits import BATCH_RECORDS_MAX, FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS, STOP_TIMEOUT_MS
@@ -43,11 +44,6 @@ _POLL_MS = 200
 
 _IDLE_MS = 1_000
 """After this long without commands the offsets are written in a transaction of their own."""
-
-_PRUNE_INTERVAL_MS = 3_600_000
-_PRUNE_ROWS_MAX = 5_000
-_PRUNE_MARGIN_MS = 24 * 3_600_000
-"""Rows outlive the retention by a day: a saga's age is told by the orchestrator's clock, a row's by ours (R16)."""
 
 
 class CommandConsumer(Protocol):
@@ -111,7 +107,7 @@ class Worker:
         self._clock = clock
         self._lifecycle = lifecycle
         self._faults = injector
-        self._fence_retention_ms = fence_retention_ms
+        self._upkeep = Upkeep(store, clock, fence_retention_ms)
         self._source = f"/{participant.name}"
         self._store_clock = ForwardClock(clock, newest_ms)
         self._intake = Intake(participant, topics, group=group)
@@ -132,7 +128,7 @@ class Worker:
             on_published=self._hint,
         )
         self._poll: asyncio.Task[Sequence[Record]] | None = None
-        self._active_at_ms = self._pruned_at_ms = clock.monotonic_ms()
+        self._active_at_ms = clock.monotonic_ms()
 
     async def run(self) -> None:
         """Handle commands until the process is told to stop, then finish what is in hand.
@@ -160,6 +156,7 @@ class Worker:
         if records or settled:
             await self._process(self._intake.read(records, self._now_ms()), settled, waited)
             self._active_at_ms = self._clock.monotonic_ms()
+            await self._upkeep.step(self._now_ms(), idle=False)
         elif self._clock.monotonic_ms() - self._active_at_ms >= _IDLE_MS:
             await self._idle()
 
@@ -248,15 +245,7 @@ class Worker:
 
     async def _idle(self) -> None:
         await self._write_offsets()
-        if self._clock.monotonic_ms() - self._pruned_at_ms < _PRUNE_INTERVAL_MS:
-            return
-        before_ms = self._now_ms() - self._fence_retention_ms - _PRUNE_MARGIN_MS
-        async with self._store.transaction():
-            pruned = await self._store.prune(before_ms, _PRUNE_ROWS_MAX)
-        if pruned:
-            _log.info("fence.pruned", rows=pruned)
-        if pruned < _PRUNE_ROWS_MAX:
-            self._pruned_at_ms = self._clock.monotonic_ms()
+        await self._upkeep.step(self._now_ms(), idle=True)
 
     async def _write_offsets(self) -> None:
         moved = self._progress.unwritten()

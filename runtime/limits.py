@@ -56,6 +56,9 @@ STEPS_MAX: Final = 64
 ATTEMPTS_MAX: Final = 20
 """Sends of one command before a person must look: with the backoff capped at 60 s about a quarter of an hour."""
 
+LOG_ROWS_MAX: Final = 1_000
+"""Rows of one saga's log beyond which what changes nothing adds none: a service that answers rubbish for ever."""
+
 BACKOFF_MS_MAX: Final = 60_000
 """Nobody notices a repaired service later than a minute after its repair."""
 
@@ -136,4 +139,5 @@ assert PAYLOAD_BYTES_MAX + HEADERS_BYTES_MAX < PUBLISH_BATCH_BYTES_MAX
 assert DEAD_LETTER_REMNANT_BYTES_MAX < DEAD_LETTER_VALUE_BYTES_MAX
 assert DEAD_LETTER_VALUE_BYTES_MAX < DEAD_LETTER_WHOLE_BYTES_MAX <= PUBLISH_BATCH_BYTES_MAX
 assert IN_FLIGHT_MIN < IN_FLIGHT_MAX <= PENDING_MAX
+assert PENDING_MAX // 2 + BATCH_RECORDS_MAX <= PENDING_MAX, "intake pauses at half, and a batch may come on top"
 assert HEARTBEAT_INTERVAL_MS * 3 <= SESSION_TIMEOUT_MS

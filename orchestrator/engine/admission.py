@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from orchestrator.machine.saga import OPERATOR, Saga
 from orchestrator.machine.states import ACTIVE, SagaState
-from runtime.limits import HELD_MAX, IN_FLIGHT_MIN
+from runtime.limits import HELD_MAX, IN_FLIGHT_MIN, PENDING_MAX
 from schemas.ids import SagaRef
 
 HALVE_INTERVAL_MS = 1_000
@@ -79,7 +79,7 @@ class Admission:
     @property
     def request_wanted(self) -> bool:
         """Whether request partitions should be read: half a window of accepted sagas is enough in hand."""
-        return self.pending * 2 < max(1, int(self._window))
+        return self.pending * 2 < max(1, min(int(self._window), PENDING_MAX))
 
     def releasable(self, holding: Collection[str]) -> list[str]:
         """The scopes that hold sagas although they are not paused any more."""

@@ -72,7 +72,7 @@ class Upkeep:
         """Do a little, if it is time."""
         if now - self._looked_at >= LOOK_INTERVAL_MS:
             self._looked_at = now
-            self._watch_log()
+            await self._watch_log()
             await self._look(now)
         if not idle:
             self._untidy, self._busy_at = True, now
@@ -89,7 +89,9 @@ class Upkeep:
             self._tidied_at = now
             self._untidy = not await self._store.tidy()
 
-    def _watch_log(self) -> None:
+    async def _watch_log(self) -> None:
+        if self.choked:
+            await self._store.tidy()  # the reader may have gone, and nothing else may come that would find out
         held = self._store.held_bytes()
         choked = held > self._wal_bytes_max
         if choked and not self.choked:

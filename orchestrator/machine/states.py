@@ -115,3 +115,5 @@ class IgnoredReason(StrEnum):
     """Nothing has been sent for this saga yet."""
     ALREADY = "already"
     """It has happened before."""
+    LOG_FULL = "log_full"
+    """It would only add a row to a log that is long already; the dead letter of an unreadable reply still tells."""

@@ -16,6 +16,7 @@ from orchestrator.machine.draft import NO_PAUSES, Draft, Pauses
 from orchestrator.machine.events import Act, Event, Park, Replied, ReplyUnreadable
 from orchestrator.machine.saga import Saga
 from orchestrator.machine.states import VERBS, EventKind, IgnoredReason, LogStatus, SagaState, StepStatus
+from runtime.limits import LOG_ROWS_MAX
 from schemas.envelope import Reason
 from schemas.ids import Phase
 
@@ -65,6 +66,8 @@ def _on_unreadable(draft: Draft, event: ReplyUnreadable) -> Result:
     phase = Phase.COMPENSATE if undoing else Phase.FORWARD
     if (event.phase, event.epoch) != (phase, step.command_epoch(phase)):
         return Ignored(IgnoredReason.NOT_AWAITED)
+    if draft.before.log_seq >= LOG_ROWS_MAX:
+        return Ignored(IgnoredReason.LOG_FULL)
     draft.log(index, LogStatus.COMPENSATING if undoing else LogStatus.IN_PROGRESS, step.command_attempt(phase))
     return draft.finish()
 

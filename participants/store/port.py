@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from messaging.records import TopicPartition
 from participants.command import FenceKey
@@ -13,6 +13,13 @@ from runtime.sqlite import SqlConnection
 
 Prepare = Callable[[SqlConnection], Awaitable[None]]
 """Creates a service's own tables where they are missing, and fills them; runs at every start."""
+
+
+class PruneStep(NamedTuple):
+    """What one step of pruning did: rows forgotten, and where to go on; None where all that is left is too young."""
+
+    rows: int
+    next_row: int | None
 
 
 class ParticipantStore(Protocol):
@@ -44,8 +51,15 @@ class ParticipantStore(Protocol):
         """Insert or replace fence rows."""
         ...
 
-    async def prune(self, before_ms: int, rows_max: int) -> int:
-        """Forget settled fence rows untouched since `before_ms`, the oldest first; how many (R16)."""
+    async def prune(self, before_ms: int, from_row: int, rows_max: int) -> PruneStep:
+        """Look at the next `rows_max` fence rows, the oldest first; forget what is settled and untouched since then.
+
+        Args:
+            before_ms: since when (R16).
+            from_row: 0, or where the last step said to go on.
+            rows_max: how many rows are looked at.
+
+        """
         ...
 
     async def offsets(self) -> dict[TopicPartition, int]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
+from itertools import takewhile
 from pathlib import Path
 from typing import Self
 
 from messaging.records import TopicPartition
 from participants.command import FenceKey
 from participants.fence import FenceRow, Status
+from participants.store.port import PruneStep
 from runtime.clock import new_id
 from runtime.errors import ConflictError
 from runtime.failpoints import failpoint
@@ -37,14 +39,9 @@ ON CONFLICT (saga_id, step, saga_type) DO UPDATE SET
     updated_at = excluded.updated_at
 """
 
-# Rows are in order of age, so no index on time is needed. The first one that is still young ends the walk.
-_PRUNE = """
-DELETE FROM fence WHERE rowid IN (
-    SELECT rowid FROM fence WHERE rowid < coalesce(
-        (SELECT min(rowid) FROM fence WHERE started_at >= ?1), (SELECT max(rowid) + 1 FROM fence)
-    ) AND updated_at < ?1 AND status <> 'started' ORDER BY rowid LIMIT ?2
-)
-"""
+# Rows are in order of age, so no index on time is needed: the first one that is still young ends the walk.
+_OLDEST = "SELECT rowid, started_at, updated_at, status FROM fence WHERE rowid >= ? ORDER BY rowid LIMIT ?"
+_FORGET = "DELETE FROM fence WHERE rowid IN (SELECT value FROM json_each(?))"
 
 _FIRST_OFFSET = "INSERT INTO offsets (next, updated_at, topic, partition) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _MOVE_OFFSET = "UPDATE offsets SET next = ?, updated_at = ? WHERE topic = ? AND partition = ? AND next = ?"
@@ -105,8 +102,15 @@ class SqliteStore:
     async def save(self, rows: Iterable[FenceRow]) -> None:
         await self._connection.execute_many(_SAVE, [(*row.key, row.status.value, *row[2:]) for row in rows])
 
-    async def prune(self, before_ms: int, rows_max: int) -> int:
-        return await self._connection.execute(_PRUNE, (before_ms, rows_max))
+    async def prune(self, before_ms: int, from_row: int, rows_max: int) -> PruneStep:
+        rows = await self._connection.fetch_all(_OLDEST, (from_row, rows_max))
+        old = list(takewhile(lambda row: row[1] < before_ms, rows))
+        gone = [
+            number for number, _, updated_at, status in old if updated_at < before_ms and status != Status.STARTED.value
+        ]
+        if gone:
+            await self._connection.execute(_FORGET, (encode(gone).decode(),))
+        return PruneStep(len(gone), old[-1][0] + 1 if len(old) == rows_max else None)
 
     async def offsets(self) -> dict[TopicPartition, int]:
         rows = await self._connection.fetch_all("SELECT topic, partition, next FROM offsets")

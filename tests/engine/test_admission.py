@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from orchestrator.engine.admission import Admission
 from orchestrator.machine.states import SagaState
 from schemas.envelope import Outcome
 from tests.engine.world import REQUESTS, World
@@ -129,3 +130,12 @@ async def test_a_full_outbox_pauses_intake_until_the_broker_takes_it_I20(
         await world.settle()
     await world.turn(2)
     assert len(world.sent()) == 6
+
+
+async def test_a_window_of_any_size_accepts_only_so_many_in_advance_R20(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.engine.admission.PENDING_MAX", 10)
+    admission = Admission(in_flight_max=1_000_000)
+    admission.begin({SagaState.PENDING: 4})
+    assert admission.request_wanted
+    admission.begin({SagaState.PENDING: 5})
+    assert not admission.request_wanted

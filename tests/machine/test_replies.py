@@ -9,9 +9,10 @@ import pytest
 from orchestrator.definition import Retry
 from orchestrator.machine.decision import Decision, Ignored
 from orchestrator.machine.events import Origin, Replied, ReplyUnreadable
+from orchestrator.machine.folding import fold
 from orchestrator.machine.states import IgnoredReason, LogStatus, SagaState, StepStatus
 from orchestrator.testing import Story
-from runtime.limits import ERROR_TEXT_LENGTH_MAX, SAGA_DATA_BYTES_MAX
+from runtime.limits import ERROR_TEXT_LENGTH_MAX, LOG_ROWS_MAX, SAGA_DATA_BYTES_MAX
 from schemas.envelope import Outcome, Reason
 from schemas.ids import Phase
 from schemas.orders import ChargePayment, CreateOrder, ReleaseItems, ReserveItems
@@ -340,3 +341,14 @@ def in_doubt_and_being_undone() -> Story:
     story.wait(11_000)
     assert story.saga.state is SagaState.COMPENSATING
     return story
+
+
+def test_a_service_that_answers_rubbish_for_ever_fills_no_log_R12() -> None:
+    story = story_of(plain_saga)
+    rubbish = ReplyUnreadable("one", Phase.FORWARD, 1, "bad_schema", "no such field")
+    results = [story.apply(rubbish) for _ in range(2 * LOG_ROWS_MAX)]
+    assert story.saga.log_seq == len(story.log) == LOG_ROWS_MAX
+    assert results[-1] == Ignored(IgnoredReason.LOG_FULL)
+    story.expect_command("service-one", Do).succeed()
+    story.expect_command("service-two", Do)
+    assert fold(plain_saga, story_of(plain_saga, admitted=False).saga, story.log).log_seq == story.saga.log_seq

@@ -97,11 +97,30 @@ async def test_pruning_forgets_what_is_old_and_settled_the_oldest_first() -> Non
     await saved(store, row("order-started", status=Status.STARTED, at_ms=4))
     await saved(store, row("order-1", status=Status.COMPENSATED, at_ms=60))
     async with store.transaction():
-        assert await store.prune(10, rows_max=1) == 1
-        assert await store.prune(10, rows_max=9) == 1
-        assert await store.prune(10, rows_max=9) == 0
+        first = await store.prune(10, 0, rows_max=2)
+        assert first.rows == 1
+        assert first.next_row is not None
+        assert await store.prune(10, first.next_row, rows_max=9) == (1, None)
+        assert await store.prune(10, 0, rows_max=9) == (0, None)
     left = await store.connection.fetch_all("SELECT saga_id FROM fence ORDER BY saga_id")
     assert [saga_id for (saga_id,) in left] == ["order-1", "order-50", "order-started"]
     async with store.transaction():
-        assert await store.prune(100, rows_max=9) == 2
+        assert await store.prune(100, 0, rows_max=9) == (2, None)
+    await store.close()
+
+
+async def test_pruning_looks_at_so_many_rows_and_gets_past_those_that_stay() -> None:
+    """R16: calls that are never settled must not keep everything behind them for ever."""
+    store = await open_store(":memory:")
+    await saved(store, *(row(f"stuck-{number}", status=Status.STARTED, at_ms=number) for number in range(5)))
+    await saved(store, *(row(f"order-{number}", at_ms=10 + number) for number in range(5)))
+    from_row: int | None = 0
+    pruned, steps = 0, 0
+    async with store.transaction():
+        while from_row is not None:
+            step = await store.prune(13, from_row, rows_max=2)
+            pruned, steps, from_row = pruned + step.rows, steps + 1, step.next_row
+    assert (pruned, steps) == (3, 5)
+    left = await store.connection.fetch_all("SELECT saga_id FROM fence ORDER BY rowid")
+    assert [saga_id for (saga_id,) in left][5:] == ["order-3", "order-4"]
     await store.close()
