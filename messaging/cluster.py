@@ -51,18 +51,19 @@ class Cluster:
         if client is not None:
             await within(limits.STOP_TIMEOUT_MS, "closing the connection", client.close())
 
-    async def partition_counts(self, topics: Iterable[str], *, create: bool = False) -> dict[str, int]:
+    async def partition_counts(
+        self, topics: Iterable[str], *, create: bool = False, wait_ms: int = _TOPIC_WAIT_MS
+    ) -> dict[str, int]:
         """How many partitions each of `topics` has; a topic that does not exist is left out.
-
-        Waits up to 2 s for missing ones: a new topic reaches the brokers one after the other.
 
         Args:
             topics: their names.
             create: let the broker create missing ones, which only the embedded broker is asked to.
+            wait_ms: how long to wait for missing ones: a new topic reaches the brokers one after the other.
 
         """
         wanted = sorted(set(topics))
-        deadline = self._clock.monotonic_ms() + _TOPIC_WAIT_MS
+        deadline = self._clock.monotonic_ms() + wait_ms
         while True:
             response = await self._metadata(wanted, create=create)
             counts = {name: len(partitions) for code, name, _, partitions in response.topics if code == 0}

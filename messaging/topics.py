@@ -12,6 +12,7 @@ from aiokafka import errors as kafka_errors
 from messaging.cluster import Cluster
 from messaging.settings import KafkaSettings
 from runtime.errors import BrokerUnavailableError
+from runtime.limits import REQUEST_TIMEOUT_MS
 from runtime.telemetry import log
 
 _log = log("topics")
@@ -72,7 +73,8 @@ async def create_topics(settings: KafkaSettings, specs: Sequence[TopicSpec]) -> 
         wanted = [(spec.name, spec.partitions, spec.replicas, spec.config) for spec in specs]
         results = await cluster.create_topics(wanted)
         usable = [name for name in names if results[name][0] in _USABLE]
-        counts = await cluster.partition_counts(usable)
+        # They exist, so waiting for a slow broker is better than giving up the start.
+        counts = await cluster.partition_counts(usable, wait_ms=REQUEST_TIMEOUT_MS)
     absent = [name for name in usable if name not in counts]
     if absent:
         raise BrokerUnavailableError(f"created, but not seen on the brokers yet: {', '.join(absent)}")

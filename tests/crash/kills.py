@@ -138,7 +138,7 @@ class Lane:
         """The participants' tables, the step log, and what the operator asked for (I3–I5, I9, I11, I12, I23)."""
         books = self.world.books
         books.check(self.world.outcomes)
-        check_logs(self.world.data_dir / "orchestrator.db")
+        await check_logs(self.world.data_dir / "orchestrator.db", self.world.outcomes)
         assert books.ask("orchestrator", "SELECT act_id FROM acts WHERE outcome IS NULL") == []
         if self.role == CARDS:
             at_the_processor = {key.split("/")[1] for (key,) in books.ask("cards", "SELECT key FROM cards")}

@@ -97,7 +97,7 @@ async def test_replies_that_nobody_asked_for_change_nothing(world: World) -> Non
     with suppress(asyncio.CancelledError):
         await forging
     world.books.check(outcomes)
-    check_logs(world.data_dir / "orchestrator.db")
+    await check_logs(world.data_dir / "orchestrator.db", outcomes)
     states = [outcome["state"] for outcome in outcomes.values()]
     assert min(states.count("COMPLETED"), states.count("COMPENSATED")) > ORDERS / 20
     assert "forged" not in str([outcome["data"] for outcome in outcomes.values()])

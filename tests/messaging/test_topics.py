@@ -1,9 +1,16 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
 import pytest
 
+from messaging import topics
+from messaging.cluster import Cluster
 from messaging.settings import KafkaSettings
 from messaging.topics import TopicDescription, TopicReport, TopicSpec, create_topics, describe, list_topics
+from runtime.clock import SystemClock
 from runtime.errors import BrokerUnavailableError
 from tests.brokers import BrokerUnderTest
 
@@ -47,6 +54,37 @@ async def test_the_embedded_broker_says_what_it_cannot_do(embedded: BrokerUnderT
         assert "not available on the embedded broker" in report.detail
     assert await describe(embedded.settings, [name]) == [TopicDescription(name, 4, None)]
     assert (await list_topics(embedded.settings))[name] == 4
+
+
+@pytest.mark.real_kafka
+async def test_a_created_topic_is_waited_for_where_the_broker_is_slow(
+    kafka: BrokerUnderTest, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Hurried(SystemClock):
+        """Half a second passes with every pause."""
+
+        passed_ms = 0
+
+        def monotonic_ms(self) -> int:
+            return super().monotonic_ms() + self.passed_ms
+
+        async def sleep(self, duration_ms: int) -> None:
+            self.passed_ms += 500
+            await super().sleep(duration_ms // 10)
+
+    clock, asked = Hurried(), 0
+    real = Cluster._metadata
+
+    async def slow(self: Cluster, names: Sequence[str] | None, *, create: bool) -> Any:
+        nonlocal asked
+        asked += 1
+        return await real(self, [topic_prefix + "not-yet"] if asked <= 10 else names, create=create)
+
+    monkeypatch.setattr(Cluster, "_metadata", slow)
+    monkeypatch.setattr(topics, "Cluster", partial(Cluster, clock=clock))
+    name = topic_prefix + "slow"
+    assert await create_topics(kafka.settings, [TopicSpec(name, 3)]) == [TopicReport(name, "created", 3)]
+    assert asked > 10
 
 
 async def test_no_broker_is_said_plainly() -> None:
