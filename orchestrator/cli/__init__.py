@@ -56,6 +56,9 @@ _COMMANDS = {
         ("skip", "verbs:skip", "Mark a step as done, or undone, by hand."),
         ("cancel", "verbs:cancel", "Undo a running saga."),
         ("resolve", "verbs:resolve", "End a parked saga that was settled outside."),
+        ("pause", "pausing:pause", "Stop one saga, a saga type, or all commands to a service; nothing is lost."),
+        ("resume", "pausing:resume", "Let go on what was paused."),
+        ("pauses", "pausing:pauses", "List what is paused, by whom, and how many sagas it holds."),
         ("acts", "acts:acts", "List what operators did, why, and what came of it."),
     ),
     "Look after": (

@@ -19,6 +19,7 @@ from orchestrator.machine.events import Act
 from orchestrator.machine.states import EventKind, SagaState
 from orchestrator.operations.acting import HOLDER_GRACE_MS, meant_for, send, wait
 from orchestrator.operations.following import Result, Standing
+from orchestrator.operations.pausing import NO_SAGA, on_scope, scope_text
 from orchestrator.operations.show import Shown
 from orchestrator.operations.show import show as show_saga
 from orchestrator.store.act_queue import ActQueue
@@ -26,7 +27,7 @@ from orchestrator.store.act_rows import verb_word
 from orchestrator.store.port import QueuedAct
 from orchestrator.store.reader import StoreReader
 from runtime.clock import SystemClock, new_id
-from runtime.errors import RefusedError, UnavailableError
+from runtime.errors import RefusedError, UnavailableError, UsageError
 from runtime.store_lock import StoreLock
 
 NO_REASON = "no reason given"
@@ -87,12 +88,33 @@ def act_on_saga(asked: Asked, saga_id: str) -> int:
     return asyncio.run(_act_on_saga(asked, saga_id))
 
 
+def act_on_scope(asked: Asked, scope: str, *, under_way: bool = False) -> int:
+    """The same for a service or a saga type, by its scope.
+
+    Raises:
+        UsageError: the act is meant for a state or a version, which only sagas have.
+        SagaError: the store cannot be used, or the act cannot be sent.
+
+    """
+    if asked.flags.if_state is not None or asked.flags.if_version is not None:
+        raise UsageError("--if-state and --if-version are for one saga")
+    return asyncio.run(_act_on(asked, on_scope(asked.act(), scope, under_way=under_way)))
+
+
 async def _act_on_saga(asked: Asked, saga_id: str) -> int:
+    reader = await StoreReader.open(asked.settings.store_path)
+    try:
+        queued = await meant_for(reader, asked.act(), saga_id, asked.saga_type)
+    finally:
+        await reader.close()
+    return await _act_on(asked, queued)
+
+
+async def _act_on(asked: Asked, queued: QueuedAct) -> int:
     settings, flags = asked.settings, asked.flags
     clock, lock = SystemClock(), StoreLock(settings.store_path)
     reader = await StoreReader.open(settings.store_path)
     try:
-        queued = await meant_for(reader, asked.act(), saga_id, asked.saga_type)
         await _send(settings, reader, queued, clock.now_ms())
         held = lock.holder() is not None
         if flags.no_wait:
@@ -103,7 +125,9 @@ async def _act_on_saga(asked: Asked, saga_id: str) -> int:
             say(f"no orchestrator runs on this store: act {queued.act.act_id} is sent, waiting {seconds} s for one …")
         standing = await _wait(reader, queued, clock, flags.timeout, lock)
         saga_type, saga_id = queued.ref
-        shown = await show_saga(reader, registry_of(settings), saga_id, saga_type, now=clock.now_ms())
+        shown = None
+        if queued.ref != NO_SAGA:
+            shown = await show_saga(reader, registry_of(settings), saga_id, saga_type, now=clock.now_ms())
     finally:
         await reader.close()
     return _tell(queued, standing, shown, asked.output)
@@ -123,25 +147,35 @@ async def _wait(
     try:
         return await wait(reader, queued, clock=clock, timeout_ms=timeout_ms, holder=lock.holder)
     except asyncio.CancelledError:
-        say(f"not waiting any more; the act is sent: saga acts {queued.ref.saga_id}")
+        say(f"not waiting any more; the act is sent: {_audit(queued)}")
         raise
+
+
+def _subject(queued: QueuedAct) -> str:
+    """What the act is on, for people."""
+    return queued.ref.saga_id if queued.ref != NO_SAGA else scope_text(str(queued.act.arguments.get("scope")))
+
+
+def _audit(queued: QueuedAct) -> str:
+    """The command that shows what became of the act."""
+    return f"saga acts {queued.ref.saga_id}".strip()
 
 
 def _say_sent(queued: QueuedAct, *, held: bool, output: Output) -> None:
     if output != "table":
         print_json(_document(queued, Standing(Result.WAITING, "sent"), None))
         return
-    word, saga_id = verb_word(queued.act.verb.value), queued.ref.saga_id
-    console().print(plain(f"{saga_id}: {word} is sent as act {queued.act.act_id}"), soft_wrap=True)
+    word = verb_word(queued.act.verb.value)
+    console().print(plain(f"{_subject(queued)}: {word} is sent as act {queued.act.act_id}"), soft_wrap=True)
     nobody = "" if held else "no orchestrator runs on this store: the act waits there, and is taken when one starts; "
-    say(f"{nobody}what became of it: saga acts {saga_id}")
+    say(f"{nobody}what became of it: {_audit(queued)}")
 
 
 def _document(queued: QueuedAct, standing: Standing, shown: Shown | None) -> dict[str, Any]:
+    on_saga = {"sagaId": queued.ref.saga_id, "sagaType": queued.ref.saga_type}
     document = {
         "actId": queued.act.act_id,
-        "sagaId": queued.ref.saga_id,
-        "sagaType": queued.ref.saga_type,
+        **(on_saga if queued.ref != NO_SAGA else {"scope": queued.act.arguments.get("scope")}),
         "verb": verb_word(queued.act.verb.value),
         "result": standing.result.value,
         "message": standing.message,
@@ -151,30 +185,31 @@ def _document(queued: QueuedAct, standing: Standing, shown: Shown | None) -> dic
     return document
 
 
-def _tell(queued: QueuedAct, standing: Standing, shown: Shown, output: Output) -> int:
+def _tell(queued: QueuedAct, standing: Standing, shown: Shown | None, output: Output) -> int:
     """What it came to: for programs on standard output, whatever it was; for people what did not work is an error."""
-    act, saga_id, word = queued.act, queued.ref.saga_id, verb_word(queued.act.verb.value)
+    act, subject, word = queued.act, _subject(queued), verb_word(queued.act.verb.value)
     if output != "table":
         print_json(_document(queued, standing, shown))
         return _EXIT_CODES.get(standing.result, 5 if standing.unattended else EXIT_TIMED_OUT)
-    stands = f"{saga_id} is {shown.status}. {shown.sentence}"
+    stands = "" if shown is None else f"{subject} is {shown.status}. {shown.sentence}"
     match standing.result:
         case Result.SUCCEEDED | Result.UNCHANGED:
             head = "nothing to do" if standing.result is Result.UNCHANGED else f"{word} succeeded"
-            console().print(styled(f"{saga_id}: {head}: {standing.message}"), soft_wrap=True)
-            console().print(styled(stands), soft_wrap=True)
+            console().print(styled(f"{subject}: {head}: {standing.message}"), soft_wrap=True)
+            if stands:
+                console().print(styled(stands), soft_wrap=True)
             return 0
         case Result.REFUSED:
-            raise RefusedError(f"{saga_id}: {word} refused: {standing.message}")
+            raise RefusedError(f"{subject}: {word} refused: {standing.message}")
         case Result.FAILED:
-            say(f"saga: {saga_id}: {word} did not work: {standing.message}")
+            say(f"saga: {subject}: {word} did not work: {standing.message}")
             say(stands)
             return EXIT_FAILED
         case Result.WAITING:
-            later = f"act {act.act_id}; what became of it: saga acts {saga_id}"
+            later = f"act {act.act_id}; what became of it: {_audit(queued)}"
             if standing.unattended:
-                raise UnavailableError(f"{saga_id}: {standing.message} ({later})")
-            say(f"saga: {saga_id}: {word} has not ended yet: {standing.message} ({later})")
+                raise UnavailableError(f"{subject}: {standing.message} ({later})")
+            say(f"saga: {subject}: {word} has not ended yet: {standing.message} ({later})")
             return EXIT_TIMED_OUT
 
 

@@ -10,6 +10,7 @@ from cyclopts.validators import Number
 from orchestrator.cli.options import DEFAULTS, OutputFlag, SagaType, SettingFlags
 from orchestrator.cli.output import clock, print_rows, say
 from orchestrator.cli.sagas import read, said
+from orchestrator.operations.pausing import scope_text
 from orchestrator.store.act_rows import ActRow
 from orchestrator.store.reader import StoreReader
 from runtime.clock import rfc3339
@@ -76,7 +77,7 @@ def act_document(row: ActRow) -> dict[str, Any]:
 def _line(row: ActRow) -> dict[str, Any]:
     return {
         "at": clock(row.created_at),
-        "saga": row.ref.saga_id,
+        "saga": row.ref.saga_id or scope_text(str(row.arguments.get("scope", ""))),
         "verb": said(row),
         "actor": row.actor,
         "outcome": row.outcome or "waiting",

@@ -19,7 +19,7 @@ from orchestrator.cli.asking import check_terminal, confirmed_many
 from orchestrator.cli.edge import EXIT_PARTLY_FAILED, EXIT_TIMED_OUT, EXIT_UNAVAILABLE
 from orchestrator.cli.options import AS_DURATION
 from orchestrator.cli.output import console, print_json, print_rows, say
-from orchestrator.machine.states import EventKind, ParkReason, SagaState
+from orchestrator.machine.states import TERMINAL, EventKind, ParkReason, SagaState
 from orchestrator.operations.bulk import Bulk, BulkRun, bulk_acts
 from orchestrator.operations.choosing import Chosen, Frozen, Wanted, choose, choose_ids
 from orchestrator.operations.following import Result
@@ -39,6 +39,8 @@ REACH = {
     EventKind.SKIP: frozenset({SagaState.PARKED}),
     EventKind.RESOLVE: frozenset({SagaState.PARKED}),
     EventKind.CANCEL: frozenset({SagaState.PENDING, SagaState.RUNNING}),
+    EventKind.PAUSE: frozenset({SagaState.PENDING, SagaState.RUNNING, SagaState.COMPENSATING}),
+    EventKind.RESUME: frozenset(SagaState) - TERMINAL,
 }
 """The states that a verb is for where no --state is given."""
 
@@ -90,8 +92,9 @@ class BulkFlags:
             started_from=None if self.newer_than is None else now - self.newer_than,
             started_before=None if self.older_than is None else now - self.older_than,
             error=self.error,
+            held=verb is EventKind.RESUME,
         )
-        return Wanted(listed, step, self.cause, self.limit)
+        return Wanted(listed, step, self.cause, self.limit, held_by_hand=verb is EventKind.RESUME)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,8 @@ from orchestrator.app import registry_of
 from orchestrator.cli.options import AS_DURATION, DEFAULTS, Output, OutputFlag, SagaId, SagaType, SettingFlags
 from orchestrator.cli.output import clock, console, duration, plain, print_json, print_rows, say, styled
 from orchestrator.config import Settings
+from orchestrator.machine.pausing import describe
+from orchestrator.machine.saga import Hold
 from orchestrator.machine.states import TERMINAL, LogStatus, SagaState
 from orchestrator.operations.listing import summary
 from orchestrator.operations.show import LogRow, Shown, read_log
@@ -40,6 +42,7 @@ def list_sagas(
     older_than: Annotated[int | None, AS_DURATION, Parameter(help="Started longer ago than, e.g. 10m")] = None,
     newer_than: Annotated[int | None, AS_DURATION, Parameter(help="Started within the last, e.g. 2h")] = None,
     error: Annotated[str | None, Parameter(help="Its error contains this, in any case")] = None,
+    held: Annotated[bool, Parameter(negative="", show_default=False, help="Only those that are held")] = False,
     limit: Annotated[int, Parameter(name=["--limit", "-n"], validator=Number(gte=1, lte=100_000))] = 20,
     output: OutputFlag = "table",
     common: SettingFlags = DEFAULTS,
@@ -50,6 +53,7 @@ def list_sagas(
         saga list                                   # the 20 newest
         saga list --state parked                    # what needs a person
         saga list --state running --older-than 10m  # what may be stuck
+        saga list --held                            # what stands still, by whom and why
         saga list --error "card declined" -n 100 -o jsonl | jq -r .sagaId
 
     """
@@ -61,6 +65,7 @@ def list_sagas(
         started_from=None if newer_than is None else now - newer_than,
         started_before=None if older_than is None else now - older_than,
         error=error,
+        held=held,
         limit=limit,
     )
     found = [summary(saga, now) for saga in read(settings, lambda reader: reader.newest(wanted))]
@@ -175,6 +180,12 @@ def _shown(settings: Settings, saga_id: str, saga_type: str | None) -> Shown:
     return read(settings, lambda reader: show_saga(reader, registry_of(settings), saga_id, saga_type, now=now))
 
 
+def _held(held: dict[str, Any] | None) -> str | None:
+    if held is None:
+        return None
+    return describe(Hold(held["scope"], held["actor"], held["reason"], 0))
+
+
 def _listed(found: dict[str, Any]) -> dict[str, Any]:
     return {
         "saga": found["sagaId"],
@@ -182,7 +193,7 @@ def _listed(found: dict[str, Any]) -> dict[str, Any]:
         "status": found["status"],
         "started": f"{duration(found['ageMs'])} ago",
         "took": duration(found["durationMs"]) if found["state"] in TERMINAL else "",
-        "error": found["error"] or found["parked"],
+        "error": _held(found["held"]) or found["error"] or found["parked"],
     }
 
 
@@ -245,7 +256,9 @@ def _log_row(row: LogRow) -> dict[str, Any]:
 def _log_line(row: LogRow) -> dict[str, Any]:
     entry = row.entry
     detail = entry.detail
-    if entry.status is LogStatus.ACT:
+    if entry.status is LogStatus.ACT and "held" in detail:
+        text = describe(Hold(**detail["held"]))
+    elif entry.status is LogStatus.ACT and "verb" in detail:
         text = f"{verb_word(str(detail.get('verb')))} by {detail.get('actor')}: {detail.get('reason')}"
     else:
         text = detail.get("error") or detail.get("why") or detail.get("note") or detail.get("body", {}).get("error")

@@ -55,12 +55,22 @@ def act_on(ref: SagaRef, act: Act, state: SagaState) -> QueuedAct:
         UsageError: a text is empty or too long, or the arguments are too large.
 
     """
+    check_act(act)
+    return QueuedAct(replace(act, expected_state=act.expected_state or state.value), ref)
+
+
+def check_act(act: Act) -> None:
+    """What holds for every act.
+
+    Raises:
+        UsageError: a text is empty or too long, or the arguments are too large.
+
+    """
     for name, text in (("act id", act.act_id), ("actor", act.actor), ("reason", act.reason)):
         if not 0 < len(text) <= ACT_TEXT_LENGTH_MAX:
             raise UsageError(f"the {name} must have 1 to {ACT_TEXT_LENGTH_MAX} characters")
     if len(encode(act.arguments)) > PAYLOAD_BYTES_MAX:
         raise UsageError(f"the data has more than {PAYLOAD_BYTES_MAX:,} bytes, as no reply could")
-    return QueuedAct(replace(act, expected_state=act.expected_state or state.value), ref)
 
 
 async def send(queue: ActQueue, reader: StoreReader, acts: Sequence[QueuedAct], now: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from orchestrator.machine.saga import Saga
+from orchestrator.machine.saga import OPERATOR, Saga
 from orchestrator.machine.states import TERMINAL, ParkReason, SagaState
 from orchestrator.registry import Registry
 from orchestrator.store.listing import Filter
@@ -27,6 +27,7 @@ class Wanted:
         step: the step in progress or being undone, where its definition is registered.
         cause: why it is parked.
         limit: the oldest so many.
+        held_by_hand: only sagas that people hold one by one.
 
     """
 
@@ -34,6 +35,7 @@ class Wanted:
     step: str | None = None
     cause: ParkReason | None = None
     limit: int | None = None
+    held_by_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,8 @@ def standing_step(registry: Registry, saga: Saga) -> str | None:
 
 def _wants(wanted: Wanted, registry: Registry, saga: Saga) -> bool:
     if wanted.cause is not None and (saga.parked is None or saga.parked.reason is not wanted.cause):
+        return False
+    if wanted.held_by_hand and (saga.held is None or saga.held.scope != OPERATOR):
         return False
     return wanted.step is None or standing_step(registry, saga) == wanted.step
 

@@ -22,7 +22,7 @@ def explain(
     pauses: Mapping[str, Pause] = MappingProxyType({}),
 ) -> str:
     """Where the saga stands; with `now`, how long it still waits; with `pauses`, what of it is paused."""
-    if saga.held is not None:
+    if saga.held is not None and saga.state is not SagaState.PARKED:
         return _explain_held(definition, saga, saga.held)
     match saga.state:
         case SagaState.PENDING:
@@ -49,10 +49,6 @@ def _explain_held(definition: Definition | None, saga: Saga, hold: Hold) -> str:
     who = f"It is held {_by(hold)}"
     what = {"service": f", who paused service {name}", "type": f", who paused all sagas of type {name}"}.get(kind, "")
     resume = f"saga resume --{kind} {name}" if name else f"saga resume {saga.ref.saga_id}"
-    if saga.state is SagaState.PARKED:
-        assert saga.parked is not None, "a parked saga says why"
-        parked = f"it is parked, too: {saga.parked.reason.value}: {saga.parked.detail}"
-        return f"{who}{what}; {parked}. `{resume}` comes before any retry."
     return f"{who}{what}: nothing is sent and no timeout runs.{_due(definition, saga)} It goes on with `{resume}`."
 
 

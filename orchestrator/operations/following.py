@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator.machine.decision import LogEntry
+from orchestrator.machine.pausing import describe
 from orchestrator.machine.saga import Saga
 from orchestrator.machine.states import TERMINAL, EventKind, LogStatus, SagaState
 from orchestrator.store.act_rows import ActRow, verb_word
@@ -81,6 +82,8 @@ def _follow_cancel(saga: Saga) -> Standing:
         return Standing(Result.FAILED, f"the saga was cancelled, and is PARKED while being undone{why}")
     if saga.state in TERMINAL:
         return Standing(Result.FAILED, f"the saga was cancelled, and is {saga.state.value} since: see its acts")
+    if saga.held is not None:
+        return Standing(Result.SUCCEEDED, f"the saga is cancelled and {describe(saga.held)}: undone when it goes on")
     return Standing(Result.WAITING, f"the saga is {saga.state.value}: what was done is being undone")
 
 
@@ -89,7 +92,10 @@ def _follow_retry(row: ActRow, saga: Saga, log: Sequence[LogEntry]) -> Standing:
     acted = next((entry for entry in rows if entry.detail.get("act_id") == row.act_id), None)
     if acted is None or (saga.state is SagaState.PENDING):
         return Standing(Result.SUCCEEDED, row.message or "")
-    return _answer(acted, rows) or Standing(
+    answer = _answer(acted, rows)
+    if answer is None and saga.held is not None:
+        return Standing(Result.SUCCEEDED, f"the saga is {describe(saga.held)}: the command goes out when that ends")
+    return answer or Standing(
         Result.WAITING, f"'{acted.step}' was sent again, and its reply has not come" if acted.step else "it was sent"
     )
 
@@ -99,6 +105,8 @@ def _answer(acted: LogEntry, after: Iterable[LogEntry]) -> Standing | None:
     step = acted.step
     sent: LogStatus | None = None
     for entry in after:
+        if entry.status is LogStatus.ACT and "verb" not in entry.detail:
+            continue  # a pause began or ended to hold it: the reply counts as ever
         if entry.status is LogStatus.ACT:
             verb, actor = verb_word(str(entry.detail.get("verb"))), entry.detail.get("actor")
             return Standing(Result.FAILED, f"{actor} acted before the reply came ({verb}): see the saga's acts")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from orchestrator.definition import Saga as Definition
+from orchestrator.machine.pausing import describe
 from orchestrator.machine.saga import Parked, Saga
 from orchestrator.machine.states import ParkReason, SagaState, StepStatus
 
@@ -39,6 +40,8 @@ def explain_parked(definition: Definition | None, saga: Saga) -> str:
     words = {"saga_id": saga.ref.saga_id, "step": "its step", "service": "the service"}
     if definition is not None and index is not None:
         words |= {"step": definition.steps[index].name, "service": definition.steps[index].service}
+    if saga.held is not None:
+        words["held"] = describe(saga.held)
     why = _WHY[parked.reason].format(**words)
     detail = parked.detail.rstrip(".")
     ways = "; or ".join(way.format(**words) for way in _ways(definition, saga, parked))
@@ -48,7 +51,9 @@ def explain_parked(definition: Definition | None, saga: Saga) -> str:
 def _ways(definition: Definition | None, saga: Saga, parked: Parked) -> list[str]:
     undoing = parked.from_state is SagaState.COMPENSATING
     cancellable = not undoing and _can_cancel(definition, saga)
-    ways = [_FIRST[parked.reason]] if parked.reason in _FIRST else []
+    ways = [_FIRST[parked.reason]] if parked.reason in _FIRST and saga.held is None else []
+    if saga.held is not None:
+        ways.append("it is {held}, too: let it go with `saga resume {saga_id}`, and then look again")
     if definition is not None and saga.active_index is not None:
         look = "look into its books, " if parked.reason is ParkReason.FENCE_EXPIRED else ""
         data = "" if undoing else " --data …"

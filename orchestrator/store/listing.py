@@ -18,6 +18,7 @@ class Filter:
         saga_type: it is of this type.
         started_from, started_before: when it was accepted, milliseconds of the store's clock.
         error: part of its error's text, whatever the case.
+        held: it is held, whatever by.
         before_row: older than the saga with this row, to read on where a list ended.
         limit: how many, newest first.
 
@@ -28,6 +29,7 @@ class Filter:
     started_from: int | None = None
     started_before: int | None = None
     error: str | None = None
+    held: bool = False
     before_row: int = KEY_MAX
     limit: int = 20
 
@@ -38,4 +40,4 @@ class Filter:
     @property
     def is_unfinished_only(self) -> bool:
         """Whether finished sagas need not be looked at, which there may be millions of."""
-        return not self.wanted_states & TERMINAL
+        return self.held or not self.wanted_states & TERMINAL

@@ -166,7 +166,7 @@ class StoreReader:
         states = encode(sorted(wanted.wanted_states)).decode()
         statement = SQL["list_unfinished" if wanted.is_unfinished_only else "list_newest"]
         found = await self.connection.fetch_all(
-            statement, (first, end, states, wanted.saga_type, wanted.error, wanted.limit)
+            statement, (first, end, states, wanted.saga_type, wanted.error, wanted.limit, wanted.held)
         )
         return [rows.read_saga(row) for row in found]
 

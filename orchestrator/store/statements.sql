@@ -153,6 +153,7 @@ SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, err
 FROM sagas
 WHERE saga_key >= ?1 AND saga_key < ?2 AND state IN (SELECT value FROM json_each(?3))
   AND (?4 IS NULL OR +saga_type = ?4) AND (?5 IS NULL OR instr(lower(error), lower(?5)) > 0)
+  AND (NOT ?7 OR held IS NOT NULL)
 ORDER BY saga_key DESC LIMIT ?6;
 
 -- name: list_unfinished
@@ -163,6 +164,7 @@ FROM sagas INDEXED BY sagas_unfinished
 WHERE state NOT IN ('COMPLETED', 'COMPENSATED')
   AND saga_key >= ?1 AND saga_key < ?2 AND state IN (SELECT value FROM json_each(?3))
   AND (?4 IS NULL OR +saga_type = ?4) AND (?5 IS NULL OR instr(lower(error), lower(?5)) > 0)
+  AND (NOT ?7 OR held IS NOT NULL)
 ORDER BY saga_key DESC LIMIT ?6;
 
 -- name: first_key

@@ -65,7 +65,7 @@ def command(*arguments: str) -> list[str]:
 
 
 INSIDE = frozenset({"list", "show", "log", "explain", "config", "schemas"})
-INSIDE |= {"retry", "skip", "cancel", "resolve", "acts"}
+INSIDE |= {"retry", "skip", "cancel", "resolve", "acts", "pause", "resume", "pauses"}
 """Commands without logs and Kafka: they run in this process, at a tenth of the price of a new one."""
 
 

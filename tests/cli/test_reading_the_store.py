@@ -80,7 +80,7 @@ def test_the_newest_sagas_are_found_without_reading_the_others(fill_store: FillS
     path = fill_store(completed("order-1"))
     connection = sqlite3.connect(path)
     for name, index in (("list_newest", "INTEGER PRIMARY KEY"), ("list_unfinished", "sagas_unfinished")):
-        values = (0, 2**63 - 1, '["PARKED"]', None, None, 20)
+        values = (0, 2**63 - 1, '["PARKED"]', None, None, 20, False)
         plan = " / ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {SQL[name]}", values))
         assert index in plan
         assert "SCAN sagas" not in plan

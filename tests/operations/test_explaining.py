@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -34,7 +35,8 @@ def accepted(definition: Definition, saga: Saga) -> set[str]:
     index = saga.active_index
     name = None if index is None else definition.steps[index].name
     data = None if name is None else reply_of(definition, name)
-    arguments = {"retry": {}, "cancel": {}, "skip": {"step": name, "data": data}, "resolve": {"as": "completed"}}
+    arguments: dict[str, dict[str, Any]] = {"retry": {}, "cancel": {}, "pause": {}, "resume": {}}
+    arguments |= {"skip": {"step": name, "data": data}, "resolve": {"as": "completed"}}
     acts = {word: Act("act-1", VERBS[word], "ann", "told to", arguments=given) for word, given in arguments.items()}
     now = saga.updated_at + 1
     return {word for word, act in acts.items() if isinstance(advance(definition, saga, act, now), Decision)}
