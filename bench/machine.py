@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import shutil
 import sqlite3
 import subprocess
 from dataclasses import dataclass
@@ -91,8 +92,11 @@ def describe_machine() -> dict[str, Any]:
 
 
 def commit() -> str:
-    """The commit that is measured; with a `+` where files differ from it."""
-    return _git("rev-parse", "--short", "HEAD") + ("+" if _git("status", "--porcelain") else "")
+    """The commit that is measured, with a `+` where files differ from it; `unknown` without git or a repository."""
+    if shutil.which("git") is None:
+        return "unknown"
+    head = _git("rev-parse", "--short", "HEAD")
+    return head + ("+" if _git("status", "--porcelain") else "") if head else "unknown"
 
 
 def _git(*arguments: str) -> str:
