@@ -216,7 +216,11 @@ class StoreReader:
         [(high,)] = await self.connection.fetch_all(SQL["next_key"])
         while low < high:
             middle = (low + high) // 2
-            [(key, created_at)] = await self.connection.fetch_all(SQL["created_from"], (middle,))
+            found = await self.connection.fetch_all(SQL["created_from"], (middle,))
+            if not found:  # the newest were purged meanwhile
+                high = middle
+                continue
+            [(key, created_at)] = found
             if created_at >= at:
                 high = middle
             else:
