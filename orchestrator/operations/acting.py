@@ -123,7 +123,7 @@ async def wait(
     while True:
         standing = (await look(reader, [queued]))[queued.act.act_id]
         now = clock.monotonic_ms()
-        if standing.result is not Result.WAITING:
+        if standing.result is not Result.WAITING or standing.stalled:
             return standing
         held = holder() is not None
         held_at = now if held else held_at

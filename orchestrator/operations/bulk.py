@@ -126,7 +126,7 @@ class BulkRun:
         settled = 0
         for act_id, standing in (await look(self.reader, list(unsettled.values()))).items() if unsettled else ():
             bulk.standings[unsettled[act_id].ref] = standing
-            if standing.result is not Result.WAITING:
+            if standing.result is not Result.WAITING or standing.stalled:
                 del unsettled[act_id]
                 settled += 1
         if settled:

@@ -29,12 +29,14 @@ class Standing:
 
     Attributes:
         unattended: nobody is there to take it.
+        stalled: it goes on only when somebody does something else first.
 
     """
 
     result: Result
     message: str
     unattended: bool = False
+    stalled: bool = False
 
 
 _DONE = {
@@ -45,6 +47,9 @@ _DONE = {
     },
 }
 """By what was sent again: the answers that were hoped for, and how to say them."""
+
+_OVERTAKING = frozenset({EventKind.RETRY_NOW, EventKind.SKIP, EventKind.CANCEL, EventKind.RESOLVE})
+"""Acts after which the reply that a retry waits for is no longer the one that decides."""
 
 _TAKEN = {"done": Result.SUCCEEDED, "refused": Result.REFUSED, "unchanged": Result.UNCHANGED}
 _SENT = frozenset(_DONE)
@@ -83,7 +88,8 @@ def _follow_cancel(saga: Saga) -> Standing:
     if saga.state in TERMINAL:
         return Standing(Result.FAILED, f"the saga was cancelled, and is {saga.state.value} since: see its acts")
     if saga.held is not None:
-        return Standing(Result.SUCCEEDED, f"the saga is cancelled and {describe(saga.held)}: undone when it goes on")
+        message = f"the saga is {saga.state.value} and {describe(saga.held)}: it is undone when it is resumed"
+        return Standing(Result.WAITING, message, stalled=True)
     return Standing(Result.WAITING, f"the saga is {saga.state.value}: what was done is being undone")
 
 
@@ -105,9 +111,7 @@ def _answer(acted: LogEntry, after: Iterable[LogEntry]) -> Standing | None:
     step = acted.step
     sent: LogStatus | None = None
     for entry in after:
-        if entry.status is LogStatus.ACT and "verb" not in entry.detail:
-            continue  # a pause began or ended to hold it: the reply counts as ever
-        if entry.status is LogStatus.ACT:
+        if entry.status is LogStatus.ACT and entry.detail.get("verb") in _OVERTAKING:
             verb, actor = verb_word(str(entry.detail.get("verb"))), entry.detail.get("actor")
             return Standing(Result.FAILED, f"{actor} acted before the reply came ({verb}): see the saga's acts")
         step = step or entry.step  # a command that could not be built before has no step in the act's own row

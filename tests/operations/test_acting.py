@@ -127,6 +127,28 @@ async def test_a_cancel_that_ends_parked_has_failed(desk: Desk) -> None:
     assert "PARKED while being undone: locked" in standing.message
 
 
+async def test_a_cancel_of_a_held_saga_says_that_it_stands_still(desk: Desk) -> None:
+    await desk.world.begin()
+    await desk.wait(await desk.send(desk.act(EventKind.PAUSE)))
+
+    standing = await desk.wait(await desk.send(desk.act(CANCEL)))
+
+    assert (standing.result, standing.stalled) == (Result.WAITING, True)
+    assert "held by ann@desk: told to: it is undone when it is resumed" in standing.message
+    assert desk.world.sent("releaseItems") == []
+
+
+async def test_a_pause_does_not_overtake_a_retry(desk: Desk) -> None:
+    await desk.park()
+    queued = await desk.send(desk.act(RETRY))
+    await desk.world.pass_time(200)
+    await desk.wait(await desk.send(desk.act(EventKind.PAUSE)))
+
+    standing = await desk.wait(queued, desk.answers("releaseItems", Outcome.SUCCESS))
+
+    assert standing == Standing(Result.SUCCEEDED, "'reserve_inventory' is undone")
+
+
 async def test_a_cancel_after_the_end_is_refused_R19(desk: Desk) -> None:
     await desk.world.begin()
     for command in ("reserveItems", "chargePayment", "createOrder"):

@@ -19,11 +19,12 @@ from orchestrator.testing import Story
 from schemas.envelope import Reason
 from schemas.orders import ChargePayment, RefundPayment, ReserveItems
 from tests.machine.exploration import reachable
-from tests.machine.worlds import ALL, RESERVED, order_story, reply_of
+from tests.machine.worlds import RESERVED, irreversible_saga, order_story, pivot_saga, plain_saga, reply_of
 
 
 def parked_sagas(definition: Definition) -> list[Saga]:
-    return [saga for saga in reachable(definition) if saga.state is SagaState.PARKED]
+    """Those that nobody holds: a held one has to be resumed first."""
+    return [saga for saga in reachable(definition) if saga.state is SagaState.PARKED and saga.held is None]
 
 
 def offered(sentence: str) -> set[str]:
@@ -42,7 +43,9 @@ def accepted(definition: Definition, saga: Saga) -> set[str]:
     return {word for word, act in acts.items() if isinstance(advance(definition, saga, act, now), Decision)}
 
 
-@pytest.mark.parametrize("definition", ALL, ids=lambda definition: definition.saga_type)
+@pytest.mark.parametrize(
+    "definition", [plain_saga, pivot_saga, irreversible_saga], ids=lambda definition: definition.saga_type
+)
 def test_the_verbs_offered_are_those_that_the_machine_accepts_R18(definition: Definition) -> None:
     sagas = parked_sagas(definition)
     assert sagas
