@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from bench.report import headline, last_line, report, table
 
 
@@ -46,6 +48,13 @@ def test_what_was_not_measured_is_a_dash_and_no_ratio_is_made_of_it() -> None:
 
 def test_the_headline_has_the_ratio_to_every_message_too() -> None:
     assert headline(SECTIONS)["ratio_every_message"] == 0.5
+
+
+def test_the_ratio_by_cpu_is_what_the_limit_uses_of_what_the_system_uses() -> None:
+    lean = {**rate(4_000.0), "cpu_ms_per_saga": {"relay": 0.1, "load": 0.02}}
+
+    assert headline({**SECTIONS, "limit": {"8 messages a saga #1": lean}})["ratio_cpu"] == pytest.approx(0.2)
+    assert headline({})["ratio_cpu"] is None
 
 
 def test_the_report_has_a_table_for_each_section_and_both_ratios() -> None:
