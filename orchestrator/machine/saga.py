@@ -175,6 +175,7 @@ class Saga:
             self.version,
             self.log_seq,
             row,
+            self.held,
         )
 
     @property

@@ -19,6 +19,7 @@ from tests.contracts.stores import (
     InSqlite,
     Subject,
     cancel,
+    decided,
     move,
     new_saga,
     open_subject,
@@ -56,6 +57,14 @@ async def test_a_held_saga_is_read_back_and_its_timer_does_not_run(store: Store)
     assert await stored(store) == held
     assert await store.next_wake_at() is None
     assert await store.due(NOW + 10**9, 10) == []
+
+
+async def test_a_saga_that_is_held_in_the_batch_that_accepts_it_is_read_back_as_held(store: Store) -> None:
+    held = decided(new_saga(), HOLD).saga
+    await start(store, held)
+
+    assert (await stored(store)).held == Hold("operator", "ann", "look at this", NOW)
+    assert await stored(store) == held
 
 
 async def test_a_saga_that_goes_on_is_held_no_longer(store: Store) -> None:

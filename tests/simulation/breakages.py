@@ -111,8 +111,8 @@ MACHINE = (
     Mutant(
         "compensation goes forward through the steps",
         "orchestrator/machine/compensation.py",
-        "in reversed(range(len(draft.steps)))",
-        "in range(len(draft.steps))",
+        "in reversed(range(len(steps)))",
+        "in range(len(steps))",
         "I6",
     ),
     Mutant(

@@ -50,11 +50,21 @@ def _end(chance: random.Random, _seen: Seen) -> dict[str, Any]:
     return {"as": chance.choice(["completed", "compensated", "whatever"])}
 
 
+def _hold(chance: random.Random, _seen: Seen) -> dict[str, Any]:
+    """One saga, or a service, or all sagas of a type, of which those under way may go on."""
+    if chance.random() < 0.4:
+        return {}
+    scope = chance.choice([*(f"service:{step.service}" for step in order_saga.steps), "type:order", "service:coffee"])
+    return {"scope": scope, "underWay": chance.random() < 0.5}
+
+
 VERBS: dict[EventKind, Arguments] = {
     EventKind.CANCEL: _none,
     EventKind.RETRY_NOW: _none,
     EventKind.SKIP: _step,
     EventKind.RESOLVE: _end,
+    EventKind.PAUSE: _hold,
+    EventKind.RESUME: _hold,
 }
 """What operators do; a verb that is not here is not simulated."""
 
@@ -66,7 +76,7 @@ class Operators:
         self._broker = broker
         self._store = store
         self._acts = 0
-        self._retried_at_ms: dict[str, int] = {}
+        self._mended_at_ms: dict[str, int] = {}
 
     async def wander(self, orders: Iterable[str]) -> None:
         """Act now and then until the fault phase ends, wisely or not."""
@@ -82,15 +92,27 @@ class Operators:
             self._act(verb, seen, VERBS[verb](chance, seen), state=state, version=version, times=times)
             broker.happened.append(f"act {verb.value}")
 
-    def unpark(self) -> None:
-        """Retry what is parked, each saga every half minute."""
+    def resume_all(self) -> None:
+        """Let everything go on that an operator has paused."""
+        for (scope,) in self._store.execute("SELECT scope FROM pauses ORDER BY scope").fetchall():
+            self._mend(scope, EventKind.RESUME, Seen("", "PENDING", 0, 0), {"scope": scope})
+        held = "SELECT saga_id FROM sagas WHERE held = 'operator' ORDER BY saga_id"
+        for (saga_id,) in self._store.execute(held).fetchall():
+            self._mend(saga_id, EventKind.RESUME, self._look(saga_id), {})
+
+    def retry_parked(self) -> None:
+        """Retry everything that is parked."""
+        parked = "SELECT saga_id FROM sagas WHERE state = 'PARKED' ORDER BY saga_id"
+        for (saga_id,) in self._store.execute(parked).fetchall():
+            self._mend(saga_id, EventKind.RETRY_NOW, self._look(saga_id), {})
+
+    def _mend(self, what: str, verb: EventKind, seen: Seen, arguments: dict[str, Any]) -> None:
+        """Act, but on the same thing no more than once in half a minute."""
         now_ms = self._broker.clock.monotonic_ms()
-        parked = self._store.execute("SELECT saga_id FROM sagas WHERE state = 'PARKED' ORDER BY saga_id").fetchall()
-        for (saga_id,) in parked:
-            if now_ms - self._retried_at_ms.get(saga_id, -30_000) >= 30_000:
-                self._retried_at_ms[saga_id] = now_ms
-                self._act(EventKind.RETRY_NOW, self._look(saga_id), {})
-                self._broker.happened.append("unpark")
+        if now_ms - self._mended_at_ms.get(what, -30_000) >= 30_000:
+            self._mended_at_ms[what] = now_ms
+            self._act(verb, seen, arguments)
+            self._broker.happened.append(f"mended by {verb.value}")
 
     def _look(self, saga_id: str) -> Seen:
         query = "SELECT state, version, current_step FROM sagas WHERE saga_id = ?"

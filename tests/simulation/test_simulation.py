@@ -50,20 +50,23 @@ def test_the_fixed_seeds_come_to_every_failpoint_and_meet_every_kind_of_fault() 
     assert set(reached) == set(FAILPOINTS)
     assert set(happened) == {
         "act cancel",
+        "act pause",
         "act resolve",
+        "act resume",
         "act retry_now",
         "act skip",
         "commit unknown, done",
         "commit unknown, not done",
         "growth",
         "jump",
+        "mended by resume",
+        "mended by retry_now",
         "outage",
         "rebalance",
         "recreation",
         "retention",
         "stop",
         "store busy",
-        "unpark",
     }
 
 

@@ -330,8 +330,9 @@ async def _until_ended(world: World) -> None:
         if world.clock.monotonic_ms() > deadline:
             world.liveness.append(f"I21: not ended in time: {unfinished[:5]}")
             return
+        world.operators.resume_all()
         if world.swarm.unpark:
-            world.operators.unpark()
+            world.operators.retry_parked()
         await world.clock.sleep(1_000)
 
 

@@ -13,14 +13,14 @@ def check(evidence: Evidence) -> Iterator[str]:
     logged: Counter[str] = Counter()
     for saga_id, log in evidence.logs.items():
         for entry in log:
-            if entry.status is LogStatus.ACT:
+            if entry.status is LogStatus.ACT and entry.detail.get("event") == "Act":
                 logged[entry.detail["act_id"]] += 1
                 if entry.detail["actor"] != "operator":
                     yield f"I23: an act on {saga_id} does not say who did it: {entry.detail}"
     for act in evidence.acts:
         if act.outcome not in ("done", "unchanged", "refused"):
             yield f"I23: {act.act_id} ({act.verb} of {act.saga_id}) has the outcome {act.outcome}"
-        times = 1 if act.outcome == "done" else 0
+        times = 1 if act.outcome == "done" and "scope" not in act.arguments else 0
         if logged.pop(act.act_id, 0) != times:
             yield f"I23: {act.act_id} ({act.verb} of {act.saga_id}) is {act.outcome}, and not {times} times in the log"
     for act_id in logged:

@@ -24,11 +24,8 @@ SERVICES = {"inventory": "reserve_inventory", "payment": "process_payment", "ord
 
 STEPS = {step.name: place for place, step in enumerate(order_saga.steps)}
 
-SAGAS = """
-SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, error, parked, version, log_seq,
-       request_hash, created_at, updated_at
-FROM sagas ORDER BY saga_key
-"""
+SAGAS = SQL["load"].partition("WHERE")[0] + "ORDER BY saga_key"
+"""Every saga, with the columns that a saga is read from."""
 
 EFFECTS = {
     "inventory": ("reservations", "releases", "held"),
