@@ -99,8 +99,11 @@ def _follow_retry(row: ActRow, saga: Saga, log: Sequence[LogEntry]) -> Standing:
     if acted is None or (saga.state is SagaState.PENDING):
         return Standing(Result.SUCCEEDED, row.message or "")
     answer = _answer(acted, rows)
-    if answer is None and saga.held is not None:
-        return Standing(Result.SUCCEEDED, f"the saga is {describe(saga.held)}: the command goes out when that ends")
+    index = saga.active_index
+    withheld = index is None or saga.steps[index].deadline_at is None
+    if answer is None and saga.held is not None and withheld:
+        message = f"the saga is {describe(saga.held)}: the command goes out when that ends"
+        return Standing(Result.WAITING, message, stalled=True)
     return answer or Standing(
         Result.WAITING, f"'{acted.step}' was sent again, and its reply has not come" if acted.step else "it was sent"
     )

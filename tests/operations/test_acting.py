@@ -14,6 +14,7 @@ from orchestrator.store.act_queue import ActQueue
 from runtime.errors import NotFoundError, RefusedError, StoreRefusedError, StoreUnavailableError, UsageError
 from runtime.limits import ACT_TEXT_LENGTH_MAX, PAYLOAD_BYTES_MAX
 from schemas.envelope import Effect, Outcome, Reason
+from tests.machine.worlds import plain_saga
 from tests.operations.conftest import Desk
 
 CANCEL, RETRY, SKIP, RESOLVE = EventKind.CANCEL, EventKind.RETRY_NOW, EventKind.SKIP, EventKind.RESOLVE
@@ -337,3 +338,33 @@ async def test_data_is_no_larger_than_a_reply_may_be(desk: Desk) -> None:
     await desk.world.begin()
     with pytest.raises(UsageError, match="262,144"):
         await desk.send(desk.act(SKIP, step="reserve_inventory", data={"x": "y" * PAYLOAD_BYTES_MAX}))
+
+
+async def test_a_saga_whose_definition_no_code_has_can_be_resolved_and_nothing_else_R30(desk: Desk) -> None:
+    await desk.world.begin()
+    await desk.world.crash()
+    await desk.world.start(plain_saga, park_missing=True)
+    assert (await desk.world.saga()).state is SagaState.PARKED
+
+    retried = await desk.wait(await desk.send(desk.act(RETRY)))
+    resolved = await desk.wait(await desk.send(desk.act(RESOLVE, **{"as": "compensated"})))
+
+    assert retried.result is Result.REFUSED
+    assert "no code has version 1 of saga 'order'" in retried.message
+    assert resolved.result is Result.SUCCEEDED
+    assert (await desk.world.saga()).state is SagaState.COMPENSATED
+
+
+async def test_after_the_code_is_back_a_retry_goes_on_with_a_new_epoch_R30(desk: Desk) -> None:
+    await desk.world.begin()
+    await desk.world.crash()
+    await desk.world.start(plain_saga, park_missing=True)
+    await desk.world.crash()
+    await desk.world.start()
+    queued = await desk.send(desk.act(RETRY))
+    await desk.world.pass_time(200)
+
+    standing = await desk.wait(queued, desk.answers("reserveItems", Outcome.SUCCESS))
+
+    assert standing == Standing(Result.SUCCEEDED, "'reserve_inventory' is done")
+    assert str(desk.last("reserveItems").head.command_id).endswith("forward/2")

@@ -17,17 +17,20 @@ import pytest
 
 from orchestrator.machine.events import Admitted
 from orchestrator.store import migrations
+from orchestrator.store.act_queue import ActQueue
 from orchestrator.store.port import Batch
 from orchestrator.store.reader import StoreReader
 from orchestrator.store.sqlite import SqliteStore, open_store
+from orchestrator.store.statements import SQL
 from runtime.errors import BrokenStoreError, NotFoundError, StoreRefusedError, StoreUnavailableError
 from runtime.sqlite import open_inline
 from runtime.store_lock import StoreLock
-from tests.contracts.stores import NOW, SetClock, move, new_saga, start, start_running, success
+from tests.contracts.stores import NOW, SetClock, cancel, move, new_saga, start, start_running, success
 
 HOLDER = """
 import asyncio, sys
 from pathlib import Path
+from orchestrator.store.statements import SQL
 from orchestrator.store.sqlite import open_store
 from runtime.clock import SystemClock
 
@@ -231,3 +234,42 @@ async def test_a_long_absent_saga_is_read_from_the_file_as_it_was_kept(path: Pat
     assert (await reopened.load([running.ref]))[running.ref].saga == running
     await reopened.commit(Batch(NOW))
     await reopened.close()
+
+
+async def test_who_asks_for_the_owner_does_not_keep_an_orchestrator_from_starting_R24(path: Path) -> None:
+    asking = StoreLock(path)
+    asking.acquire("a question")
+
+    class Clock(SetClock):
+        async def sleep(self, duration_ms: int) -> None:
+            asking.release()  # it was answered meanwhile
+            await super().sleep(duration_ms)
+
+    store = await open_store(path, Clock())
+    assert "saga orchestrator" in (StoreLock(path).holder() or "")
+    await store.close()
+
+
+async def test_an_act_is_written_beside_the_owner_and_leaves_the_checkpoints_to_it_R25(
+    store: SqliteStore, path: Path
+) -> None:
+    queue = await ActQueue.open(path)
+    [(pages,)] = await queue.connection.fetch_all("PRAGMA wal_autocheckpoint")
+    [(synchronous,)] = await queue.connection.fetch_all("PRAGMA synchronous")
+    assert (pages, synchronous) == (0, 2)
+    assert await queue.send([cancel("act-1"), cancel("act-2"), cancel("act-1")], NOW) == 2
+    assert await store.waiting_acts(10) == [cancel("act-1"), cancel("act-2")]
+    await queue.close()
+
+
+async def test_a_saga_is_found_by_its_id_alone_without_reading_the_others(store: SqliteStore, path: Path) -> None:
+    await start(store, new_saga("order-1"), new_saga("order-2"))
+    reader = await StoreReader.open(path)
+    assert (await reader.find("order-2")).ref.saga_id == "order-2"
+    assert (await reader.find("order-2", "order")).ref.saga_id == "order-2"
+    with pytest.raises(NotFoundError):
+        await reader.find("order-2", "shipment")
+    plan = await reader.connection.fetch_all(f"EXPLAIN QUERY PLAN {SQL['find']}", ("order-2", None))
+    assert "SCAN sagas" not in [row[3] for row in plan]
+    assert any("saga_type=? AND saga_id=?" in row[3] for row in plan)
+    await reader.close()

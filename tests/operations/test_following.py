@@ -1,0 +1,92 @@
+"""What became of an act, read from the saga's log: the cases that need no engine."""
+
+from __future__ import annotations
+
+from orchestrator.machine.decision import Decision
+from orchestrator.machine.events import Act, Replied
+from orchestrator.machine.saga import Hold, service_scope
+from orchestrator.machine.states import EventKind, LogStatus
+from orchestrator.machine.transitions import advance
+from orchestrator.operations.following import Result, follow
+from orchestrator.store.act_rows import ActRow
+from orchestrator.testing import Story
+from schemas.envelope import Outcome
+from schemas.ids import Phase
+from schemas.orders import ChargePayment, RefundPayment, ReleaseItems, ReserveItems
+from tests.machine.worlds import RESERVED, Do, order_story, plain_saga, story_of
+
+INVENTORY = service_scope("inventory")
+
+
+def row(story: Story, act: Act) -> ActRow:
+    return ActRow(
+        act.act_id, story.saga.ref, act.verb.value, act.arguments, act.actor, act.reason, None, None, 0, "done", "", 0
+    )
+
+
+def parked() -> Story:
+    story = order_story()
+    story.expect_command("inventory", ReserveItems).succeed(RESERVED)
+    story.expect_command("payment", ChargePayment).fail("no")
+    story.expect_command("inventory", ReleaseItems).fail("locked")
+    return story
+
+
+def test_a_retry_whose_command_a_pause_withholds_stands_still() -> None:
+    story, act = parked(), Act("act-1", EventKind.RETRY_NOW, "ann", "told to")
+    paused = {INVENTORY: Hold(INVENTORY, "bob", "stocktaking", story.now)}
+    result = advance(story.definition, story.saga, act, story.now, paused)
+    assert isinstance(result, Decision)
+    assert result.saga.held is not None
+
+    standing = follow(row(story, act), result.saga, [*story.log, *result.log])
+
+    assert (standing.result, standing.stalled) == (Result.WAITING, True)
+    assert "service inventory is paused: the command goes out when that ends" in standing.message
+
+
+def test_a_retry_whose_step_is_cancelled_before_its_reply_has_not_worked() -> None:
+    story = order_story()
+    story.expect_command("inventory", ReserveItems).retry("busy")
+    act = Act("act-1", EventKind.RETRY_NOW, "ann", "told to")
+    story.apply(act)
+    story.cancel()
+
+    standing = follow(row(story, act), story.saga, story.log)
+
+    assert standing.result is Result.FAILED
+    assert "ops acted before the reply came (cancel)" in standing.message
+
+
+def test_a_retry_of_a_command_that_still_cannot_be_built_has_failed_with_its_reason() -> None:
+    story = story_of(plain_saga, poison=["do two"])
+    story.expect_command("service-one", Do).succeed()
+    act = Act("act-1", EventKind.RETRY_NOW, "ann", "told to")
+    story.apply(act)
+
+    standing = follow(row(story, act), story.saga, story.log)
+
+    assert standing.result is Result.FAILED
+    assert "'two' failed again: Do cannot be filled: ValueError: do two is poisoned" in standing.message
+
+
+def test_a_late_success_of_the_action_is_no_answer_to_its_compensation() -> None:
+    story = order_story()
+    story.expect_command("inventory", ReserveItems).succeed(RESERVED)
+    story.expect_command("payment", ChargePayment)
+    story.cancel()
+    story.expect_command("payment", RefundPayment).fail("locked")
+    act = Act("act-1", EventKind.RETRY_NOW, "ann", "told to")
+    story.apply(act)
+    story.apply(Replied("process_payment", Phase.FORWARD, 1, Outcome.SUCCESS, body={"charge_id": "c-1"}))
+    assert story.log[-1].status is LogStatus.LATE_SUCCESS
+
+    assert follow(row(story, act), story.saga, story.log).result is Result.WAITING
+    story.expect_command("payment", RefundPayment).succeed()
+    assert follow(row(story, act), story.saga, story.log).message == "'process_payment' is undone"
+
+
+def test_an_act_on_a_saga_that_was_purged_since_is_told_by_its_row() -> None:
+    act = Act("act-1", EventKind.RETRY_NOW, "ann", "told to")
+
+    assert follow(row(parked(), act), None, ()).result is Result.SUCCEEDED
