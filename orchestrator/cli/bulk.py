@@ -78,11 +78,15 @@ class BulkFlags:
         return any(getattr(self, item.name) != item.default for item in fields(self))
 
     @property
+    def filters(self) -> bool:
+        """Whether they say which sagas, other than by a list."""
+        ages = (self.older_than, self.newer_than, self.limit)
+        return bool(self.state or self.every or self.cause or self.error) or any(age is not None for age in ages)
+
+    @property
     def chooses(self) -> bool:
         """Whether they say which sagas."""
-        return bool(self.state or self.ids or self.every or self.cause or self.error) or not (
-            self.older_than is None and self.newer_than is None
-        )
+        return self.ids is not None or self.filters
 
     def wanted(self, verb: EventKind, saga_type: str | None, step: str | None, now: int) -> Wanted:
         """The filter."""
@@ -123,6 +127,9 @@ def _check(many: Many) -> None:
         raise UsageError(f"say which sagas: `saga {verb} ID`, or a filter, or --all; see saga {verb} --help")
     if flags.act_id is not None or flags.if_state is not None or flags.if_version is not None:
         raise UsageError("--act-id, --if-state and --if-version are for one saga; a bulk act has --bulk-id and --state")
+    step_filters = many.step is not None and "step" not in many.asked.arguments
+    if bulk.ids is not None and (bulk.filters or step_filters):
+        raise UsageError("--ids is the list: no other filter goes with it, except --type")
     if not (bulk.yes or bulk.dry_run):
         check_terminal()  # before a long list is read for nothing
 
