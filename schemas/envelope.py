@@ -166,7 +166,7 @@ def read_headers(headers: Sequence[tuple[str, bytes | None]]) -> dict[str, bytes
     if len(headers) > HEADERS_MAX:
         raise ContractError(Cause.BAD_HEADER, f"{len(headers)} headers; at most {HEADERS_MAX} are allowed")
     found = {name: value for name, value in headers if value is not None}
-    size = sum(map(len, found)) + sum(map(len, found.values()))
+    size = len("".join(found)) + len(b"".join(found.values()))
     if size > HEADERS_BYTES_MAX:
         raise ContractError(Cause.BAD_HEADER, f"headers of {size:,} bytes; at most {HEADERS_BYTES_MAX:,} are allowed")
     return found

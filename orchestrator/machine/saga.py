@@ -204,13 +204,16 @@ class Saga:
         return None
 
 
+_UNTOUCHED = StepState()
+
+
 def accepted(definition: Definition, ref: SagaRef, request: Mapping[str, Any], request_bytes: int, now: int) -> Saga:
     """A saga as its request makes it: PENDING, nothing sent (R5)."""
     return Saga(
         ref=ref,
         definition_version=definition.version,
         state=SagaState.PENDING,
-        steps=tuple(StepState() for _ in definition.steps),
+        steps=(_UNTOUCHED,) * len(definition.steps),
         request=request,
         request_bytes=request_bytes,
         created_at=now,
