@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka import errors as kafka_errors
 
+from messaging import decompression
 from messaging.cluster import Cluster
 from messaging.errors import UnknownTopicError
 from messaging.hints import CommitHints
@@ -141,6 +142,7 @@ class Consumer:
         if self._stopped:
             return []
         await self._look_after(self._running())
+        decompression.allowance.begin()
         try:
             fetched = await self._running().getmany(timeout_ms=timeout_ms, max_records=records_max)
         except Exception as error:  # noqa: BLE001 - a record's bytes can raise anything
@@ -172,6 +174,7 @@ class Consumer:
     async def _read_around(self, error: Exception, records_max: int) -> list[Record]:
         """Records up to and with the one that cannot be parsed; reading goes on after it."""
         consumer = self._running()
+        decompression.allowance.begin()
         self._assign(consumer)  # back to our positions: the failed poll has dropped good records
         records: list[Record] = []
         try:
@@ -196,6 +199,9 @@ class Consumer:
                 )
                 self.seek(partition, last.offset + 1)
                 return records
+        if isinstance(error, decompression.AllowanceSpentError):
+            _log.warning("consumer.poll_cut_short", records=len(records), decompressed=decompression.allowance.spent)
+            return records
         _log.error("consumer.unreadable_record_not_found", error=describe(error), records=len(records))
         return records
 
@@ -285,6 +291,7 @@ class Consumer:
         return [TopicPartition(topic, number) for topic in self._topics for number in range(counts[topic])]
 
     async def _connect(self) -> AIOKafkaConsumer:
+        decompression.install()
         consumer = AIOKafkaConsumer(
             **self._settings.client_options(),
             group_id=None,

@@ -43,6 +43,12 @@ REPLAY_BATCH_LETTERS_MAX: Final = 100
 REPLAY_BATCH_BYTES_MAX: Final = 4 * 1024 * 1024
 """Letters published before they are marked as handled: what a redrive that is killed may send once more."""
 
+BATCH_DECOMPRESSED_BYTES_MAX: Final = 8 * 1024 * 1024
+"""One batch as it was before it was compressed: eight times what producers put into one at their defaults (1 MB)."""
+
+POLL_DECOMPRESSED_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Everything that one poll decompresses: what 2,000 honest records hardly reach, and a hostile fetch passes at once."""
+
 PUBLISH_BATCH_BYTES_MAX: Final = 768 * 1024
 """One record batch; the broker's default limit is 1,048,588 bytes and we stay clearly below it."""
 
@@ -138,6 +144,7 @@ STOP_TIMEOUT_MS: Final = 10_000
 assert PAYLOAD_BYTES_MAX + HEADERS_BYTES_MAX < PUBLISH_BATCH_BYTES_MAX
 assert DEAD_LETTER_REMNANT_BYTES_MAX < DEAD_LETTER_VALUE_BYTES_MAX
 assert DEAD_LETTER_VALUE_BYTES_MAX < DEAD_LETTER_WHOLE_BYTES_MAX <= PUBLISH_BATCH_BYTES_MAX
+assert PUBLISH_BATCH_BYTES_MAX < BATCH_DECOMPRESSED_BYTES_MAX < POLL_DECOMPRESSED_BYTES_MAX
 assert IN_FLIGHT_MIN < IN_FLIGHT_MAX <= PENDING_MAX
 assert PENDING_MAX // 2 + BATCH_RECORDS_MAX <= PENDING_MAX, "intake pauses at half, and a batch may come on top"
 assert HEARTBEAT_INTERVAL_MS * 3 <= SESSION_TIMEOUT_MS
