@@ -17,10 +17,10 @@ PRUNE_INTERVAL_MS = 3_600_000
 PRUNE_MARGIN_MS = 24 * 3_600_000
 """Rows outlive the retention by a day: a saga's age is told by the orchestrator's clock, a row's by ours (R16)."""
 
-IDLE_ROWS_MAX = 5_000
-BUSY_ROWS_MAX = 500
-BUSY_INTERVAL_MS = 1_000
-"""Half a thousand rows a second, in a few milliseconds: more than one database's commands add, day and night."""
+IDLE_ROWS_MAX = 1_000
+BUSY_ROWS_MAX = 100
+BUSY_INTERVAL_MS = 200
+"""Half a thousand rows a second, two or three milliseconds at a time: more than most services add, day and night."""
 
 TIDY_INTERVAL_MS = 60_000
 """Where a reader holds the log it is tried again after this long."""

@@ -1,7 +1,8 @@
 """What keeps a store from growing for ever: finished sagas are purged, and its write-ahead log is kept short.
 
-All of it can wait, so it is done in small transactions between batches: one after the other while nothing comes, one
-a second while something does. A batch then waits for a few milliseconds at most, and only where one was in hand.
+All of it can wait, so it is done in small transactions between batches: one after the other while nothing has come for
+a while; else smaller ones, each followed by a rest of twenty times its length. A lone saga has some eight hops, each of
+which may have to wait for a step (measured on a busy machine: its time tripled while steps followed each other).
 """
 
 from __future__ import annotations
@@ -11,14 +12,18 @@ from dataclasses import dataclass, replace
 
 from orchestrator.store.port import Store
 from orchestrator.store.retention import Purge, QueuedPurge
+from runtime.clock import Clock
 from runtime.errors import ConflictError
-from runtime.limits import PURGE_ROWS_MAX, WAL_BYTES_MAX
+from runtime.limits import PURGE_ROWS_BUSY_MAX, PURGE_ROWS_MAX, WAL_BYTES_MAX
 from runtime.telemetry import log
 
 _log = log("upkeep")
 
-BUSY_INTERVAL_MS = 1_000
-"""Under load one small transaction this often: eight million sagas a day, at less than a hundredth of the time."""
+REST = 20
+"""Under load nothing is done for so many times as long as a step took: a twentieth of the time on any disk."""
+
+REST_MS_MIN = 100
+"""Steps take a few milliseconds, and the clock counts whole ones."""
 
 LOOK_INTERVAL_MS = 1_000
 """How soon an operator's purge is noticed, and a write-ahead log that grows."""
@@ -27,7 +32,7 @@ SWEEP_INTERVAL_MS = 3_600_000
 """What has become too old since an hour ago is seldom much."""
 
 QUIET_MS = 2_000
-"""After this long without work the log is cut off: that takes as long as some dozens of commits."""
+"""After this long without a batch there is time, also to cut the log off, which takes as long as dozens of commits."""
 
 TIDY_INTERVAL_MS = 60_000
 """Between two times: where a reader holds the log, it is tried again."""
@@ -45,15 +50,17 @@ class Retention:
 class Upkeep:
     """Decides what to do next for the store, and does it in small steps."""
 
-    def __init__(self, store: Store, retention: Retention, *, wal_bytes_max: int = WAL_BYTES_MAX) -> None:
+    def __init__(self, store: Store, clock: Clock, retention: Retention, *, wal_bytes_max: int = WAL_BYTES_MAX) -> None:
         self._store = store
+        self._clock = clock
         self._retention = retention
         self._wal_bytes_max = wal_bytes_max
         self._purges: deque[QueuedPurge] = deque()
         self._acts: deque[tuple[int, int]] = deque()
         """Acts decided before a moment are to be forgotten, from a key on."""
         self._forgets_purged = False
-        self._stepped_at = self._looked_at = self._tidied_at = self._busy_at = 0
+        self._looked_at = self._tidied_at = self._busy_at = self._rests_until = 0
+        self._quiet = False
         self._swept_at: int | None = None
         self._untidy = False
         self._counts: Counter[str] = Counter()
@@ -65,7 +72,11 @@ class Upkeep:
 
     @property
     def eager(self) -> bool:
-        """Whether there is more to do at once, if nothing else comes."""
+        """Whether the next step should not wait for anything else."""
+        return self._quiet and self._has_work
+
+    @property
+    def _has_work(self) -> bool:
         return bool(self._purges or self._acts or self._forgets_purged)
 
     async def step(self, now: int, *, idle: bool) -> None:
@@ -76,16 +87,21 @@ class Upkeep:
             await self._look(now)
         if not idle:
             self._untidy, self._busy_at = True, now
-            if now - self._stepped_at < BUSY_INTERVAL_MS:
-                return
-        self._stepped_at = now
+        self._quiet = now - self._busy_at >= QUIET_MS
+        if not self._quiet and now < self._rests_until:
+            return
+        began_ms = self._clock.monotonic_ms()
+        await self._do(now, PURGE_ROWS_MAX if self._quiet else PURGE_ROWS_BUSY_MAX)
+        self._rests_until = now + max(REST_MS_MIN, REST * (self._clock.monotonic_ms() - began_ms))
+
+    async def _do(self, now: int, rows_max: int) -> None:
         if self._purges:
-            await self._purge()
+            await self._purge(rows_max)
         elif self._acts:
-            await self._forget_acts()
+            await self._forget_acts(rows_max)
         elif self._forgets_purged:
-            await self._forget_purged(now)
-        elif self._untidy and now - self._busy_at >= QUIET_MS and now - self._tidied_at >= TIDY_INTERVAL_MS:
+            await self._forget_purged(now, rows_max)
+        elif self._untidy and self._quiet and now - self._tidied_at >= TIDY_INTERVAL_MS:
             self._tidied_at = now
             self._untidy = not await self._store.tidy()
 
@@ -103,7 +119,7 @@ class Upkeep:
 
     async def _look(self, now: int) -> None:
         """Find work: what operators asked for, and what has become too old."""
-        if self.eager:
+        if self._has_work:
             return
         self._purges += await self._store.waiting_purges()
         if self._swept_at is not None and now - self._swept_at < SWEEP_INTERVAL_MS:
@@ -113,10 +129,10 @@ class Upkeep:
             self._purges.append(QueuedPurge("", Purge(now - self._retention.sagas_ms)))
         self._forgets_purged = self._retention.identities_ms is not None
 
-    async def _purge(self) -> None:
+    async def _purge(self, rows_max: int) -> None:
         queued = self._purges[0]
         try:
-            step = await self._store.purge(queued, PURGE_ROWS_MAX)
+            step = await self._store.purge(queued, rows_max)
         except ConflictError as error:
             _log.warning("purge.conflict", error=str(error))  # the same rows are looked at again
             return
@@ -131,15 +147,15 @@ class Upkeep:
         if purged or queued.purge_id:
             _log.info("sagas.purged", sagas=purged, purge=queued.purge_id or "retention")
 
-    async def _forget_acts(self) -> None:
+    async def _forget_acts(self, rows_max: int) -> None:
         before, from_key = self._acts[0]
-        step = await self._store.forget_acts(before, from_key, PURGE_ROWS_MAX)
+        step = await self._store.forget_acts(before, from_key, rows_max)
         if step.next_key is None:
             self._acts.popleft()
         else:
             self._acts[0] = (before, step.next_key)
 
-    async def _forget_purged(self, now: int) -> None:
+    async def _forget_purged(self, now: int, rows_max: int) -> None:
         assert self._retention.identities_ms is not None
-        forgotten = await self._store.forget_purged(now - self._retention.identities_ms, PURGE_ROWS_MAX)
-        self._forgets_purged = forgotten == PURGE_ROWS_MAX
+        forgotten = await self._store.forget_purged(now - self._retention.identities_ms, rows_max)
+        self._forgets_purged = forgotten == rows_max

@@ -111,7 +111,7 @@ class Engine:
             store=store, reader=reader, reply_topics=self._intake.reply_topics, publisher=self._publisher
         )
         self._admission = Admission(in_flight_max)
-        self._upkeep = Upkeep(store, retention)
+        self._upkeep = Upkeep(store, clock, retention)
         self._acts_read_at = 0
         self._recounted_at = 0
         self._active_at = 0

@@ -28,7 +28,7 @@ from runtime.clock import SystemClock
 async def own():
     clock = SystemClock()
     store = await open_store(Path(sys.argv[1]), clock)
-    upkeep = Upkeep(store, Retention())
+    upkeep = Upkeep(store, clock, Retention())
     print("owns", flush=True)
     while True:
         await upkeep.step(store.now(), idle=True)

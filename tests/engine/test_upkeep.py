@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from orchestrator.definition import Saga
-from orchestrator.engine.upkeep import BUSY_INTERVAL_MS, SWEEP_INTERVAL_MS, Retention, Upkeep
+from orchestrator.engine.upkeep import QUIET_MS, SWEEP_INTERVAL_MS, Retention, Upkeep
 from orchestrator.machine.states import SagaState
 from orchestrator.sagas.order import order_saga
 from orchestrator.store.memory import MemoryStore
@@ -33,6 +33,7 @@ async def purged() -> World:
     """A world whose saga ended so long ago that it is purged."""
     world = await World().start(retention=MONTH)
     await completed(world)
+    await world.pass_time(5_000)  # the sweep that began with the start comes to its end
     await world.pass_time(31 * DAY)
     assert await world.store.load([REF]) == {}
     return world
@@ -146,6 +147,17 @@ async def test_a_purge_that_an_operator_asks_for_is_done_by_the_running_engine()
     await world.stop()
 
 
+class SetMonotonic(SetClock):
+    """Counts the time that a store's steps say they took."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ran_ms = 0
+
+    def monotonic_ms(self) -> int:
+        return self.ran_ms
+
+
 class Watched(MemoryStore):
     """Notes each step of a purge, and pretends to be held up by a reader."""
 
@@ -154,9 +166,12 @@ class Watched(MemoryStore):
         self.steps = 0
         self.held = 0
         self.tidied = 0
+        self.clock = SetMonotonic()
+        self.took_ms = 0
 
     async def purge(self, queued: QueuedPurge, rows_max: int) -> PurgeStep:
         self.steps += 1
+        self.clock.ran_ms += self.took_ms
         return await super().purge(queued, min(rows_max, 2))
 
     def held_bytes(self) -> int:
@@ -177,7 +192,7 @@ async def filled(sagas: int) -> Watched:
 
 async def test_while_nothing_comes_a_purge_goes_on_step_after_step() -> None:
     store = await filled(10)
-    upkeep = Upkeep(store, Retention(DAY))
+    upkeep = Upkeep(store, SetClock(), Retention(DAY))
     now, steps = NOW + 2 * DAY, 0
     await upkeep.step(now, idle=True)
     while upkeep.eager:
@@ -188,19 +203,33 @@ async def test_while_nothing_comes_a_purge_goes_on_step_after_step() -> None:
     assert len(await store.load_purged([SagaRef("order", f"order-{number}") for number in range(10)])) == 10
 
 
-async def test_under_load_a_purge_takes_one_step_a_second() -> None:
-    store = await filled(10)
-    upkeep = Upkeep(store, Retention(DAY))
+@pytest.mark.parametrize(("took_ms", "steps"), [(0, 10), (5, 10), (20, 3)])
+async def test_under_load_a_purge_rests_twenty_times_as_long_as_it_worked(took_ms: int, steps: int) -> None:
+    store = await filled(40)
+    store.clock, store.took_ms = SetMonotonic(), took_ms
+    upkeep = Upkeep(store, store.clock, Retention(DAY))
     now = NOW + 2 * DAY
-    for tick in range(0, 3 * BUSY_INTERVAL_MS, 10):
-        await upkeep.step(now + tick, idle=False)
-    assert store.steps == 3
+    for tick in range(0, 1_000, 10):
+        await upkeep.step(now + tick, idle=tick % 50 == 10)
+        assert not upkeep.eager, "a batch comes first"
+    assert store.steps == steps
+
+
+async def test_a_purge_goes_on_at_once_when_nothing_has_come_for_a_while() -> None:
+    store = await filled(40)
+    upkeep = Upkeep(store, SetClock(), Retention(DAY))
+    now = NOW + 2 * DAY
+    await upkeep.step(now, idle=False)
+    await upkeep.step(now + QUIET_MS - 1, idle=True)
+    assert not upkeep.eager
+    await upkeep.step(now + QUIET_MS, idle=True)
+    assert upkeep.eager
 
 
 @pytest.mark.parametrize("busy_ms", [0, 500])
 async def test_the_log_is_cut_off_once_nothing_has_come_for_a_while(busy_ms: int) -> None:
     store = await filled(1)
-    upkeep = Upkeep(store, Retention())
+    upkeep = Upkeep(store, SetClock(), Retention())
     await upkeep.step(NOW, idle=False)
     for tick in range(100, 2_000 + busy_ms, 100):
         await upkeep.step(NOW + tick, idle=tick != busy_ms)
@@ -213,7 +242,7 @@ async def test_the_log_is_cut_off_once_nothing_has_come_for_a_while(busy_ms: int
 
 async def test_a_log_that_a_reader_holds_is_cut_off_when_the_reader_has_gone() -> None:
     store = await filled(1)
-    upkeep = Upkeep(store, Retention())
+    upkeep = Upkeep(store, SetClock(), Retention())
     store.held = 1
     await upkeep.step(NOW, idle=False)
     for tick in (10_000, 20_000, 70_000):

@@ -77,7 +77,7 @@ async def test_a_reader_that_holds_on_is_waited_for_by_nobody(store: SqliteStore
 async def test_a_reader_that_holds_on_stops_new_sagas_and_its_end_lets_them_in_again_I20(
     store: SqliteStore, path: Path
 ) -> None:
-    upkeep = Upkeep(store, Retention(), wal_bytes_max=2 * TURN_BYTES)
+    upkeep = Upkeep(store, SetClock(), Retention(), wal_bytes_max=2 * TURN_BYTES)
     reader = await held_reader(path)
     now, written = NOW, 0
     while not upkeep.choked:
