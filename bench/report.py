@@ -79,7 +79,7 @@ def report(sections: Sections, machine: Mapping[str, Any]) -> str:
         blocks.append(f"{name}\n{table(rows)}")
     noise = max((one.get("others_share", 0.0) for parts in sections.values() for one in parts.values()), default=0.0)
     if noise > NOISE_SHARE_MAX:
-        blocks.append(f"NOISY: other processes used up to {noise:.0%} of this machine meanwhile; only ratios tell much")
+        blocks.append(f"NOISY: other processes used up to {noise:.0%} of this machine meanwhile: trust CPU per saga")
     figures = headline(sections)
     if figures["ratio"] is not None:
         every, cpu = _number(figures["ratio_every_message"], 3), _number(figures["ratio_cpu"], 3)
