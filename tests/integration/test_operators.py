@@ -12,6 +12,7 @@ from tests.integration.world import World
 
 pytestmark = [pytest.mark.kafka, pytest.mark.processes]
 
+PATIENT = ("--app", "tests.integration.patient_sagas")
 LOCKED = {"SAGA_FAULT_REJECT": "releaseItems:text=the shelf is locked"}
 BROKE = {"customer_id": "broke"}
 
@@ -93,7 +94,7 @@ async def test_a_parked_compensation_is_retried_until_its_service_is_repaired_R1
 
 
 async def test_a_running_saga_is_cancelled_and_undone_but_not_one_that_has_ended_R19(world: World) -> None:
-    await world.start(faults={"payment": {"SAGA_FAULT_LATE": "chargePayment:saga=order-1:ms=30000"}})
+    await world.start(*PATIENT, faults={"payment": {"SAGA_FAULT_LATE": "chargePayment:saga=order-1:ms=30000"}})
     await world.order("order-1", "order-2")
     await reach_step(world, "process_payment", "IN_PROGRESS")
     await reach(world, "COMPLETED", "order-2")
@@ -108,7 +109,7 @@ async def test_a_running_saga_is_cancelled_and_undone_but_not_one_that_has_ended
 
 
 async def test_a_step_done_by_hand_is_skipped_and_a_saga_settled_by_hand_is_resolved_R25(world: World) -> None:
-    await world.start(services=("inventory", "orders"))
+    await world.start(*PATIENT, services=("inventory", "orders"))
     await world.order("order-1", "order-2")
     await reach_step(world, "process_payment", "IN_PROGRESS")
     await reach_step(world, "process_payment", "IN_PROGRESS", "order-2")
@@ -123,7 +124,7 @@ async def test_a_step_done_by_hand_is_skipped_and_a_saga_settled_by_hand_is_reso
     assert (record["state"], record["stepsExecuted"]) == ("COMPLETED", [1, 2, 3])
     assert record["data"]["replies"]["process_payment"] == {"charge_id": "by-hand"}
 
-    # Nobody refunds either: the attempts are spent after half a minute, or at once by an operator's skip.
+    # Nobody refunds either, so somebody does it by hand.
     assert run_saga(world.environment, "cancel", "order-2", "--no-wait").returncode == 0
     await reach(world, "COMPENSATING", "order-2")
     code, done = saga(world, "skip", "order-2", "--step", "process_payment", "--reason", "refunded at the counter")
@@ -170,7 +171,7 @@ async def test_many_parked_sagas_are_retried_at_once_and_each_is_counted_R25(wor
 
 
 async def test_an_act_sent_while_no_orchestrator_runs_is_taken_once_when_one_starts_R25(world: World) -> None:
-    await world.start(services=("inventory", "orders"))
+    await world.start(*PATIENT, services=("inventory", "orders"))
     await world.order("order-1")
     await reach_step(world, "process_payment", "IN_PROGRESS")
     world.orchestrator.kill()

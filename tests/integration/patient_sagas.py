@@ -1,0 +1,17 @@
+"""The shipped order saga with a lot of patience: what a test does meanwhile may take its time on a busy machine."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from orchestrator import Saga
+from orchestrator.sagas import order
+from schemas.orders import OrderRequested
+
+patient_order_saga = Saga(
+    "order",
+    version=1,
+    request=OrderRequested,
+    id_from="order_id",
+    steps=[replace(step, timeout_ms=300_000) for step in order.order_saga.steps],
+)
