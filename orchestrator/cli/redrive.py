@@ -34,6 +34,7 @@ Limit = Annotated[
     int,
     Parameter(name=["--limit", "-n"], help="The oldest so many", validator=Number(gte=1, lte=DEAD_LETTERS_PER_RUN_MAX)),
 ]
+Actor = Annotated[str | None, Parameter(name="--actor", help="Who does it [default: you@this-host]")]
 DryRun = Annotated[bool, Parameter(negative="", help="Say what would be done, and do nothing", show_default=False)]
 Yes = Annotated[bool, Parameter(name=["--yes", "-y"], negative="", help="Do not ask", show_default=False)]
 
@@ -51,6 +52,7 @@ def redrive(
         bool, Parameter(negative="", help="However often they came back already", show_default=False)
     ] = False,
     reason: Annotated[str, Parameter(help="Why, for the record")] = "",
+    who: Actor = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     output: OutputFlag = "table",
@@ -74,7 +76,9 @@ def redrive(
     settings = _begin(position, chosen, common)
     wanted = chosen.filter() if position is None else parse_position(position)
     plan = asyncio.run(plan_for(settings.kafka, settings.topics, "redriven", wanted, limit, again=again, force=force))
-    return _carry_out(settings, plan, Author(actor(), reason), output, dry_run=dry_run, yes=yes or position is not None)
+    return _carry_out(
+        settings, plan, Author(who or actor(), reason), output, dry_run=dry_run, yes=yes or position is not None
+    )
 
 
 def discard(
@@ -84,6 +88,7 @@ def discard(
     reason: Annotated[str, Parameter(help="Why, for the record")],
     chosen: LetterFlags = LETTERS,
     limit: Limit = 1_000,
+    who: Actor = None,
     dry_run: DryRun = False,
     yes: Yes = False,
     output: OutputFlag = "table",
@@ -103,7 +108,9 @@ def discard(
     settings = _begin(position, chosen, common)
     wanted = chosen.filter() if position is None else parse_position(position)
     plan = asyncio.run(plan_for(settings.kafka, settings.topics, "discarded", wanted, limit))
-    return _carry_out(settings, plan, Author(actor(), reason), output, dry_run=dry_run, yes=yes or position is not None)
+    return _carry_out(
+        settings, plan, Author(who or actor(), reason), output, dry_run=dry_run, yes=yes or position is not None
+    )
 
 
 def _begin(position: str | None, chosen: LetterFlags, common: SettingFlags) -> Settings:
@@ -185,3 +192,5 @@ def _report(plan: Plan, progress: redriving.Progress | None, output: str) -> Non
         say(f"dry run: {len(plan.letters):,} would be {plan.verdict}, {len(plan.refused):,} refused")
     else:
         say(f"{progress.handled:,} {plan.verdict}, {len(plan.refused):,} refused, {len(failed):,} failed")
+        if plan.verdict == "redriven" and progress.handled:
+            say("what cannot be read even now comes back as a new dead letter: `saga dlq list`")

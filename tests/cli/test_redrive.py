@@ -69,7 +69,7 @@ def test_without_a_terminal_it_wants_a_yes(dlq: Dlq) -> None:
 
 
 def test_a_redrive_says_what_it_sent_and_refused_and_exits_6(dlq: Dlq) -> None:
-    run = dlq("redrive", "--yes", "--reason", "the model is mended")
+    run = dlq("redrive", "--yes", "--reason", "the model is mended", "--actor", "night shift")
     assert run.exit_code == 6
     assert "2 redriven, 1 refused, 0 failed" in run.err
     assert "it came back after 2 redrives" in run.err
@@ -81,7 +81,7 @@ def test_a_redrive_says_what_it_sent_and_refused_and_exits_6(dlq: Dlq) -> None:
         "order-1": "the model is mended",
         "order-2": None,
     }
-    assert "redriven by" in dlq("list", "--all").out
+    assert "redriven by night shift" in dlq("list", "--all").out
     assert dlq("count", "-o", "jsonl").rows == [{"cause": "bad_schema", "dead letters": 1}]
     assert dlq("redrive", "--force", "--yes").exit_code == 0
     run = dlq("redrive", "--yes")
