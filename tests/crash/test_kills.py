@@ -21,6 +21,7 @@ def test_no_failpoint_and_no_role_is_left_out() -> None:
     assert {cell.role for cell in cells() if cell.point == "participant.call.after"} == {CARDS}
 
 
+@pytest.mark.timeout(600)  # 45 kills: a minute and a half on two quiet cores
 async def test_a_kill_at_any_point_changes_no_sum(
     kafka: BrokerUnderTest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
