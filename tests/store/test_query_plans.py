@@ -1,0 +1,56 @@
+"""What the engine asks of its store costs the same with a million finished sagas as with none."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from orchestrator.store.sqlite import open_store
+from orchestrator.store.statements import SQL
+from runtime.clock import SystemClock
+
+ASKED_WHILE_RUNNING = (
+    "pending",
+    "count_pending_of",
+    "count_states",
+    "count_held",
+    "held",
+    "due",
+    "next_wake_at",
+    "versions",
+    "unfinished_of",
+    "waiting_acts",
+    "next_key",
+    "load",
+)
+
+
+@pytest.fixture
+async def file(tmp_path: Path) -> Path:
+    path = tmp_path / "store.db"
+    store = await open_store(path, SystemClock())
+    await store.close()
+    return path
+
+
+@pytest.mark.parametrize("name", ASKED_WHILE_RUNNING)
+async def test_no_statement_of_the_engine_reads_what_is_finished(file: Path, name: str) -> None:
+    sql = SQL[name].replace("?ids", "?")
+    with sqlite3.connect(file) as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {sql}", ["0"] * _parameters(sql)).fetchall()
+    steps = [text for *_, text in plan]
+    # `saga_key` grows, so its newest value is one look; everything else goes by an index that is small, or by the id.
+    by_index = ("sagas_unfinished", "sagas_wake", "sagas_held", "acts_waiting", "sqlite_autoindex_sagas_1")
+    assert steps, sql
+    assert all(
+        "sagas" not in step or any(index in step for index in by_index) or name == "next_key" for step in steps
+    ), steps
+    whole_table_index = [step for step in steps if "autoindex" in step and step.startswith("SCAN")]
+    assert whole_table_index == []
+
+
+def _parameters(sql: str) -> int:
+    numbered = [int(part[0]) for part in sql.split("?")[1:] if part[:1].isdigit()]
+    return max(numbered, default=sql.count("?"))
