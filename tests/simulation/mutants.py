@@ -6,6 +6,7 @@ killed it. A mutant that no seed notices is a hole in the checkers, or in the fa
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -18,9 +19,9 @@ from pathlib import Path
 from tests.simulation.breakages import MUTANTS, ROOT, Mutant
 
 ROOMS = ("runtime", "schemas", "messaging", "orchestrator", "participants", "tests")
-SEEDS_MAX = 300
+SEEDS_MAX = 100
 PARALLEL = 2
-WALL_S_MAX = 900
+WALL_S_MAX = 600
 """A mutant may well hang; that is found by the seed's own limit, and this one is for what hangs beyond it."""
 
 
@@ -46,6 +47,8 @@ def _is_killed(mutant: Mutant) -> bool:
         target = copy / mutant.file
         target.write_text(target.read_text().replace(mutant.old, mutant.new))
         command = [sys.executable, "-m", "tests.simulation", "--seeds", str(SEEDS_MAX), "--until-violation", "--alone"]
+        if mutant.settings is not None:
+            command += ["--settings", json.dumps(mutant.settings)]
         environment = {**os.environ, "PYTHONHASHSEED": "0", "SIM_WALL_S_MAX": "60"}
         try:
             run = subprocess.run(

@@ -7,12 +7,13 @@ import os
 import signal
 import traceback
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass, field
 from multiprocessing.pool import AsyncResult
+from typing import Any
 
 from tests.simulation.checkers import check
-from tests.simulation.world import simulate
+from tests.simulation.world import scenario, simulate
 
 WALL_S_MAX = int(os.environ.get("SIM_WALL_S_MAX", "300"))
 """A seed takes a quarter of a second; one that takes minutes spins, on whatever machine."""
@@ -40,12 +41,12 @@ class _Spins(KeyboardInterrupt):  # the one kind of exception that asyncio lets 
     """The simulated world takes too long."""
 
 
-def outcome_of(seed: int) -> Outcome:
-    """Run one seed and its checkers."""
+def outcome_of(seed: int, settings: Mapping[str, Any] | None = None) -> Outcome:
+    """Run one seed and its checkers; with `settings` a world of these faults only."""
     signal.signal(signal.SIGALRM, _spins)
     signal.alarm(WALL_S_MAX)
     try:
-        world = simulate(seed)
+        world = simulate(seed) if settings is None else scenario(seed, **settings)
         violations = tuple(check(world))
     except _Spins:
         return Outcome(seed, violations=(f"I21: the simulated world spins: no end after {WALL_S_MAX} s",))
@@ -64,16 +65,19 @@ def outcome_of(seed: int) -> Outcome:
     )
 
 
-def outcomes(seeds: Iterable[int], *, few: bool) -> Iterator[Outcome]:
+def outcomes(
+    seeds: Iterable[int], *, few: bool, settings: Mapping[str, Any] | None = None
+) -> Generator[Outcome, None, None]:
     """Run `seeds`; their outcomes in their order. Close the iterator to stop early."""
     if few:
-        yield from map(outcome_of, seeds)
+        for seed in seeds:
+            yield outcome_of(seed, settings)
         return
     # Forked: the children have this process's logging, and need not import everything again.
     with multiprocessing.get_context("fork").Pool(CORES, _quit_quietly, maxtasksperchild=200) as pool:
         running: deque[AsyncResult[Outcome]] = deque()
         for seed in seeds:
-            running.append(pool.apply_async(outcome_of, (seed,)))
+            running.append(pool.apply_async(outcome_of, (seed, settings)))
             if len(running) >= 4 * CORES:
                 yield running.popleft().get()
         while running:

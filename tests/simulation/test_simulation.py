@@ -96,3 +96,29 @@ def test_without_faults_every_order_completes() -> None:
     assert world.reached["orchestrator.timers.before"] == 0
     assert states(world).keys() <= {"COMPLETED", "COMPENSATED"}  # some customers are poor
     assert states(world)["COMPLETED"] > 30
+
+
+# What the simulator once found, each as the smallest world that shows it; most are mutants in breakages.py as well.
+
+
+def test_a_wall_clock_that_is_set_back_does_not_freeze_the_stores_clock_R27() -> None:
+    losing = [[service, [["SAGA_FAULT_LOSE", "*:every=3"]]] for service in ("inventory", "payment", "orders")]
+    holds(orders=30, spread_ms=60_000, clock_jumps=5, handler_faults=losing)
+
+
+@pytest.mark.parametrize("seed", [1, 8])
+def test_two_orchestrators_on_one_store_neither_take_each_others_row_keys_nor_lose_a_first_batch_R23(seed: int) -> None:
+    holds(seed, orders=80, spread_ms=1, replicas=2)
+
+
+def test_a_topic_that_was_created_anew_is_stored_at_its_new_beginning_R23() -> None:
+    for seed in range(1, 4):
+        assert "recreation" in holds(seed, orders=10, recreations=3).broker.happened
+
+
+def test_a_saga_that_is_paused_in_the_batch_that_accepts_it_can_be_resumed_R25() -> None:
+    pauses = 0
+    for seed in range(1, 6):
+        world = holds(seed, orders=30, spread_ms=20_000, acts=60, in_flight_max=1)
+        pauses += world.broker.happened.count("mended by resume")
+    assert pauses
