@@ -31,7 +31,7 @@ from participants.store.port import ParticipantStore
 from participants.upkeep import Upkeep
 from runtime.clock import Clock, ForwardClock
 from runtime.failpoints import failpoint
-from runtime.limits import BATCH_RECORDS_MAX, FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS, STOP_TIMEOUT_MS
+from runtime.limits import FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS, POLL_RECORDS_MAX, STOP_TIMEOUT_MS
 from runtime.process import Lifecycle
 from runtime.telemetry import log
 from schemas.envelope import Effect, Outcome, reply_headers
@@ -164,8 +164,8 @@ class Worker:
         """What has come. Empty after a while without anything, and when a call to the outside has ended."""
         if self._poll is None and not self._calls.is_full:
             if not self._calls.pending:
-                return await self._consumer.poll(_POLL_MS, BATCH_RECORDS_MAX)
-            self._poll = asyncio.create_task(self._consumer.poll(_POLL_MS, BATCH_RECORDS_MAX), name="poll")
+                return await self._consumer.poll(_POLL_MS, POLL_RECORDS_MAX)
+            self._poll = asyncio.create_task(self._consumer.poll(_POLL_MS, POLL_RECORDS_MAX), name="poll")
         changed = asyncio.create_task(self._calls.changed.wait(), name="call ended")
         tasks: set[asyncio.Task[object]] = {changed, self._poll} if self._poll else {changed}
         await asyncio.wait(tasks, timeout=_POLL_MS / 1000, return_when=asyncio.FIRST_COMPLETED)

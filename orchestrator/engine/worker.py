@@ -27,7 +27,7 @@ from orchestrator.store.port import Batch, OutboxRow, Store
 from runtime.clock import Clock
 from runtime.errors import ConflictError
 from runtime.failpoints import failpoint
-from runtime.limits import ACTS_PER_BATCH_MAX, BATCH_RECORDS_MAX, IN_FLIGHT_MAX, STOP_TIMEOUT_MS
+from runtime.limits import ACTS_PER_BATCH_MAX, IN_FLIGHT_MAX, POLL_RECORDS_MAX, STOP_TIMEOUT_MS
 from runtime.process import Lifecycle
 from runtime.telemetry import log
 from schemas.ids import SagaRef
@@ -172,7 +172,7 @@ class Engine:
             # Nothing more is taken in while nothing goes out: what is read stays in Kafka, not on our disk (I20).
             await self._clock.sleep(ACTS_INTERVAL_MS)
             return Inputs(self._store.now())
-        records = await self._reader.poll(self._poll_timeout_ms(), BATCH_RECORDS_MAX)
+        records = await self._reader.poll(self._poll_timeout_ms(), POLL_RECORDS_MAX)
         if records:
             failpoint("orchestrator.poll.after")
         inputs = Inputs(self._store.now())
