@@ -31,6 +31,14 @@ _TOPIC_WAIT_MS = 2_000
 _RETRY_MS = 100
 
 
+_MOVING = {
+    kafka_errors.GroupLoadInProgressError.errno,
+    kafka_errors.GroupCoordinatorNotAvailableError.errno,
+    kafka_errors.NotCoordinatorForGroupError.errno,
+}
+"""What a coordinator says shortly after a broker's start, or after it has moved."""
+
+
 class Cluster:
     """One connection to the brokers for questions about topics and groups; connects when first asked.
 
@@ -115,8 +123,8 @@ class Cluster:
             by_topic[topic].append((partition, offset, metadata))
         # Generation -1 and no member: what Kafka expects of a consumer that assigns its partitions itself.
         request = OffsetCommitRequest(group, -1, "", -1, list(by_topic.items()))
-        response = await self._send_to_coordinator(group, request)
-        codes = {code for _, partitions in response.topics for _, code in partitions if code}
+        response = await self._send_to_coordinator(group, request, _commit_codes)
+        codes = _commit_codes(response)
         if codes:
             names = ", ".join(sorted(kafka_errors.for_code(code).__name__ for code in codes))
             raise BrokerUnavailableError(f"committing offsets of group {group}: {names}")
@@ -126,7 +134,11 @@ class Cluster:
         by_topic: dict[str, list[int]] = defaultdict(list)
         for topic, partition in partitions:
             by_topic[topic].append(partition)
-        response = await self._send_to_coordinator(group, OffsetFetchRequest(group, list(by_topic.items())))
+        request = OffsetFetchRequest(group, list(by_topic.items()))
+        response = await self._send_to_coordinator(group, request, _fetch_codes)
+        codes = _fetch_codes(response) & _MOVING
+        if codes:
+            raise BrokerUnavailableError(f"reading offsets of group {group}: its coordinator is not ready")
         return {
             metadata
             for _, rows in response.topics
@@ -146,10 +158,17 @@ class Cluster:
 
         return await self._answered("asking the cluster", work)
 
-    async def _send_to_coordinator(self, group: str, request: Request[Any]) -> Any:
+    async def _send_to_coordinator(self, group: str, request: Request[Any], codes_of: Callable[[Any], set[int]]) -> Any:
+        """The coordinator's answer; while it is moving or loading the group, the question is asked again."""
+        deadline = self._clock.monotonic_ms() + limits.REQUEST_TIMEOUT_MS // 2
+
         async def work(client: AIOKafkaClient) -> Any:
-            node = await self._coordinator(client, group)
-            return await client.send(node, request, group=ConnectionGroup.COORDINATION)
+            while True:
+                node = await self._coordinator(client, group)
+                response = await client.send(node, request, group=ConnectionGroup.COORDINATION)
+                if not codes_of(response) & _MOVING or self._clock.monotonic_ms() >= deadline:
+                    return response
+                await self._clock.sleep(_RETRY_MS)
 
         return await self._answered(f"asking the coordinator of group {group}", work)
 
@@ -188,3 +207,11 @@ class Cluster:
             if client is not None:
                 abandon(asyncio.ensure_future(client.close()))
             raise
+
+
+def _commit_codes(response: Any) -> set[int]:
+    return {code for _, partitions in response.topics for _, code in partitions if code}
+
+
+def _fetch_codes(response: Any) -> set[int]:
+    return {code for _, rows in response.topics for *_, code in rows if code} | {getattr(response, "error_code", 0)}

@@ -90,13 +90,13 @@ async def test_a_broker_that_is_away_stops_the_intake_and_gets_the_same_replies_
     for number in range(20):
         await world.send(Do(), f"order-{number}")
     await world.broker.signals.until(lambda: world.producer.attempts > 0)
-    # One batch is being published, two wait, one was handled: nothing more is read.
-    await world.broker.signals.until(lambda: world.consumer.positions[P0] == 4)
+    # One to three batches are being published, two wait, one was handled: nothing more is read.
+    await world.broker.signals.until(lambda: world.consumer.positions[P0] >= 4)
     assert world.task is not None
     await asyncio.wait({world.task}, timeout=0.1)
-    assert world.consumer.positions[P0] == 4
+    assert world.consumer.positions[P0] <= 6
     world.clock.gate.set()
-    await world.replied(20)
+    await world.broker.signals.until(lambda: len(dict(world.broker.outcomes())) == 20)
     assert dict(world.broker.outcomes()) == {f"order-{number}": Outcome.SUCCESS for number in range(20)}
     assert world.clock.slept[:8] == [100, 200, 400, 800, 1_600, 3_200, 5_000, 5_000]
     assert len(await world.effects()) == 20
