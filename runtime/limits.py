@@ -75,8 +75,8 @@ TIMEOUT_MS_MAX: Final = 30 * 24 * 3_600_000
 BATCH_RECORDS_MAX: Final = 2_000
 """One transaction: large enough to spread an fsync thinly, small enough to commit in a fraction of a second."""
 
-POLL_RECORDS_MAX: Final = 250
-"""Records taken from Kafka at once: a quarter of the window. Were a whole flood one batch, the orchestrator and the
+POLL_RECORDS_MAX: Final = 500
+"""Records taken from Kafka at once: half of the window. Were a whole flood one batch, the orchestrator and the
 services would take turns with it and leave cores idle; of far smaller ones each pays for a commit of its own."""
 
 IN_FLIGHT_MAX: Final = 1_000
@@ -152,7 +152,7 @@ assert PAYLOAD_BYTES_MAX + HEADERS_BYTES_MAX < PUBLISH_BATCH_BYTES_MAX
 assert DEAD_LETTER_REMNANT_BYTES_MAX < DEAD_LETTER_VALUE_BYTES_MAX
 assert DEAD_LETTER_VALUE_BYTES_MAX < DEAD_LETTER_WHOLE_BYTES_MAX <= PUBLISH_BATCH_BYTES_MAX
 assert PUBLISH_BATCH_BYTES_MAX < BATCH_DECOMPRESSED_BYTES_MAX < POLL_DECOMPRESSED_BYTES_MAX
-assert POLL_RECORDS_MAX * 4 <= IN_FLIGHT_MAX
+assert POLL_RECORDS_MAX * 2 <= IN_FLIGHT_MAX
 assert POLL_RECORDS_MAX <= BATCH_RECORDS_MAX
 assert IN_FLIGHT_MIN < IN_FLIGHT_MAX <= PENDING_MAX
 assert PENDING_MAX // 2 + BATCH_RECORDS_MAX <= PENDING_MAX, "intake pauses at half, and a batch may come on top"

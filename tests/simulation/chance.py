@@ -39,6 +39,8 @@ class Swarm:
     commit_unknown: float = 0
     """A commit that raises, whether or not it was done."""
     store_busy: float = 0
+    slow_commit: float = 0
+    """How often a commit takes so long that its process does something else meanwhile."""
 
     lose_ack: float = 0
     duplicate: float = 0
@@ -102,6 +104,7 @@ def _process_faults(chance: random.Random) -> dict[str, object]:
         "stops": chance.choice([0, 0, 2]),
         "commit_unknown": chance.choice([0, 0, 0.01, 0.05]),
         "store_busy": chance.choice([0, 0, 0, 0.02]),
+        "slow_commit": chance.choice([0, 0.2, 1]),
         "clock_jumps": chance.choice([0, 0, 1, 3]),
     }
 

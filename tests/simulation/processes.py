@@ -66,6 +66,7 @@ class SimConnection(InlineConnection):
             await super().rollback()
         else:
             await super().commit()
+        await self._incarnation.wait_for_disk()
         if outcome is not None:
             raise InjectedStoreError("the disk did not answer the commit")
 
@@ -117,6 +118,12 @@ class Incarnation:
         if self._broker.happens(self._broker.swarm.store_busy):
             self._broker.happened.append("store busy")
             raise InjectedStoreError("the store is busy")
+
+    async def wait_for_disk(self) -> None:
+        """A commit may take a while, in which its process does something else: here until it learns that it is done."""
+        if self._broker.happens(self._broker.swarm.slow_commit):
+            await self._broker.clock.sleep(self._broker.chance.randint(1, 30))
+            self.must_live()
 
     def commit_outcome(self) -> bool | None:
         """What a commit with an unknown outcome did; None where it is an ordinary one."""
