@@ -56,7 +56,8 @@ async def show(
     saga = await reader.find(saga_id, saga_type)
     definition = registry.get(saga.ref.saga_type, saga.definition_version)
     document = record(definition, saga).model_dump()
-    document["held"] = None if saga.held is None else held_json(saga.held)
+    if saga.held is not None:  # otherwise it is the seed's record, as the events have it
+        document["held"] = held_json(saga.held)
     acts = await reader.acts(ACTS_SHOWN, saga_id=saga.ref.saga_id, saga_type=saga.ref.saga_type)
     waiting = [f"{act.verb} by {act.actor}" for act in acts if act.outcome is None]
     sentence = explain(definition, saga, now, await reader.pauses())
