@@ -252,6 +252,19 @@ async def transaction(connection: SqlConnection) -> AsyncIterator[None]:
     await connection.commit()
 
 
+def newest_schema(package: str) -> int:
+    """The schema version that the numbered files of `package` lead to."""
+    return _migrations(package)[-1][0]
+
+
+def _migrations(package: str) -> list[tuple[int, str, str]]:
+    return sorted(
+        (int(file.name[:4]), file.name, file.read_text())
+        for file in resources.files(package).iterdir()
+        if file.name.endswith(".sql")
+    )
+
+
 async def migrate(connection: SqlConnection, package: str, *, store: str) -> int:
     """Bring the schema up to date with the numbered `NNNN_name.sql` files of `package`; the version reached.
 
@@ -263,11 +276,7 @@ async def migrate(connection: SqlConnection, package: str, *, store: str) -> int
     """
     await connection.run_script("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY, name TEXT)")
     [(current,)] = await connection.fetch_all("SELECT coalesce(max(version), 0) FROM schema_version")
-    migrations = sorted(
-        (int(file.name[:4]), file.name, file.read_text())
-        for file in resources.files(package).iterdir()
-        if file.name.endswith(".sql")
-    )
+    migrations = _migrations(package)
     newest = migrations[-1][0]
     if current > newest:
         raise StoreRefusedError(

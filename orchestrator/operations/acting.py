@@ -11,14 +11,13 @@ from dataclasses import replace
 
 from orchestrator.machine.events import Act
 from orchestrator.machine.states import SagaState
-from orchestrator.operations.checking import newest_migration
 from orchestrator.operations.following import Result, Standing, follow
 from orchestrator.store.act_queue import ActQueue
 from orchestrator.store.act_rows import ActRow
 from orchestrator.store.port import QueuedAct
 from orchestrator.store.reader import StoreReader
 from runtime.clock import Clock
-from runtime.errors import RefusedError, StoreRefusedError, UsageError
+from runtime.errors import RefusedError, UsageError
 from runtime.limits import ACT_TEXT_LENGTH_MAX, PAYLOAD_BYTES_MAX
 from schemas.codec import encode
 from schemas.ids import SagaRef
@@ -77,15 +76,9 @@ async def send(queue: ActQueue, reader: StoreReader, acts: Sequence[QueuedAct], 
     """Put acts into the queue, all or none; how many were not there yet.
 
     Raises:
-        RefusedError: an act id was used for something else, or a newer program wrote the store.
+        RefusedError: an act id was used for something else.
 
     """
-    version, newest = await reader.schema_version(), newest_migration()
-    if version > newest:
-        raise StoreRefusedError(
-            f"the store has schema version {version}, this program knows versions up to {newest}: use the newer "
-            "kafka-saga that wrote it"
-        )
     sent = await queue.send(acts, now)
     if sent < len(acts):
         there = await reader.acts_by_id([queued.act.act_id for queued in acts])

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Literal
 
@@ -23,6 +22,7 @@ from orchestrator.store.reader import StoreReader
 from runtime.errors import BrokerUnavailableError, SagaError
 from runtime.limits import FENCE_RETENTION_MS
 from runtime.soundness import find_damage
+from runtime.sqlite import newest_schema
 from runtime.store_lock import StoreLock
 from schemas.topics import DEAD_LETTER_PREFIX, TopicNames
 
@@ -78,15 +78,17 @@ async def check_store(path: Path, registry: Registry | None, now: int) -> list[F
     if not path.exists():  # noqa: ASYNC240 -- one stat of a local file
         advice = "`saga orchestrator` creates it at its first start"
         return [Finding("note", "store", f"there is none at {path}", advice)]
-    reader = await StoreReader.open(path)
+    reader = await StoreReader.open_any(path)
     try:
-        newest = newest_migration()
+        newest = newest_schema(migrations.__name__)
         version = await reader.schema_version()
         if version > newest:
             advice = f"this program knows versions up to {newest}: use the newer kafka-saga that wrote it"
             return [Finding("wrong", "store", f"{path} has schema version {version}", advice)]
-        advice = "" if version == newest else f"version {newest} comes with the next start of the orchestrator"
-        findings = [Finding("ok", "store", f"{path}, schema version {version}", advice), _holder(path)]
+        if version < newest:
+            advice = f"version {newest} comes with the next start of the orchestrator; until then nothing reads it"
+            return [Finding("note", "store", f"{path} has schema version {version}", advice), _holder(path)]
+        findings = [Finding("ok", "store", f"{path}, schema version {version}"), _holder(path)]
         findings.append(await _check_sound(reader))
         findings.append(await _check_outbox(reader, now))
         findings.append(await _check_parked(reader))
@@ -133,12 +135,6 @@ async def check_dead_letters(kafka: KafkaSettings, topics: Sequence[str], names:
     if count:
         return Finding("note", "dead letters", f"{count:,} on {len(there)} topics", "`saga dlq count` says why")
     return Finding("ok", "dead letters", "none")
-
-
-def newest_migration() -> int:
-    """The schema version that this program writes."""
-    names = [file.name for file in resources.files(migrations.__name__).iterdir() if file.name.endswith(".sql")]
-    return max(int(name[:4]) for name in names)
 
 
 def _missing(missing: Sequence[str], total: int) -> Finding:

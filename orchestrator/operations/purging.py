@@ -9,13 +9,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.operations.checking import newest_migration
 from orchestrator.store import purging
 from orchestrator.store.reader import StoreReader
 from orchestrator.store.retention import QueuedPurge
 from orchestrator.store.sqlite import SqliteStore, open_store
 from runtime.clock import Clock
-from runtime.errors import RefusedError, StoreRefusedError
+from runtime.errors import StoreRefusedError
 from runtime.limits import PURGE_ROWS_MAX
 from runtime.sqlite import open_beside
 from runtime.store_lock import StoreLock
@@ -101,12 +100,6 @@ async def _finish(store: SqliteStore, purge_id: str, on_progress: OnProgress) ->
 
 
 async def _queue(path: Path, queued: QueuedPurge, actor: str, clock: Clock) -> None:
-    reader = await StoreReader.open(path)
-    try:
-        if await reader.schema_version() < newest_migration():
-            raise RefusedError("the orchestrator that runs on this store is older than this program: restart it first")
-    finally:
-        await reader.close()
     beside = await open_beside(path)
     try:
         await purging.queue(beside, queued, actor, clock.now_ms())

@@ -8,6 +8,7 @@ from orchestrator.operations.checking import Finding
 from orchestrator.store.reader import StoreReader
 from orchestrator.store.retention import Purge
 from runtime.clock import rfc3339
+from runtime.errors import StoreRefusedError
 from runtime.limits import WAL_BYTES_MAX
 from runtime.sqlite import WAL_KEPT_BYTES_MAX
 from runtime.wal import wal_bytes
@@ -20,7 +21,10 @@ async def check_size(path: Path, now: int, retention_ms: int | None) -> list[Fin
     if not path.exists():  # noqa: ASYNC240 -- one stat of a local file
         return []
     size = path.stat().st_size  # noqa: ASYNC240
-    reader = await StoreReader.open(path)
+    try:
+        reader = await StoreReader.open(path)
+    except StoreRefusedError:  # another version's; the check of the store has said so
+        return []
     try:
         sagas, purged, free = await reader.count_all(), await reader.count_purged(), await reader.free_bytes()
         oldest = await reader.oldest_unfinished()

@@ -11,20 +11,17 @@ from orchestrator.machine.decision import LogEntry
 from orchestrator.machine.pausing import Pause
 from orchestrator.machine.saga import Saga
 from orchestrator.machine.states import SagaState
-from orchestrator.store import rows
+from orchestrator.store import migrations, rows
 from orchestrator.store.act_rows import ActRow, read_row
 from orchestrator.store.listing import KEY_MAX, Filter
 from orchestrator.store.purging import read_purged
 from orchestrator.store.retention import Purge, Purged, digest
 from orchestrator.store.statements import SQL
 from runtime.clock import rfc3339
-from runtime.errors import NotFoundError, StoreUnavailableError
-from runtime.sqlite import SqlConnection, open_reader
+from runtime.errors import NotFoundError, StoreRefusedError, StoreUnavailableError
+from runtime.sqlite import SqlConnection, newest_schema, open_reader
 from schemas.codec import encode
 from schemas.ids import SagaRef
-
-PURGED_SINCE = 2
-"""The schema version that brought `purged`; a store that no newer program has opened yet has none."""
 
 
 def was_purged(gone: Purged) -> str:
@@ -50,6 +47,25 @@ class StoreReader:
     @classmethod
     async def open(cls, path: Path) -> StoreReader:
         """Open the store at `path` for reading.
+
+        Raises:
+            StoreUnavailableError: there is none.
+            StoreRefusedError: its schema is that of another version of this program.
+
+        """
+        reader = await cls.open_any(path)
+        version, ours = await reader.schema_version(), newest_schema(migrations.__name__)
+        if version == ours:
+            return reader
+        await reader.close()
+        advice = "start `saga orchestrator` once, which brings it up to date"
+        if version > ours:
+            advice = "use the newer kafka-saga that wrote it"
+        raise StoreRefusedError(f"{path} has schema version {version}, and this program reads version {ours}: {advice}")
+
+    @classmethod
+    async def open_any(cls, path: Path) -> StoreReader:
+        """The same for a store of any schema version: only what every version has may be asked then.
 
         Raises:
             StoreUnavailableError: there is none.
@@ -89,8 +105,6 @@ class StoreReader:
 
     async def find_purged(self, saga_id: str, saga_type: str | None = None) -> Purged | None:
         """What is kept of the purged saga of that id; the last one purged where several types have it (R29)."""
-        if await self.schema_version() < PURGED_SINCE:
-            return None
         rows = await self.connection.fetch_all(SQL["load_purged"], (encode([digest(saga_id)]).decode(),))
         found = [gone for gone in map(read_purged, rows) if gone.ref.saga_id == saga_id]
         return next((gone for gone in reversed(found) if saga_type in (None, gone.ref.saga_type)), None)
@@ -106,8 +120,6 @@ class StoreReader:
 
     async def count_purged(self) -> int:
         """How many purged sagas are still remembered."""
-        if await self.schema_version() < PURGED_SINCE:
-            return 0
         [(count,)] = await self.connection.fetch_all(SQL["count_purged"])
         return int(count)
 

@@ -11,6 +11,7 @@ from orchestrator.machine.states import EventKind, SagaState
 from orchestrator.operations.acting import HOLDER_GRACE_MS, UNATTENDED, look, meant_for, send
 from orchestrator.operations.following import Result, Standing
 from orchestrator.store.act_queue import ActQueue
+from orchestrator.store.reader import StoreReader
 from runtime.errors import NotFoundError, RefusedError, StoreRefusedError, StoreUnavailableError, UsageError
 from runtime.limits import ACT_TEXT_LENGTH_MAX, PAYLOAD_BYTES_MAX
 from schemas.envelope import Effect, Outcome, Reason
@@ -316,13 +317,20 @@ async def test_a_store_that_is_not_there_is_not_made(desk: Desk) -> None:
     assert not nowhere.exists()
 
 
-async def test_a_store_of_a_newer_program_gets_no_acts(desk: Desk) -> None:
+@pytest.mark.parametrize(
+    ("change", "advice"),
+    [
+        ("INSERT INTO schema_version VALUES (9999, 'from the future')", "version 9999.*use the newer kafka-saga"),
+        ("DELETE FROM schema_version WHERE version > 1", "version 1,.*start `saga orchestrator` once"),
+    ],
+)
+async def test_a_store_of_another_version_is_not_read_and_gets_no_acts(desk: Desk, change: str, advice: str) -> None:
     await desk.world.begin()
     with sqlite3.connect(desk.path) as connection:
-        connection.execute("INSERT INTO schema_version VALUES (9999, 'from the future')")
+        connection.execute(change)
     connection.close()
-    with pytest.raises(StoreRefusedError, match="9999"):
-        await desk.send(desk.act(CANCEL))
+    with pytest.raises(StoreRefusedError, match=advice):
+        await StoreReader.open(desk.path)
 
 
 @pytest.mark.parametrize("field", ["act_id", "actor", "reason"])
