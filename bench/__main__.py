@@ -45,9 +45,6 @@ What was not measured is `-`.
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = _arguments(argv)
-    configure_logging(process="bench", level="error", log_format="text")
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         results, failed = asyncio.run(_run(arguments))
     except (KafkaError, SagaError) as error:
@@ -118,4 +115,7 @@ async def carry_out(bench: Bench, names: Sequence[str]) -> list[str]:
 
 
 if __name__ == "__main__":
+    configure_logging(process="bench", level="error", log_format="text")
+    for signal_number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(signal_number, lambda *_: signal.raise_signal(signal.SIGINT))
     sys.exit(main())

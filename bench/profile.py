@@ -127,7 +127,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--top", type=int, default=45, help="how many functions are shown")
     parser.add_argument("--stacks", type=Path, help="keep the collapsed stacks here, for a flame graph")
     arguments = parser.parse_args(argv)
-    configure_logging(process="bench", level="error", log_format="text")
     try:
         asyncio.run(_run(arguments))
     except (KafkaError, SagaError) as error:
@@ -137,4 +136,5 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
+    configure_logging(process="bench", level="error", log_format="text")
     sys.exit(main())
