@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import traceback
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
@@ -139,11 +140,18 @@ class Lane:
         books = self.world.books
         books.check(self.world.outcomes)
         await check_logs(self.world.data_dir / "orchestrator.db", self.world.outcomes)
-        assert books.ask("orchestrator", "SELECT act_id FROM acts WHERE outcome IS NULL") == []
+        await self._acts_taken()
         if self.role == CARDS:
             at_the_processor = {key.split("/")[1] for (key,) in books.ask("cards", "SELECT key FROM cards")}
             charged = {saga_id for (saga_id,) in books.ask("payment", "SELECT saga_id FROM charges")}
             assert charged <= at_the_processor, "a charge that the processor does not know (R17)"
+
+    async def _acts_taken(self) -> None:
+        """Sagas may have ended before the orchestrator looked for acts again."""
+        deadline = CLOCK.monotonic_ms() + PATIENCE_MS
+        while waiting := self.world.books.ask("orchestrator", "SELECT act_id FROM acts WHERE outcome IS NULL"):
+            assert CLOCK.monotonic_ms() < deadline, f"acts that nobody took (R25): {waiting}"
+            await CLOCK.sleep(20)
 
     async def _order(self, count: int) -> None:
         """`count` orders: most succeed, some are refused, some lose a reply, and one is cancelled."""
@@ -198,7 +206,8 @@ async def run_lane(bootstrap_servers: str, folder: Path, todo: Sequence[Cell], d
                     done(await lane.kill_at(cell))
                 except AssertionError as error:
                     took_s = (CLOCK.monotonic_ms() - began_ms) / 1000
-                    done(Killed(cell, SAGAS, 1, took_s, f"{error}\n{place}"))
+                    [*_, where] = traceback.extract_tb(error.__traceback__)  # a bare assertion has no words
+                    done(Killed(cell, SAGAS, 1, took_s, f"{str(error) or where.line}\n{place}"))
                     break
         finally:
             await world.stop()

@@ -68,6 +68,7 @@ async def test_a_consumer_that_went_silent_is_replaced_at_its_positions(
 
     stuck = consumer._consumer
     stuck._fetcher._fetch_task.cancel()  # what #1154 looks like from outside: no error, no records
+    assert await consumer.poll(300, 100) == []  # the fetch that was under way has been answered
     await real_producer.publish(messages(topic, 3))
     assert numbers(await read(consumer, 3)) == [0, 1, 2]
     assert consumer._consumer is not stuck
