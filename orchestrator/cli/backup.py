@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import DownloadColumn, TimeRemainingColumn
 
 from orchestrator.app import registry_of
 from orchestrator.cli.options import DEFAULTS, SettingFlags
 from orchestrator.cli.output import console, print_json, say
+from orchestrator.cli.progress import progress_bar
 from orchestrator.config import Settings
 from orchestrator.operations.backing_up import Source, restore_lines, sources, targets
 from runtime.backup import back_up
@@ -71,15 +71,7 @@ def _services(settings: Settings) -> list[Source]:
 
 
 def _copied(source: Source, copy: Path, *, force: bool) -> int:
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TimeRemainingColumn(),
-        console=console(stderr=True),
-        disable=not sys.stderr.isatty(),
-        transient=True,
-    )
+    bar = progress_bar(DownloadColumn(), TimeRemainingColumn())
     task = bar.add_task(source.owner, total=None)
 
     def show(done: int, total: int) -> None:

@@ -11,14 +11,14 @@ from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 from cyclopts.validators import Number
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from orchestrator.app import registry_of
 from orchestrator.cli.acting import Asked
 from orchestrator.cli.asking import check_terminal, confirmed_many
 from orchestrator.cli.edge import EXIT_PARTLY_FAILED, EXIT_TIMED_OUT, EXIT_UNAVAILABLE
 from orchestrator.cli.options import AS_DURATION
-from orchestrator.cli.output import console, print_json, print_rows, say
+from orchestrator.cli.output import print_json, print_rows, say
+from orchestrator.cli.progress import progress_bar
 from orchestrator.machine.states import TERMINAL, EventKind, ParkReason, SagaState
 from orchestrator.operations.bulk import Bulk, BulkRun, bulk_acts
 from orchestrator.operations.choosing import Chosen, Frozen, Wanted, choose, choose_ids
@@ -183,8 +183,7 @@ def _show(many: Many, frozen: Frozen) -> None:
 
 
 async def _run(many: Many, reader: StoreReader, bulk_id: str, acts: Sequence[QueuedAct]) -> Bulk:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    bar = Progress(*columns, console=console(stderr=True), disable=not sys.stderr.isatty(), transient=True)
+    bar = progress_bar()
     follow = not many.asked.flags.no_wait
     task = bar.add_task(many.asked.word, total=len(acts))
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import Annotated, Any
 
 from cyclopts import Parameter
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from orchestrator.cli.asking import actor, confirmed
 from orchestrator.cli.options import AS_DURATION, DEFAULTS, SettingFlags
 from orchestrator.cli.output import console, print_json, say
+from orchestrator.cli.progress import progress_bar
 from orchestrator.cli.sagas import read
 from orchestrator.config import Settings
 from orchestrator.machine.states import TERMINAL, SagaState
@@ -82,15 +81,7 @@ def _states(words: tuple[str, ...]) -> frozenset[SagaState]:
 
 
 def _purge(settings: Settings, wanted: Purge, count: int) -> int:
-    bar = Progress(
-        TextColumn("purging"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console(stderr=True),
-        disable=not sys.stderr.isatty(),
-        transient=True,
-    )
+    bar = progress_bar()
     task = bar.add_task("purging", total=count)
     queued = QueuedPurge(new_id(), wanted)
     with bar:

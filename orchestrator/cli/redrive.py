@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from orchestrator.cli.asking import actor, confirmed
 from orchestrator.cli.edge import EXIT_FAILED, EXIT_PARTLY_FAILED
 from orchestrator.cli.letters import LETTERS, LetterFlags
 from orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
-from orchestrator.cli.output import console, print_json, print_rows, say
+from orchestrator.cli.output import print_json, print_rows, say
+from orchestrator.cli.progress import progress_bar
 from orchestrator.config import Settings
 from orchestrator.operations import redriving
 from orchestrator.operations.marks import parse_position
@@ -147,15 +146,7 @@ def _carry_out(settings: Settings, plan: Plan, author: Author, output: str, *, d
 
 
 async def _run(settings: Settings, plan: Plan, author: Author) -> redriving.Progress:
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=console(stderr=True),
-        disable=not sys.stderr.isatty() or len(plan.letters) < 2,
-        transient=True,
-    )
+    bar = progress_bar(worth_it=len(plan.letters) > 1)
     task = bar.add_task("redriving" if plan.verdict == "redriven" else "discarding", total=len(plan.letters))
 
     def show(progress: redriving.Progress) -> None:

@@ -13,12 +13,13 @@ from typing import Annotated, Any
 import cyclopts
 from cyclopts import Parameter
 from cyclopts.validators import Number
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import TextColumn
 
 from orchestrator.app import registry_of
 from orchestrator.cli.edge import EXIT_FAILED, EXIT_TIMED_OUT
 from orchestrator.cli.options import AS_DURATION, DEFAULTS, OutputFlag, SettingFlags
-from orchestrator.cli.output import console, duration, print_json, print_rows, say
+from orchestrator.cli.output import duration, print_json, print_rows, say
+from orchestrator.cli.progress import counts, progress_bar
 from orchestrator.config import Settings
 from orchestrator.definition import Saga as Definition
 from orchestrator.machine.states import SagaState
@@ -190,16 +191,7 @@ def _run(options: _Options, requests: Sequence[Request]) -> int:
 async def _submit(options: _Options, requests: Sequence[Request]) -> int:
     clock = SystemClock()
     events = options.settings.topics.events(options.definition.saga_type)
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TextColumn("[dim]{task.fields[remark]}"),
-        console=console(stderr=True),
-        disable=not sys.stderr.isatty() or len(requests) == 1,
-        transient=True,
-    )
+    bar = progress_bar(*counts(), TextColumn("[dim]{task.fields[remark]}"), worth_it=len(requests) > 1)
     task = bar.add_task("sending", total=len(requests), remark="")
     throttled = False
 
