@@ -8,8 +8,8 @@ from pathlib import Path
 
 from orchestrator.store.act_rows import insert_row
 from orchestrator.store.port import QueuedAct
+from orchestrator.store.presence import check_exists
 from orchestrator.store.statements import SQL
-from runtime.errors import StoreUnavailableError
 from runtime.sqlite import SqlConnection, open_beside, transaction
 
 
@@ -27,10 +27,7 @@ class ActQueue:
             StoreUnavailableError: there is none.
 
         """
-        if not path.exists():  # noqa: ASYNC240 -- one stat of a local file
-            raise StoreUnavailableError(
-                f"there is no store at {path}: start `saga orchestrator` first, or name another with --store"
-            )
+        check_exists(path)
         return cls(await open_beside(path))
 
     async def send(self, acts: Sequence[QueuedAct], now: int) -> int:

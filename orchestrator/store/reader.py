@@ -14,11 +14,12 @@ from orchestrator.machine.states import SagaState
 from orchestrator.store import migrations, rows
 from orchestrator.store.act_rows import ActRow, read_row
 from orchestrator.store.listing import KEY_MAX, Filter
+from orchestrator.store.presence import check_exists
 from orchestrator.store.purging import read_purged
 from orchestrator.store.retention import Purge, Purged, digest
 from orchestrator.store.statements import SQL
 from runtime.clock import rfc3339
-from runtime.errors import NotFoundError, StoreRefusedError, StoreUnavailableError
+from runtime.errors import NotFoundError, StoreRefusedError
 from runtime.sqlite import SqlConnection, newest_schema, open_reader
 from schemas.codec import encode
 from schemas.ids import SagaRef
@@ -71,10 +72,7 @@ class StoreReader:
             StoreUnavailableError: there is none.
 
         """
-        if not path.exists():  # noqa: ASYNC240 -- one stat of a local file
-            raise StoreUnavailableError(
-                f"there is no store at {path}: start `saga orchestrator` first, or name another with --store"
-            )
+        check_exists(path)
         return cls(await open_reader(path))
 
     async def close(self) -> None:
