@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from orchestrator.machine.events import Act, Admitted
@@ -22,7 +19,6 @@ from tests.contracts.stores import (
     decided,
     move,
     new_saga,
-    open_subject,
     rejection,
     start,
     start_running,
@@ -34,18 +30,6 @@ from tests.contracts.test_store import REPLIES
 PAYMENT = Pause(Hold("service:payment", "ann", "migration", NOW))
 ORDERS = Pause(Hold("type:order", "bob", "stock-taking", NOW + 1), under_way=False)
 HOLD = Act("act-1", EventKind.PAUSE, "ann", "look at this")
-
-
-@pytest.fixture(params=["memory", "sqlite threaded", "sqlite inline"])
-async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Subject]:
-    subject = await open_subject(request.param, tmp_path)
-    yield subject
-    await subject.store.close()
-
-
-@pytest.fixture
-def store(subject: Subject) -> Store:
-    return subject.store
 
 
 async def test_a_held_saga_is_read_back_and_its_timer_does_not_run(store: Store) -> None:
@@ -140,18 +124,15 @@ async def test_a_pause_and_its_acts_outcome_are_written_as_one_R25(subject: Subj
     assert await subject.act_outcome("act-1") is None
 
 
-async def test_holds_and_pauses_survive_a_restart(tmp_path: Path) -> None:
-    subject = await open_subject("sqlite inline", tmp_path)
-    assert isinstance(subject, InSqlite)
-    await start(subject.store, new_saga())
-    held = await move(subject.store, HOLD)
-    await subject.store.commit(Batch(NOW, pauses={PAYMENT.hold.scope: PAYMENT}))
+async def test_holds_and_pauses_survive_a_restart(durable: InSqlite) -> None:
+    await start(durable.store, new_saga())
+    held = await move(durable.store, HOLD)
+    await durable.store.commit(Batch(NOW, pauses={PAYMENT.hold.scope: PAYMENT}))
 
-    await subject.reopen()
+    await durable.reopen()
 
-    assert await stored(subject.store) == held
-    assert await subject.store.pauses() == {PAYMENT.hold.scope: PAYMENT}
-    assert await subject.store.held("operator", 10) == [SagaRef("order", "order-1")]
-    await move(subject.store, Act("act-2", EventKind.RESUME, "ann", "looked"))
-    await move(subject.store, Admitted())
-    await subject.store.close()
+    assert await stored(durable.store) == held
+    assert await durable.store.pauses() == {PAYMENT.hold.scope: PAYMENT}
+    assert await durable.store.held("operator", 10) == [SagaRef("order", "order-1")]
+    await move(durable.store, Act("act-2", EventKind.RESUME, "ann", "looked"))
+    await move(durable.store, Admitted())

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
-from pathlib import Path
-
-import pytest
 
 from orchestrator.machine.states import SagaState
 from orchestrator.store.port import ActOutcome, Batch, QueuedAct, Started, Store
@@ -20,25 +16,12 @@ from tests.contracts.stores import (
     cancel,
     finish,
     new_saga,
-    open_subject,
     start,
     start_running,
 )
 
 LATER = NOW + 1_000_000
 EVERYTHING = Purge(LATER)
-
-
-@pytest.fixture(params=["memory", "sqlite threaded", "sqlite inline"])
-async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Subject]:
-    subject = await open_subject(request.param, tmp_path)
-    yield subject
-    await subject.store.close()
-
-
-@pytest.fixture
-def store(subject: Subject) -> Store:
-    return subject.store
 
 
 def ref(saga_id: str) -> SagaRef:
@@ -184,13 +167,10 @@ async def test_sagas_accepted_after_a_purge_are_as_any_others(store: Store) -> N
     assert await purge_all(store) == 1
 
 
-async def test_a_reopened_store_still_knows_what_it_purged_R29(tmp_path: Path) -> None:
-    subject = await open_subject("sqlite threaded", tmp_path)
-    assert isinstance(subject, InSqlite)
-    assert await subject.store.load_purged([ref("order-1")]) == {}
-    await finish(subject.store)
-    await purge_all(subject.store)
-    assert set(await subject.store.load_purged([ref("order-1")])) == {ref("order-1")}
-    await subject.reopen()
-    assert set(await subject.store.load_purged([ref("order-1")])) == {ref("order-1")}
-    await subject.store.close()
+async def test_a_reopened_store_still_knows_what_it_purged_R29(durable: InSqlite) -> None:
+    assert await durable.store.load_purged([ref("order-1")]) == {}
+    await finish(durable.store)
+    await purge_all(durable.store)
+    assert set(await durable.store.load_purged([ref("order-1")])) == {ref("order-1")}
+    await durable.reopen()
+    assert set(await durable.store.load_purged([ref("order-1")])) == {ref("order-1")}

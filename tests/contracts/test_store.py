@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,26 +36,6 @@ REPLIES = TopicPartition("inventory.replies", 2)
 MESSAGE = Message(
     "inventory.commands", b"order-1", b'{"order_id":"order-1"}', (("ce_id", b"order/order-1/x/forward/1"),)
 )
-
-
-@pytest.fixture(params=["memory", "sqlite threaded", "sqlite inline"])
-async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Subject]:
-    subject = await open_subject(request.param, tmp_path)
-    yield subject
-    await subject.store.close()
-
-
-@pytest.fixture
-def store(subject: Subject) -> Store:
-    return subject.store
-
-
-@pytest.fixture(params=["sqlite threaded", "sqlite inline"])
-async def durable(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[InSqlite]:
-    subject = await open_subject(request.param, tmp_path)
-    assert isinstance(subject, InSqlite)
-    yield subject
-    await subject.store.close()
 
 
 async def contents(subject: Subject) -> dict[str, Any]:

@@ -14,3 +14,12 @@ async def world() -> AsyncIterator[World]:
     yield world
     if not world.ended:
         await world.stop()
+
+
+@pytest.fixture
+async def narrow() -> AsyncIterator[World]:
+    """An engine that runs four sagas at once."""
+    world = await World().start(in_flight_max=4)
+    yield world
+    if not world.ended:
+        await world.stop()

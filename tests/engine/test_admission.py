@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
 
 from orchestrator.engine.admission import Admission
 from orchestrator.machine.states import SagaState
 from schemas.envelope import Outcome
 from tests.engine.world import REQUESTS, World
-
-
-@pytest.fixture
-async def narrow() -> AsyncIterator[World]:
-    """An engine that runs four sagas at once."""
-    world = await World().start(in_flight_max=4)
-    yield world
-    if not world.ended:
-        await world.stop()
 
 
 async def counts(world: World) -> dict[SagaState, int]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -42,15 +41,6 @@ class Operator:
 @pytest.fixture
 def operator(world: World) -> Operator:
     return Operator(world)
-
-
-@pytest.fixture
-async def narrow() -> AsyncIterator[World]:
-    """An engine that runs four sagas at once."""
-    world = await World().start(in_flight_max=4)
-    yield world
-    if not world.ended:
-        await world.stop()
 
 
 async def orders(world: World, count: int, first: int = 0) -> None:

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
@@ -18,14 +16,6 @@ from schemas.envelope import REPLY_TO, TYPE, Effect, Outcome, Reason, command_he
 from tests.participants.fakes import COMMANDS, REPLIES
 from tests.participants.shop import Do, Undo
 from tests.participants.worker_world import P0, P1, World
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    world = World(tmp_path / "shop.db")
-    yield world
-    if world.task is not None:
-        await world.kill()
 
 
 async def test_commands_in_replies_out(world: World) -> None:

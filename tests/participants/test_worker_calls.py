@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -11,14 +9,6 @@ from participants.faults import Faults
 from schemas.envelope import Outcome
 from tests.participants.shop import Call, Do, Uncall
 from tests.participants.worker_world import P0, World
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    world = World(tmp_path / "shop.db")
-    yield world
-    if world.task is not None:
-        await world.kill()
 
 
 async def test_a_call_outside_holds_up_nobody_and_its_offset_waits_for_it(world: World) -> None:

@@ -40,11 +40,6 @@ async def open_participant(path: Path, after_crash: bool) -> None:
 openers = pytest.mark.parametrize("open_it", [open_orchestrator, open_participant])
 
 
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "some.db"
-
-
 async def fill(path: Path, open_it: Opener) -> int:
     """A store with a table of a thousand pages; how many pages the file has."""
     await open_it(path, False)

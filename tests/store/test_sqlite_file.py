@@ -44,11 +44,6 @@ asyncio.run(hold())
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "orchestrator.db"
-
-
-@pytest.fixture
 async def store(path: Path) -> AsyncIterator[SqliteStore]:
     store = await open_store(path, SetClock())
     yield store

@@ -22,11 +22,6 @@ TURN_BYTES = WAL_PAGES_MAX * 4_096
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    return tmp_path / "orchestrator.db"
-
-
-@pytest.fixture
 async def store(path: Path) -> AsyncIterator[SqliteStore]:
     store = await open_store(path, SetClock())
     await start(store, new_saga())
