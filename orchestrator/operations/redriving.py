@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -193,9 +194,7 @@ async def discard(
     progress = Progress(len(plan.letters))
     if not plan.letters:
         return progress
-    await ensure_marks_topic(kafka, topics)
-    producer = Producer(kafka, clock=clock)
-    try:
+    async with _marking(kafka, topics, clock) as producer:
         for start in range(0, len(plan.letters), BATCH_RECORDS_MAX):
             batch = plan.letters[start : start + BATCH_RECORDS_MAX]
             now = clock.now_ms()
@@ -206,8 +205,6 @@ async def discard(
             await write_marks(producer, topics, marks)
             progress.handled += len(batch)
             on_progress(progress)
-    finally:
-        await producer.stop()
     return progress
 
 
@@ -232,29 +229,37 @@ async def redrive(
     progress = Progress(len(plan.letters))
     if not plan.letters:
         return progress
+    left = {parse_position(letter["position"]): str(letter["letter"]) for letter in plan.letters}
+    async with _marking(kafka, topics, clock) as producer:
+        try:
+            async for batch in _batches(kafka, left):
+                sent = await send_all(producer, batch, progress)
+                now = clock.now_ms()
+                marks = [(at, author.mark("redriven", left[at], now)) for at in sent]
+                await write_marks(producer, topics, marks)
+                progress.handled += len(sent)
+                for at, _record in batch:
+                    del left[at]
+                on_progress(progress)
+        except BrokerUnavailableError as error:
+            if not progress.handled:
+                raise
+            progress.failed += [(str(at), str(error)) for at in left]
+        else:
+            gone = "it is not there any more: the topic's retention may have removed it"
+            progress.failed += [(str(at), gone) for at in left]
+    return progress
+
+
+@asynccontextmanager
+async def _marking(kafka: KafkaSettings, topics: TopicNames, clock: Clock) -> AsyncIterator[Producer]:
+    """A producer, where marks can be kept: nothing is handled that could not be remembered."""
     await ensure_marks_topic(kafka, topics)
     producer = Producer(kafka, clock=clock)
-    left = {parse_position(letter["position"]): str(letter["letter"]) for letter in plan.letters}
     try:
-        async for batch in _batches(kafka, left):
-            sent = await send_all(producer, batch, progress)
-            now = clock.now_ms()
-            marks = [(at, author.mark("redriven", left[at], now)) for at in sent]
-            await write_marks(producer, topics, marks)
-            progress.handled += len(sent)
-            for at, _record in batch:
-                del left[at]
-            on_progress(progress)
-    except BrokerUnavailableError as error:
-        if not progress.handled:
-            raise
-        progress.failed += [(str(at), str(error)) for at in left]
-    else:
-        gone = "it is not there any more: the topic's retention may have removed it"
-        progress.failed += [(str(at), gone) for at in left]
+        yield producer
     finally:
         await producer.stop()
-    return progress
 
 
 _Batch = list[tuple[Position, Record]]
