@@ -19,6 +19,7 @@ ACT, ONE = ActFlags(), BulkFlags()
 
 Type = Annotated[str | None, Parameter(name="--type", help="Its type, where several have the id; or only this type")]
 MaybeSagaId = Annotated[str | None, Parameter(help="The saga's id; without one, say which sagas")]
+StandingAt = Annotated[str | None, Parameter(help="With a filter: only sagas that stand at this step")]
 
 
 def retry(
@@ -80,7 +81,7 @@ def cancel(
     saga_id: MaybeSagaId = None,
     /,
     *,
-    step: Annotated[str | None, Parameter(help="With a filter: only sagas that stand at this step")] = None,
+    step: StandingAt = None,
     saga_type: Type = None,
     act: ActFlags = ACT,
     bulk: BulkFlags = ONE,
@@ -108,7 +109,7 @@ def resolve(
     /,
     *,
     outcome: Annotated[Literal["compensated", "completed"], Parameter(name="--as", help="How you settled it")],
-    step: Annotated[str | None, Parameter(help="With a filter: only sagas that stand at this step")] = None,
+    step: StandingAt = None,
     saga_type: Type = None,
     act: ActFlags = ACT,
     bulk: BulkFlags = ONE,
