@@ -22,6 +22,7 @@ from tests.fuzz import hostile
 from tests.fuzz.targets import BYSTANDER, TARGETS, run_examples
 
 SEED = int(os.environ.get("SAGA_FUZZ_SEED") or int.from_bytes(os.urandom(4)))
+AS_EVER = settings(derandomize=True, deadline=None, database=None, suppress_health_check=[*HealthCheck])
 
 
 @pytest.fixture(autouse=True)
@@ -34,13 +35,7 @@ def _quiet() -> Iterator[None]:
 @pytest.mark.parametrize("name", TARGETS)
 def test_the_same_hostile_input_as_ever_does_no_harm(name: str) -> None:
     strategy, target, examples = TARGETS[name]
-    limits = settings(
-        max_examples=examples,
-        derandomize=True,
-        deadline=None,
-        database=None,
-        suppress_health_check=[*HealthCheck],
-    )
+    limits = settings(AS_EVER, max_examples=examples)
     limits(given(strategy)(target))()
 
 
@@ -53,15 +48,7 @@ def test_new_hostile_input_does_no_harm(name: str) -> None:
 def harm(name: str) -> None:
     """A harmed target fails on a few of the same examples as ever."""
     strategy, target, examples = TARGETS[name]
-    limits = settings(
-        max_examples=examples,
-        derandomize=True,
-        deadline=None,
-        database=None,
-        phases=[Phase.generate],
-        suppress_health_check=[*HealthCheck],
-        report_multiple_bugs=False,
-    )
+    limits = settings(AS_EVER, max_examples=examples, phases=[Phase.generate], report_multiple_bugs=False)
     with pytest.raises((AssertionError, LookupError, UnicodeError)):
         limits(given(strategy)(target))()
 
