@@ -10,6 +10,7 @@ from typing import Any
 
 from messaging.cluster import Cluster
 from messaging.consumer import Consumer
+from messaging.errors import PublishRefusedError, UnknownTopicError
 from messaging.producer import Producer
 from messaging.settings import KafkaSettings
 from orchestrator.machine.saga import record as saga_record
@@ -68,6 +69,7 @@ class Submission:
         """Publish all requests; on the embedded broker only as fast as their sagas end.
 
         Raises:
+            UnknownTopicError: there is no topic for them.
             PublishRefusedError, BrokerUnavailableError: the broker does not take them.
             UnavailableError: nobody carries the sagas out, and more of them would not fit into the broker.
 
@@ -78,7 +80,12 @@ class Submission:
                 await self._wait_for_room(len(batch))
             now = self.clock.monotonic_ms()
             self._sent_at.update((request.saga_id, now) for request in batch)
-            await self.producer.publish([request.message for request in batch])
+            try:
+                await self.producer.publish([request.message for request in batch])
+            except PublishRefusedError as error:
+                if error.reason == "unknown_topic":
+                    raise UnknownTopicError([error.topic]) from error
+                raise
             self.progress.sent += len(batch)
             await self._look(0)
 

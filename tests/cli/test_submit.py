@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -120,3 +121,16 @@ def test_nobody_who_carries_sagas_out_is_exit_code_124(saga: Saga, kafka: Broker
     assert "1 of 1 had not ended after 500 ms" in run.err
     sent = saga("submit", "order", "--order-id", "o-2", **variables)
     assert (sent.exit_code, sent.out) == (0, "o-2\n"), "the id alone is on standard output"
+
+
+@pytest.mark.kafka
+@pytest.mark.real_kafka
+@pytest.mark.parametrize("more", [(), ("--wait",)])
+def test_topics_that_are_not_there_are_exit_code_3_with_the_way_out(
+    saga: Saga, kafka: BrokerUnderTest, topic_prefix: str, more: Sequence[str]
+) -> None:
+    variables = {"KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers, "SAGA_TOPICS__PREFIX": topic_prefix}
+    run = saga("submit", "order", "--order-id", "o-1", *more, **variables)
+    missing = f"{topic_prefix}order.{'events' if more else 'requests'}"
+    assert (run.exit_code, run.out) == (3, "")
+    assert run.err == f"saga: the topic does not exist: {missing}. Create with: saga topics create\n"
