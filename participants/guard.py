@@ -8,13 +8,14 @@ its own savepoint.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable
-from typing import NamedTuple
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
 from participants.calls import Call, Settled
 from participants.command import Command, FenceKey, command_of
+from participants.eager import go_on
 from participants.faults import FaultInjector
 from participants.fence import Decision, FenceRow, Status, decide
 from participants.handlers import Handler, Participant
@@ -39,7 +40,7 @@ from schemas.ids import Phase, parse_command_id
 
 _log = log("guard")
 
-_Work = Callable[[], Awaitable[BaseModel | None]]
+_Work = Callable[[Any, Transaction], Coroutine[Any, Any, BaseModel | None]]
 
 
 class Handled(NamedTuple):
@@ -131,7 +132,8 @@ class Guard:
         if row is not None and row.status is Status.CANCELLED:
             return Handled(command, NOTHING_TO_UNDO)
         row = row or _new_row(command, now_ms)
-        self._put(row._replace(status=Status.CANCELLED, compensation_epoch=command.head.parsed_id.epoch), now_ms)
+        epoch = command.head.parsed_id.epoch
+        self._put(row._replace(status=Status.CANCELLED, compensation_epoch=epoch, updated_at=now_ms))
         return Handled(command, NOTHING_TO_UNDO, is_fresh=True)
 
     async def _run(self, command: Command, handler: Handler, row: FenceRow | None, now_ms: int) -> Handled:
@@ -147,7 +149,7 @@ class Guard:
             return Handled(command, reply, is_fresh=True, contract_error=error)
         if handler.is_external:
             return self._begin_call(command, handler, body, row, now_ms)
-        reply = await self._in_savepoint(command, handler, lambda tx: handler.function(body, tx), now_ms)
+        reply = await self._in_savepoint(command, handler, handler.function, body, now_ms)
         self._store_reply(command, row, reply, now_ms)
         return Handled(command, reply, is_fresh=True)
 
@@ -158,15 +160,17 @@ class Guard:
         if command.head.parsed_id.phase is Phase.FORWARD:
             status = Status.DONE if is_success else Status.FAILED
             epoch = max(epoch, row.action_epoch)
-            self._put(row._replace(status=status, action_epoch=epoch, action_reply=text, call=None), now_ms)
+            row = row._replace(status=status, action_epoch=epoch, action_reply=text, call=None, updated_at=now_ms)
         else:
             status = Status.COMPENSATED if is_success else Status.DONE
-            self._put(row._replace(status=status, compensation_epoch=epoch, compensation_reply=text), now_ms)
+            row = row._replace(status=status, compensation_epoch=epoch, compensation_reply=text, updated_at=now_ms)
+        self._put(row)
 
     def _begin_call(self, command: Command, handler: Handler, body: BaseModel, row: FenceRow, now_ms: int) -> Handled:
         epoch = command.head.parsed_id.epoch
         call_text = _call_to_json(command, body)
-        self._put(row._replace(status=Status.STARTED, action_epoch=epoch, action_reply=None, call=call_text), now_ms)
+        row = row._replace(status=Status.STARTED, action_epoch=epoch, action_reply=None, call=call_text)
+        self._put(row._replace(updated_at=now_ms))
         return Handled(command, None, call=Call(command, handler, body, command.head.command_id))
 
     def _call_again(self, command: Command, row: FenceRow) -> Handled:
@@ -205,7 +209,7 @@ class Guard:
         if row is None or row.status is not Status.STARTED:
             return await self._answer(command, now_ms)  # settled already, by a call for another copy
         if ended.error is None:
-            reply = await self._in_savepoint(command, call.handler, lambda tx: _keep(ended, tx), now_ms)
+            reply = await self._in_savepoint(command, call.handler, _keep, ended, now_ms)
         elif isinstance(ended.error, Rejected):
             reply = failed(Reason.REJECTED, ended.error.message)
         else:
@@ -213,36 +217,41 @@ class Guard:
         self._store_reply(command, row, reply, now_ms)
         return Handled(command, reply, is_fresh=True)
 
-    async def _in_savepoint(
-        self, command: Command, handler: Handler, run: Callable[[Transaction], Awaitable[BaseModel | None]], now_ms: int
-    ) -> Reply:
-        """The reply of what `run` returns or raises; what it wrote stays only for a success."""
+    async def _in_savepoint(self, command: Command, handler: Handler, work: _Work, subject: Any, now_ms: int) -> Reply:
+        """The reply of what `work(subject, tx)` returns or raises; what it wrote stays only for a success."""
         tx = Transaction(self._connection, command.head, now_ms)
         await self._connection.execute("SAVEPOINT command")
-        reply = await self._limited(command, handler, lambda: run(tx))
+        reply = await self._limited(command, handler, work, subject, tx)
         tx.close()
         if reply.outcome is not Outcome.SUCCESS:
             await self._connection.execute("ROLLBACK TO command")
         await self._connection.execute("RELEASE command")
         return reply
 
-    async def _limited(self, command: Command, handler: Handler, work: _Work) -> Reply:
-        limit = asyncio.timeout(self._handler_timeout_ms / 1000)
+    async def _limited(self, command: Command, handler: Handler, work: _Work, subject: Any, tx: Transaction) -> Reply:
+        limit: asyncio.Timeout | None = None
+        deadline = asyncio.get_running_loop().time() + self._handler_timeout_ms / 1000
         try:
-            async with limit:
-                if not handler.is_external:
-                    self.faults.before_handler(command.head)
-                return _success(handler, await work())
-        except Rejected as rejected:
             if not handler.is_external:
-                return failed(Reason.REJECTED, rejected.message)
-            # The outside did it: `failure` would say that nothing happened.
-            return self._technical(command, f"the call was made, then refused here: {rejected.message}", rejected)
+                self.faults.before_handler(command.head)
+            running = work(subject, tx)
+            try:
+                waits_for = running.send(None)
+            except StopIteration as returned:  # most handlers never wait: their statements run inline
+                model = returned.value
+            else:
+                limit = asyncio.timeout_at(deadline)
+                async with limit:
+                    model = await go_on(running, waits_for)
+            return _success(handler, model)
+        except Rejected as rejected:
+            return self._refused(command, handler, rejected)
         except (BrokenStoreError, StoreUnavailableError):
             raise  # no handler's fault: the batch cannot be kept
         except TimeoutError as error:
             text = f"the handler took longer than {self._handler_timeout_ms} ms"
-            return self._technical(command, text if limit.expired() else describe_error(error), error)
+            is_late = limit is not None and limit.expired()
+            return self._technical(command, text if is_late else describe_error(error), error)
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -250,6 +259,12 @@ class Guard:
             return self._technical(command, "the handler was cancelled by its own work", error)
         except Exception as error:  # noqa: BLE001 -- any exception of a handler means "try again"
             return self._technical(command, describe_error(error), error)
+
+    def _refused(self, command: Command, handler: Handler, rejected: Rejected) -> Reply:
+        if not handler.is_external:
+            return failed(Reason.REJECTED, rejected.message)
+        # The outside did it: `failure` would say that nothing happened.
+        return self._technical(command, f"the call was made, then refused here: {rejected.message}", rejected)
 
     def _technical(self, command: Command, text: str, error: BaseException) -> Reply:
         head = command.head
@@ -261,8 +276,8 @@ class Guard:
         _log.warning("command.unknown_type", command_id=head.command_id, command_type=head.command_type)
         return try_again(f"{self._participant.name} does not know the command {head.command_type}; it knows {known}")
 
-    def _put(self, row: FenceRow, now_ms: int) -> None:
-        self._rows[row.key] = self._changed[row.key] = row._replace(updated_at=now_ms)
+    def _put(self, row: FenceRow) -> None:
+        self._rows[row.key] = self._changed[row.key] = row
 
 
 def _success(handler: Handler, model: BaseModel | None) -> Reply:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, TypeGuard, TypeVar
 
 from pydantic import BaseModel, RootModel
@@ -18,11 +19,11 @@ from runtime.errors import DefinitionError
 from runtime.limits import EXTERNAL_TIMEOUT_MS
 from schemas.ids import NAME_PATTERN, Phase, is_name
 
-HandlerFunction = TypeVar("HandlerFunction", bound=Callable[..., Awaitable[Any]])
+HandlerFunction = TypeVar("HandlerFunction", bound=Callable[..., Coroutine[Any, Any, Any]])
 StoreFunction = Callable[..., Awaitable[None]]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Handler:
     """A registered function and what it is for."""
 
@@ -31,13 +32,13 @@ class Handler:
     phase: Phase
     model: type[BaseModel]
     reply_model: type[BaseModel] | None
-    function: Callable[..., Awaitable[Any]]
+    function: Callable[..., Coroutine[Any, Any, Any]]
     is_external: bool = False
     store: StoreFunction | None = None
     timeout_ms: int = EXTERNAL_TIMEOUT_MS
     """How long an external call may take; a handler inside the transaction has the guard's own limit."""
 
-    @property
+    @cached_property
     def reply_type(self) -> str:
         """The `ce_type` of its success."""
         return wire_type(self.reply_model) if self.reply_model else f"{self.command_type}.success"

@@ -41,12 +41,14 @@ class Intake:
     def read(self, records: Sequence[Record], now_ms: int) -> Batch:
         """Sort `records` into commands and dead letters, each in their order."""
         batch = Batch()
+        following: dict[tuple[str, int], int] = {}
         for record in records:
             try:
                 batch.commands.append(self._command(record))
             except ContractError as error:
                 batch.dead_letters.append(self.set_aside(record, error, stage="decode", now_ms=now_ms))
-            batch.following[TopicPartition(record.topic, record.partition)] = record.offset + 1
+            following[record.topic, record.partition] = record.offset + 1
+        batch.following = {TopicPartition(*partition): offset for partition, offset in following.items()}
         return batch
 
     def set_aside(self, record: Record, error: ContractError, *, stage: str, now_ms: int) -> Message:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import NamedTuple
 
 from runtime.limits import ERROR_TEXT_LENGTH_MAX
@@ -42,13 +43,18 @@ class Reply(NamedTuple):
 
     def to_json(self) -> str:
         """The form that is stored beside the fence, to be sent again for a duplicate."""
-        head: dict[str, str] = {"outcome": self.outcome.value}
-        if self.effect is not Effect.DONE:
-            head["effect"] = self.effect.value
-        if self.reason is not None:
-            head["reason"] = self.reason.value
         # The body is JSON already: it is put in, not parsed and written again.
-        return (encode(head)[:-1] + b',"body":' + self.body + b"}").decode()
+        return (_before_body(self.outcome, self.effect, self.reason) + self.body + b"}").decode()
+
+
+@cache
+def _before_body(outcome: Outcome, effect: Effect, reason: Reason | None) -> bytes:
+    head: dict[str, str] = {"outcome": outcome.value}
+    if effect is not Effect.DONE:
+        head["effect"] = effect.value
+    if reason is not None:
+        head["reason"] = reason.value
+    return encode(head)[:-1] + b',"body":'
 
 
 def reply_from_json(text: str) -> Reply:

@@ -27,11 +27,19 @@ class Progress:
         partition, offset = source
         self._held.setdefault(partition, set()).add(offset)
 
+    @property
+    def holds_any(self) -> bool:
+        """Whether any command at all is held; while none is, there is nothing to release."""
+        return bool(self._held)
+
     def publish(self, following: Mapping[TopicPartition, int], released: Iterable[Source] = ()) -> None:
         """All replies before the `following` offsets are out, but for held ones; those of `released` are out too."""
         self._published |= following
         for partition, offset in released:
-            self._held.get(partition, set()).discard(offset)
+            held = self._held.get(partition, set())
+            held.discard(offset)
+            if not held:
+                self._held.pop(partition, None)
 
     def reset(self, partition: TopicPartition, position: int) -> None:
         """The topic does not have the stored offset any more; reading goes on at `position`."""
