@@ -11,11 +11,13 @@ from cyclopts.validators import Number
 from rich.text import Text
 
 from messaging.dead_letters import ERROR_HEADERS
-from orchestrator.cli.letters import LETTERS, Handled, LetterFlags
+from orchestrator.cli.letters import LETTERS, Handled, LetterFlags, own_letters
 from orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
 from orchestrator.cli.output import console, plain, print_json, print_rows, say
+from orchestrator.config import Settings
 from orchestrator.operations.dead_letters import (
     By,
+    DeadLetterFilter,
     count_dead_letters,
     dead_letter_topics,
     read_dead_letters,
@@ -51,11 +53,12 @@ def show_list(
     """
     settings = common.settings()
     configure_logging(process="dlq", level="error")
-    wanted = chosen.filter(handled=handled)
+    wanted = chosen.filter(settings, handled=handled)
     found = asyncio.run(read_dead_letters(settings.kafka, settings.topics, wanted, limit))
     if output != "table":
         print_rows(output, [], found.letters)
         return
+    _say_others(settings, wanted)
     rows = [_listed(row) for row in found.letters]
     if rows:
         became = ["became"] if handled else []
@@ -89,9 +92,11 @@ def count(
     """
     settings = common.settings()
     configure_logging(process="dlq", level="error")
-    wanted = chosen.filter(handled=handled)
+    wanted = chosen.filter(settings, handled=handled)
     counts = asyncio.run(count_dead_letters(settings.kafka, settings.topics, wanted, by))
     rows = [{by: name, "dead letters": number} for name, number in counts]
+    if output == "table":
+        _say_others(settings, wanted)
     if rows or output != "table":
         print_rows(output, [by, "dead letters"], rows)
     else:
@@ -124,7 +129,7 @@ def show(
 
 @app.command
 def topics(*, output: OutputFlag = "table", common: SettingFlags = DEFAULTS) -> None:
-    """List the dead letter topics that exist.
+    """List the dead letter topics that exist, and whether they are of topics that the sagas here need.
 
     Examples:
         saga dlq topics
@@ -133,7 +138,20 @@ def topics(*, output: OutputFlag = "table", common: SettingFlags = DEFAULTS) -> 
     settings = common.settings()
     configure_logging(process="dlq", level="error")
     names = asyncio.run(dead_letter_topics(settings.kafka, settings.topics))
-    print_rows(output, ["topic"], [{"topic": name} for name in names])
+    ours = own_letters(settings)
+    rows = [{"topic": name, "ours": ours is None or name in ours} for name in names]
+    if output == "table":
+        rows = [{**row, "ours": "yes" if row["ours"] else "no"} for row in rows]
+    print_rows(output, ["topic", "ours"], rows)
+
+
+def _say_others(settings: Settings, wanted: DeadLetterFilter) -> None:
+    """That there are dead letter topics which nobody looked at: they may be of sagas that --app did not name."""
+    if wanted.among is not None:
+        names = asyncio.run(dead_letter_topics(settings.kafka, settings.topics))
+        others = sum(not wanted.reads(name) for name in names)
+        if others:
+            say(f"not looked at: {others:,} dead letter topics of others (see `saga dlq topics`); --all-topics does")
 
 
 def _listed(row: dict[str, Any]) -> dict[str, Any]:

@@ -8,10 +8,13 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
+from orchestrator.app import registry_of, topic_specs
 from orchestrator.cli.options import read_duration
+from orchestrator.config import Settings
 from orchestrator.operations.dead_letters import DeadLetterFilter
 from runtime.clock import SystemClock, rfc3339
 from runtime.errors import UsageError
+from schemas.topics import dead_letter_topic
 
 Handled = Annotated[
     bool, Parameter(name="--all", negative="", help="Also those that were redriven or discarded", show_default=False)
@@ -29,20 +32,42 @@ class LetterFlags:
     since: Annotated[str | None, Parameter(help="Set aside since: 2h ago, or 2026-11-23T10:00 (UTC)")] = None
     until: Annotated[str | None, Parameter(help="Set aside before: 15m ago, or 2026-11-23T11:00 (UTC)")] = None
 
-    def filter(self, *, handled: bool = False) -> DeadLetterFilter:
+    every_topic: Annotated[
+        bool,
+        Parameter("--all-topics", negative="", help="Also of topics that no saga here needs", show_default=False),
+    ] = False
+
+    def filter(self, settings: Settings, *, handled: bool = False) -> DeadLetterFilter:
         """The filter that they make; a length of time is counted back from now.
 
         Raises:
             UsageError: --since or --until is neither a length of time nor a moment.
+            ConfigError, DefinitionError: a module or a definition is wrong, so nobody knows which topics are ours.
 
         """
         now = SystemClock().now_ms()
         since = None if self.since is None else rfc3339(read_moment(self.since, now))
         until = None if self.until is None else rfc3339(read_moment(self.until, now))
-        return DeadLetterFilter(self.topic, self.cause, self.saga, since, until, handled=handled)
+        among = None if self.every_topic else own_letters(settings)
+        return DeadLetterFilter(self.topic, self.cause, self.saga, since, until, handled=handled, among=among)
 
 
 LETTERS = LetterFlags()
+
+
+def own_letters(settings: Settings) -> frozenset[str] | None:
+    """The dead letter topics of what our sagas need; None with a prefix: then all that begin with it are ours.
+
+    Without one, a cluster that others use too may have dead letters of their making: none of ours to send again.
+
+    Raises:
+        ConfigError, DefinitionError: a module or a definition is wrong.
+
+    """
+    if settings.topics.prefix:
+        return None
+    needed = topic_specs(registry_of(settings), settings.topics, settings.partitions)
+    return frozenset(dead_letter_topic(spec.name) for spec in needed)
 
 
 def read_moment(text: str, now_ms: int) -> int:

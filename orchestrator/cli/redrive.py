@@ -73,7 +73,7 @@ def redrive(
     if again and position is None:
         raise UsageError("--again is for one dead letter: give its position, from `saga dlq list --all`")
     settings = _begin(position, chosen, common)
-    wanted = chosen.filter() if position is None else parse_position(position)
+    wanted = chosen.filter(settings) if position is None else parse_position(position)
     plan = asyncio.run(plan_for(settings.kafka, settings.topics, "redriven", wanted, limit, again=again, force=force))
     return _carry_out(
         settings, plan, Author(who or actor(), reason), output, dry_run=dry_run, yes=yes or position is not None
@@ -105,7 +105,7 @@ def discard(
     if not reason.strip():
         raise UsageError("--reason is empty: say why, somebody will want to know")
     settings = _begin(position, chosen, common)
-    wanted = chosen.filter() if position is None else parse_position(position)
+    wanted = chosen.filter(settings) if position is None else parse_position(position)
     plan = asyncio.run(plan_for(settings.kafka, settings.topics, "discarded", wanted, limit))
     return _carry_out(
         settings, plan, Author(who or actor(), reason), output, dry_run=dry_run, yes=yes or position is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from orchestrator.operations.marks import Marks, Position, fingerprint, parse_po
 from orchestrator.operations.messages import describe, text_of
 from orchestrator.operations.reading import check_answering, open_topics, until_end
 from runtime.errors import NotFoundError
-from schemas.topics import TopicNames, dead_letter_topic
+from schemas.topics import DEAD_LETTER_PREFIX, TopicNames, dead_letter_topic
 
 By = Literal["topic", "cause", "saga"]
 
@@ -31,6 +31,7 @@ class DeadLetterFilter:
         saga_id: the saga they are about.
         since, until: when they were set aside, in RFC 3339 as `rfc3339` writes it.
         handled: also those that were sent again or discarded.
+        among: the dead letter topics to look at, beside that of `topic`; None: every one with our prefix.
 
     """
 
@@ -40,6 +41,11 @@ class DeadLetterFilter:
     since: str | None = None
     until: str | None = None
     handled: bool = False
+    among: frozenset[str] | None = None
+
+    def reads(self, name: str) -> bool:
+        """Whether what is wanted may lie on the dead letter topic of that name."""
+        return self.among is None or name in self.among or self.topic in {name, name.removeprefix(DEAD_LETTER_PREFIX)}
 
     def lets(self, letter: dict[str, Any]) -> bool:
         """Whether it is wanted."""
@@ -79,7 +85,7 @@ async def read_dead_letters(
     found = DeadLetters()
     kept: list[tuple[_Rank, dict[str, Any]]] = []
     marks = await read_marks(kafka, topics)
-    async for record in _all(await dead_letter_topics(kafka, topics), kafka):
+    async for record in _all(kafka, topics, wanted):
         letter = summary(record, marks)
         if wanted.lets(letter):
             found.total += 1
@@ -109,7 +115,7 @@ async def count_dead_letters(
     name = {"topic": "topic", "cause": "cause", "saga": "sagaId"}[by]
     counts: Counter[str] = Counter()
     marks = await read_marks(kafka, topics)
-    async for record in _all(await dead_letter_topics(kafka, topics), kafka):
+    async for record in _all(kafka, topics, wanted):
         letter = summary(record, marks)
         if wanted.lets(letter):
             counts[letter[name] or "-"] += 1
@@ -179,8 +185,9 @@ def summary(record: Record, marks: Marks) -> dict[str, Any]:
     }
 
 
-async def _all(topics: Sequence[str], kafka: KafkaSettings) -> AsyncIterator[Record]:
-    if topics:
-        async with open_topics(kafka, topics) as consumer:
-            async for record in until_end(consumer, topics):
+async def _all(kafka: KafkaSettings, topics: TopicNames, wanted: DeadLetterFilter) -> AsyncIterator[Record]:
+    names = [name for name in await dead_letter_topics(kafka, topics) if wanted.reads(name)]
+    if names:
+        async with open_topics(kafka, names) as consumer:
+            async for record in until_end(consumer, names):
                 yield record

@@ -13,8 +13,10 @@ from messaging.dead_letters import dead_letter
 from messaging.producer import Producer
 from messaging.settings import KafkaSettings
 from messaging.topics import TopicSpec, create_topics
-from orchestrator.cli.letters import read_moment
+from orchestrator.cli.letters import LETTERS, LetterFlags, read_moment
+from orchestrator.config import Settings
 from runtime.errors import UsageError
+from schemas.topics import TopicNames
 from tests.brokers import BrokerUnderTest
 from tests.cli.conftest import Run, Saga
 from tests.operations.letters import Poison
@@ -26,10 +28,16 @@ VALUES = [b"1", b"2", b"3"]
 
 
 @pytest.fixture
-def dlq(saga: Saga, kafka: BrokerUnderTest) -> Dlq:
-    """Runs `saga dlq …` where three requests were set aside, one of them for the third time."""
+def prefix(kafka: BrokerUnderTest) -> str:
+    """Under it three requests were set aside, one of them for the third time."""
     prefix = f"redrive-{os.urandom(4).hex()}."
     asyncio.run(_set_aside(kafka.settings, f"{prefix}order.requests"))
+    return prefix
+
+
+@pytest.fixture
+def dlq(saga: Saga, kafka: BrokerUnderTest, prefix: str) -> Dlq:
+    """Runs `saga dlq …` there."""
     variables = {"KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers, "SAGA_TOPICS__PREFIX": prefix}
     return lambda *arguments: saga("dlq", *arguments, **variables)
 
@@ -106,6 +114,39 @@ def test_discarding_needs_a_reason_and_leaves_the_rest(dlq: Dlq) -> None:
     assert (run.exit_code, "2 discarded, 0 refused, 0 failed" in run.err) == (0, True)
     assert list(positions(dlq)) == ["order-0"]
     assert len(positions(dlq, "--all")) == 3
+
+
+def test_on_a_shared_cluster_the_letters_of_others_are_left_alone(
+    saga: Saga, kafka: BrokerUnderTest, prefix: str
+) -> None:
+    """Goal: without a prefix, only topics that a saga here needs are looked at, and what was not is said."""
+    theirs = f"dlq.{prefix}order.requests"
+
+    def topics_of(*arguments: str) -> set[str]:
+        run = saga("dlq", *arguments, "-o", "json", KAFKA_BOOTSTRAP_SERVERS=kafka.bootstrap_servers)
+        rows: list[dict[str, Any]] = run.json["counts"] if "redrive" in arguments else run.json
+        return {row["topic"] for row in rows}
+
+    for question in (("list", "-n", "1000"), ("count", "--by", "topic"), ("redrive", "--dry-run")):
+        assert theirs not in topics_of(*question)
+        assert theirs in topics_of(*question, "--all-topics")
+        assert theirs in topics_of(*question, "--topic", theirs.removeprefix("dlq."))
+    run = saga("dlq", "count", KAFKA_BOOTSTRAP_SERVERS=kafka.bootstrap_servers)
+    assert "dead letter topics of others (see `saga dlq topics`)" in run.err
+    listed = saga("dlq", "topics", "-o", "jsonl", KAFKA_BOOTSTRAP_SERVERS=kafka.bootstrap_servers).rows
+    assert {"topic": theirs, "ours": False} in listed
+
+
+def test_what_is_ours_are_the_topics_of_our_sagas_or_all_that_have_our_prefix() -> None:
+    ours = LETTERS.filter(Settings())
+    for topic in ("order.requests", "order.events", "payment.commands", "payment.replies"):
+        assert ours.reads(f"dlq.{topic}")
+    for topic in ("invoice.requests", "payment.replies.store-2", "shop.order.requests"):
+        assert not ours.reads(f"dlq.{topic}")
+    assert LetterFlags(every_topic=True).filter(Settings()).reads("dlq.invoice.requests")
+    assert LetterFlags(topic="invoice.requests").filter(Settings()).reads("dlq.invoice.requests")
+    assert LetterFlags(topic="dlq.invoice.requests").filter(Settings()).reads("dlq.invoice.requests")
+    assert LETTERS.filter(Settings(topics=TopicNames(prefix="shop."))).reads("dlq.shop.invoice.requests")
 
 
 def test_moments_and_lengths_of_time() -> None:
