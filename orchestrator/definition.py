@@ -36,7 +36,7 @@ from orchestrator.sources import (
 )
 from runtime.errors import DefinitionError
 from runtime.limits import ATTEMPTS_MAX, BACKOFF_MS_MAX, STEPS_MAX, TIMEOUT_MS_MAX
-from schemas.codec import describe, encode, encode_model, encode_sorted
+from schemas.codec import describe, encode, encode_model, encode_sorted, validate
 from schemas.ids import NAME_PATTERN, Phase, is_name
 
 __all__ = ["NoReply", "Retry", "Saga", "SagaData", "Step", "command_type", "from_reply", "from_request"]
@@ -209,9 +209,9 @@ class Saga:
             for name, source in self._sources[step, phase].items():
                 value = source.read(data) if isinstance(source, Source) else source(data)
                 # An in-doubt step has no reply: its optional field keeps its default.
-                if value is not None or model.model_fields[name].is_required():
+                if value is not None or model.__pydantic_fields__[name].is_required():
                     fields[name] = value
-            return encode_model(model.model_validate_json(encode(fields)))
+            return encode_model(validate(model, encode(fields)))
         except ValidationError as error:
             raise DefinitionError(f"{model.__name__} cannot be filled: {describe(error)}") from error
         except Exception as error:  # user code may raise anything: it parks its own saga only

@@ -7,15 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import BaseModel, RootModel
 
 from runtime.errors import DefinitionError
 
 
-@dataclass(frozen=True, slots=True)
-class SagaData:
+class SagaData(NamedTuple):
     """What a saga knows: handed to a user's field function.
 
     Attributes:
@@ -39,9 +38,8 @@ class Source:
         return f"request.{self.field}" if self.step is None else f"{self.step}.{self.field}"
 
     def read(self, data: SagaData) -> Any:
-        if self.step is None:
-            return data.request.get(self.field)
-        return data.replies.get(self.step, {}).get(self.field)
+        document = data.request if self.step is None else data.replies.get(self.step)
+        return None if document is None else document.get(self.field)
 
 
 FieldFunction = Callable[[SagaData], Any]

@@ -21,7 +21,7 @@ from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from runtime.errors import ContractError
-from runtime.limits import HEADERS_BYTES_MAX, HEADERS_MAX
+from runtime.limits import ATTEMPTS_MAX, HEADERS_BYTES_MAX, HEADERS_MAX
 from schemas.causes import Cause
 from schemas.codec import decode_object, encode
 from schemas.ids import CommandId, parse_command_id
@@ -101,6 +101,11 @@ class ReplyHead(NamedTuple):
     reason: Reason | None
 
 
+@lru_cache(maxsize=ATTEMPTS_MAX)
+def _attempt(number: int) -> tuple[str, bytes]:
+    return ATTEMPT, b"%d" % number
+
+
 @lru_cache(maxsize=1024)
 def _same(message_type: str, source: str, *more: tuple[str, str]) -> Headers:
     """What all messages of a kind have in common: made once, since a header costs as much as a body."""
@@ -119,7 +124,7 @@ def command_headers(
         *_FIXED,
         (ID, command_id.encode()),
         *_same(command_type, source, (REPLY_TO, reply_to)),
-        (ATTEMPT, b"%d" % attempt),
+        _attempt(attempt),
         (STARTED, b"%d" % started_at_ms),
     )
 
@@ -146,7 +151,7 @@ def reply_headers(
         *_same(reply_type, source),
         (CAUSATION_ID, command_id),
         (OUTCOME, outcome.value.encode()),
-        (ATTEMPT, b"%d" % head.attempt),
+        _attempt(head.attempt),
         *optional,
     )
 

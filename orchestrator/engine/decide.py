@@ -30,7 +30,7 @@ from orchestrator.store.retention import Purged
 from runtime.errors import ContractError
 from runtime.telemetry import log
 from schemas.causes import Cause
-from schemas.codec import decode_model, decode_object
+from schemas.codec import decode_model, decode_object, to_document
 from schemas.envelope import Outcome
 from schemas.ids import Phase, SagaRef
 from schemas.topics import TopicNames
@@ -318,7 +318,7 @@ def _replied(definition: Definition, reply: Reply) -> Replied:
     index = definition.index(command.step)
     assert index is not None, "checked with the topic"
     if head.outcome is Outcome.SUCCESS and command.phase is Phase.FORWARD:
-        body = decode_model(definition.steps[index].reply, reply.value).model_dump(mode="json")
+        body = to_document(decode_model(definition.steps[index].reply, reply.value))
         size = len(reply.value or b"")
     else:
         document = decode_object(reply.value)

@@ -22,6 +22,8 @@ class MessageWriter:
         self._commands_of = cache(topics.commands)
         self._replies_of = cache(topics.replies_of)
         self._events_of = cache(topics.events)
+        self._type_of = cache(event_type)
+        self._source_of = cache(_source)
 
     def message(self, definition: Definition | None, saga: Saga, effect: Effect) -> Message:
         """The message of one effect of a decision whose outcome is `saga`."""
@@ -33,7 +35,7 @@ class MessageWriter:
         headers = command_headers(
             str(effect.command_id),
             command_type=effect.command_type,
-            source=_source(saga),
+            source=self._source_of(saga.ref.saga_type),
             reply_to=self._replies_of(effect.service),
             attempt=effect.attempt,
             started_at_ms=saga.created_at,
@@ -41,18 +43,19 @@ class MessageWriter:
         return Message(self._commands_of(effect.service), saga.ref.saga_id.encode(), effect.body, headers)
 
     def _event(self, definition: Definition | None, saga: Saga, event: LifecycleEvent) -> Message:
+        saga_type, saga_id = saga.ref
         body = record_fields(definition, saga)
         value = encode(body)
         if len(value) > PAYLOAD_BYTES_MAX:
             value = encode({**body, "data": {}, "dataOmitted": True})
         headers = event_headers(
-            f"{saga.ref}/{saga.version}/{event.value}",
-            event_type=event_type(saga.ref.saga_type, event),
-            source=_source(saga),
+            f"{saga_type}/{saga_id}/{saga.version}/{event}",
+            event_type=self._type_of(saga_type, event),
+            source=self._source_of(saga_type),
             sequence=saga.version,
         )
-        return Message(self._events_of(saga.ref.saga_type), saga.ref.saga_id.encode(), value, headers)
+        return Message(self._events_of(saga_type), saga_id.encode(), value, headers)
 
 
-def _source(saga: Saga) -> str:
-    return f"/sagas/{saga.ref.saga_type}"
+def _source(saga_type: str) -> str:
+    return f"/sagas/{saga_type}"

@@ -35,6 +35,22 @@ NO_PAUSES: Pauses = MappingProxyType({})
 class Draft:
     """The saga as it will be after `event`."""
 
+    __slots__ = (
+        "_commands",
+        "_event",
+        "_log",
+        "_told",
+        "before",
+        "definition",
+        "error",
+        "held",
+        "now",
+        "parked",
+        "pauses",
+        "state",
+        "steps",
+    )
+
     def __init__(self, definition: Definition, saga: Saga, event: Event, now: int, pauses: Pauses = NO_PAUSES) -> None:
         self.definition = definition
         self.before = saga
@@ -58,7 +74,7 @@ class Draft:
     def log(self, index: int | None, status: LogStatus, attempt: int = 0, **detail: Any) -> None:
         """Add a log row; the first one of a draft holds the event, so that the log can be folded (R28)."""
         if self._event is not None:
-            detail = {**to_detail(self._event), **detail}
+            detail = to_detail(self._event) | detail
             self._event = None
         name = "" if index is None else self.definition.steps[index].name
         seq = self.before.log_seq + len(self._log) + 1

@@ -181,7 +181,8 @@ def _replied_detail(event: Replied) -> dict[str, Any]:
     if event.reason is not None:
         detail["reason"] = event.reason
     if event.origin is not None:
-        detail["origin"] = event.origin._asdict()
+        topic, partition, offset, message_id = event.origin
+        detail["origin"] = {"topic": topic, "partition": partition, "offset": offset, "message_id": message_id}
     return detail
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
 from orchestrator.definition import Saga as Definition
@@ -161,22 +161,7 @@ class Saga:
 
     def at_row(self, row: int) -> Saga:
         """The same saga where the store has it."""
-        return Saga(
-            self.ref,
-            self.definition_version,
-            self.state,
-            self.steps,
-            self.request,
-            self.request_bytes,
-            self.created_at,
-            self.updated_at,
-            self.error,
-            self.parked,
-            self.version,
-            self.log_seq,
-            row,
-            self.held,
-        )
+        return replace(self, row=row)
 
     @property
     def wake_at(self) -> int | None:
@@ -199,10 +184,12 @@ class Saga:
     def active_index(self) -> int | None:
         """The step in progress or being undone, from 0; None where there is none."""
         for index, step in enumerate(self.steps):
-            if step.status is StepStatus.IN_PROGRESS or step.status is StepStatus.COMPENSATING:
+            if step.status in _ACTIVE_STEP:
                 return index
         return None
 
+
+_ACTIVE_STEP = (StepStatus.IN_PROGRESS, StepStatus.COMPENSATING)
 
 _UNTOUCHED = StepState()
 
@@ -249,15 +236,21 @@ def record(definition: Definition | None, saga: Saga) -> SagaRecord:
 
 def record_fields(definition: Definition | None, saga: Saga) -> dict[str, Any]:
     """The record's fields, in its order: what an event's body is made of, without a model in between."""
-    steps = saga.steps
+    executed: list[int] = []
+    compensated: list[int] = []
+    for number, step in enumerate(saga.steps, 1):
+        if step.executed:
+            executed.append(number)
+        if step.status is StepStatus.COMPENSATED:
+            compensated.insert(0, number)
     return {
         "sagaId": saga.ref.saga_id,
         "state": saga.state.value,
         "currentStep": current_step(saga),
-        "stepsExecuted": [number for number, step in enumerate(steps, 1) if step.executed],
-        "stepsCompensated": [n for n in range(len(steps), 0, -1) if steps[n - 1].status is StepStatus.COMPENSATED],
+        "stepsExecuted": executed,
+        "stepsCompensated": compensated,
         "error": saga.error,
-        "data": {"request": saga.request, "replies": {} if definition is None else replies_of(definition, steps)},
+        "data": {"request": saga.request, "replies": {} if definition is None else replies_of(definition, saga.steps)},
     }
 
 
