@@ -156,7 +156,11 @@ class StoreReader:
         bulk_id: str | None = None,
     ) -> list[ActRow]:
         """The newest acts, newest first: of one saga, one type, one bulk act, or only those that wait."""
-        found = await self.connection.fetch_all(SQL["list_acts"], (saga_id, saga_type, waiting, bulk_id, limit))
+        asked = (saga_type, waiting, bulk_id, limit)
+        if saga_id is None:
+            found = await self.connection.fetch_all(SQL["list_acts"], asked)
+        else:
+            found = await self.connection.fetch_all(SQL["list_acts_of"], (*asked, saga_id))
         return [read_row(row) for row in found]
 
     async def pauses(self) -> dict[str, Pause]:

@@ -1,4 +1,6 @@
-"""What the engine asks of its store costs the same with a million finished sagas as with none."""
+"""What the engine asks of its store costs the same with a million finished sagas as with none, and so does a look at
+one saga.
+"""
 
 from __future__ import annotations
 
@@ -49,6 +51,13 @@ async def test_no_statement_of_the_engine_reads_what_is_finished(file: Path, nam
     ), steps
     whole_table_index = [step for step in steps if "autoindex" in step and step.startswith("SCAN")]
     assert whole_table_index == []
+
+
+async def test_what_was_done_to_one_saga_is_found_without_reading_all_acts(file: Path) -> None:
+    with sqlite3.connect(file) as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {SQL['list_acts_of']}", ["0"] * 5).fetchall()
+    # One step: the index has the acts of a saga in their order, so nothing is sorted.
+    assert [text for *_, text in plan] == ["SEARCH acts USING INDEX acts_saga (saga_id=?)"]
 
 
 def _parameters(sql: str) -> int:
