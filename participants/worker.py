@@ -19,6 +19,7 @@ from typing import Protocol
 
 from messaging.consumer import Reset
 from messaging.records import Message, Record, TopicPartition
+from messaging.waiting import let_send
 from participants.calls import ExternalCalls, Settled
 from participants.command import Command
 from participants.faults import FaultInjector, Faults
@@ -191,6 +192,8 @@ class Worker:
         for one in handled:
             self._send(one, outgoing, now_ms)
         await self._publisher.put(outgoing)
+        if outgoing.messages:
+            await let_send()
 
     def _send(self, handled: Handled, outgoing: Outgoing, now_ms: int) -> None:
         """Put into `outgoing` what follows from one handled command, and begin its call."""

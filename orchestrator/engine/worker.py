@@ -13,6 +13,7 @@ from typing import Protocol
 
 from messaging.consumer import Reset
 from messaging.records import Record, TopicPartition
+from messaging.waiting import let_send
 from orchestrator.engine import recovery
 from orchestrator.engine.admission import Admission
 from orchestrator.engine.decide import Decided, Decider
@@ -153,6 +154,8 @@ class Engine:
                 failpoint("orchestrator.timers.after")
             if inputs.acts:
                 failpoint("orchestrator.acts.after")
+            if decided.batch.messages:
+                await let_send()
         await self._steer(decided.batch.now)
         await self._upkeep.step(decided.batch.now, idle=False)
 
