@@ -2,7 +2,8 @@
 
 Without a `rate`, everything is sent at once and the throughput counts. With one it is an open loop: moments of
 sending are fixed in advance, and a latency counts from the moment at which a request should have been sent, so that
-a system that stalls does not get its load held back for it (no coordinated omission).
+a system that stalls does not get its load held back for it (no coordinated omission). `one_at_a_time` is a closed
+loop: each request is sent when the one before it has ended, and what counts is how soon one saga is carried alone.
 """
 
 from __future__ import annotations
@@ -35,6 +36,13 @@ class Outcomes:
         self.ended: dict[bytes, float] = {}
         self.states: Counter[str] = Counter()
         self.events = 0
+        self._news = asyncio.Event()
+
+    async def of(self, key: bytes) -> None:
+        """Wait until the saga of `key` has ended."""
+        while key not in self.ended:
+            self._news.clear()
+            await self._news.wait()
 
     async def collect(self) -> None:
         """Read until all that are wanted have ended."""
@@ -45,6 +53,7 @@ class Outcomes:
                 self.events += len(records)
                 for record in records:
                     self._take(record, now)
+            self._news.set()
 
     def _take(self, record: Any, now: float) -> None:
         for name, value in record.headers:
@@ -71,10 +80,15 @@ async def main(arguments: Arguments, word: Word) -> None:
         await word.heard()
         start = time.perf_counter()
         collecting = asyncio.create_task(outcomes.collect())
-        late = await (_paced(outlet, rows, planned, start) if rate else _flood(outlet, rows))
-        sent_s = time.perf_counter() - start
+        late: dict[str, Any] = {}
+        sent_s = 0.0
         with contextlib.suppress(TimeoutError):  # what is missing shows in the counts
             async with asyncio.timeout(arguments["timeout_s"]):
+                if arguments.get("one_at_a_time"):
+                    await _one_at_a_time(outlet, rows, planned, start, outcomes)
+                else:
+                    late = await (_paced(outlet, rows, planned, start) if rate else _flood(outlet, rows))
+                sent_s = time.perf_counter() - start
                 await collecting
     say({"event": "result", **_result(rows, planned, start, outcomes), "sent_s": sent_s, **late})
 
@@ -97,6 +111,16 @@ async def _paced(
         late_ms.append((time.perf_counter() - start - moment) * 1000)
     await asyncio.gather(*stored)
     return {"send_late_ms": Spread.of(late_ms).rounded()}
+
+
+async def _one_at_a_time(
+    outlet: wire.Outlet, rows: list[tuple[bytes, bytes]], planned: list[float], start: float, outcomes: Outcomes
+) -> None:
+    """Send each row when the saga before it has ended; `planned` becomes the moments at which that was."""
+    for number, row in enumerate(rows):
+        planned[number] = time.perf_counter() - start
+        await outlet.send(*row)
+        await outcomes.of(row[0])
 
 
 def _result(rows: list[tuple[bytes, bytes]], planned: list[float], start: float, outcomes: Outcomes) -> dict[str, Any]:

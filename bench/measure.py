@@ -51,12 +51,13 @@ async def measure(
     *,
     mix: str = "succeed",
     rate: float | None = None,
+    one_at_a_time: bool = False,
     timeout_s: float = 600.0,
     run: str | None = None,
     processes: Mapping[str, int] | None = None,
     first: int = 0,
 ) -> dict[str, Any]:
-    """Ask `system` for `count` orders, at once or `rate` a second; what came of it.
+    """Ask `system` for `count` orders, at once, `rate` a second or one at a time; what came of it.
 
     Args:
         run: begins the orders' ids; a fresh one when not given.
@@ -76,6 +77,7 @@ async def measure(
         "first": first,
         "mix": mix,
         "rate": rate,
+        "one_at_a_time": one_at_a_time,
         "timeout_s": timeout_s,
     }
     async with worker("load", arguments) as load:

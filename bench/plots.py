@@ -32,6 +32,7 @@ def draw(sections: Mapping[str, Parts], directory: Path) -> list[Path]:
 
 
 def _latency(axes: Axes, parts: Parts) -> None:
+    parts = {part: result for part, result in parts.items() if part.endswith("/s")}
     rates = [float(part.removesuffix("/s").replace(",", "")) for part in parts]
     for name, label in (("p50", "p50"), ("p99", "p99"), ("p999", "p99.9")):
         axes.plot(rates, [result["latency_ms"][name] for result in parts.values()], marker="o", label=label)

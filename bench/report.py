@@ -120,9 +120,9 @@ def _cpu(parts: Parts) -> Iterator[list[str]]:
 def _latencies(parts: Parts) -> Iterator[list[str]]:
     yield ["", "sagas", "p50", "p99", "p99.9", "max", "sent late p99", "used by others"]
     for part, result in parts.items():
-        spread, late = result["latency_ms"], result["send_late_ms"]
-        values = [spread["p50"], spread["p99"], spread["p999"], spread["max"], late["p99"]]
-        yield [part, f"{result['count']:,}", *(f"{value:.1f}" for value in values), f"{result['others_share']:.0%}"]
+        spread, late = result["latency_ms"], result.get("send_late_ms", {})
+        values = [spread["p50"], spread["p99"], spread["p999"], spread["max"], late.get("p99")]
+        yield [part, f"{result['count']:,}", *(_number(value, 1) for value in values), f"{result['others_share']:.0%}"]
 
 
 def _starts(parts: Parts) -> Iterator[list[str]]:

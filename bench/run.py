@@ -23,6 +23,7 @@ class Size:
         throughput: (orders, mix) of each part.
         repeats: of whatever is compared: medians are taken.
         limit: sagas that are passed through the relays.
+        one_at_a_time: sagas of which each is asked for when the one before it has ended.
         latency: (sagas a second, seconds) of each part.
         orders: of every throughput that is compared with another.
         counted: orders of which fsyncs and messages are counted.
@@ -36,6 +37,7 @@ class Size:
     throughput: tuple[tuple[int, str], ...]
     repeats: int
     limit: int
+    one_at_a_time: int
     latency: tuple[tuple[int, int], ...]
     orders: int
     counted: int
@@ -50,6 +52,7 @@ FULL = Size(
     throughput=((20_000, "succeed"), (20_000, "compensated"), (200_000, "succeed"), (200_000, "compensated")),
     repeats=3,
     limit=200_000,
+    one_at_a_time=1_000,
     latency=((1, 300), (20, 120), (200, 60), (1_000, 60)),
     orders=20_000,
     counted=5_000,
@@ -63,7 +66,8 @@ SHORT = Size(
     throughput=((20_000, "succeed"),),
     repeats=1,
     limit=60_000,
-    latency=((1, 5), (20, 10), (200, 5)),
+    one_at_a_time=100,
+    latency=((20, 10), (200, 5)),
     orders=5_000,
     counted=2_000,
     partitions=(4, 12, 48),
@@ -76,6 +80,7 @@ TINY = Size(
     throughput=((200, "succeed"), (200, "compensated")),
     repeats=1,
     limit=200,
+    one_at_a_time=20,
     latency=((50, 1),),
     orders=200,
     counted=100,
@@ -104,16 +109,16 @@ class Bench:
     def keep(self, section: str, part: str, result: Mapping[str, Any]) -> None:
         """Keep one part's result, and tell it to whoever waits."""
         self.results.keep(section, part, result)
-        say(f"{section}: {part}: {brief(result)}")
+        say(f"{section}: {part}: {brief(section, result)}")
 
     @property
     def turns(self) -> range:
         return range(1, self.size.repeats + 1)
 
 
-def brief(result: Mapping[str, Any]) -> str:
-    """One result in a few words."""
-    if "send_late_ms" in result:
+def brief(section: str, result: Mapping[str, Any]) -> str:
+    """One result of `section` in a few words."""
+    if "latency_ms" in result and section == "latency":
         return "p50 {p50} ms, p99 {p99} ms, p99.9 {p999} ms".format(**result["latency_ms"])
     if "per_s" in result:
         return f"{result['per_s']:,.0f} sagas/s"

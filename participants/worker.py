@@ -158,6 +158,7 @@ class Worker:
         if records or settled:
             await self._process(self._intake.read(records, self._now_ms()), settled, waited)
             self._active_at_ms = self._clock.monotonic_ms()
+            await let_send()
             await self._upkeep.step(self._now_ms(), idle=False)
         elif self._clock.monotonic_ms() - self._active_at_ms >= _IDLE_MS:
             await self._idle()
@@ -192,8 +193,6 @@ class Worker:
         for one in handled:
             self._send(one, outgoing, now_ms)
         await self._publisher.put(outgoing)
-        if outgoing.messages:
-            await let_send()
 
     def _send(self, handled: Handled, outgoing: Outgoing, now_ms: int) -> None:
         """Put into `outgoing` what follows from one handled command, and begin its call."""

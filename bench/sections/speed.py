@@ -9,6 +9,7 @@ from bench.measure import measure
 from bench.run import Bench
 from bench.system import Options, System, running, say
 
+ONE_AT_A_TIME = "one at a time"
 PLANS = {"8 messages a saga": False, "every message": True}
 """The limit's parts, and whether the events before the outcome are passed on too."""
 
@@ -62,16 +63,20 @@ async def _limit(bench: Bench, one: Sample, *, every_event: bool, partitions: in
 
 
 async def latency(bench: Bench) -> None:
-    """From the moment at which a request should be sent to its saga's outcome, at several rates."""
-    parts = {f"{rate:,}/s": (rate, seconds) for rate, seconds in bench.size.latency}
+    """From the moment at which a request should be sent to its saga's outcome: one at a time, and at several rates."""
+    parts = {ONE_AT_A_TIME: (None, 0)} | {f"{rate:,}/s": (rate, seconds) for rate, seconds in bench.size.latency}
     missing = bench.missing("latency", parts)
     if not missing:
         return
     async with running(bench.kafka, bench.directory / "latency") as system:
         await measure(system, bench.size.warm)
         for name, (rate, seconds) in missing.items():
-            say(f"latency: {name} for {seconds} s …")
-            bench.keep("latency", name, await measure(system, rate * seconds, rate=rate))
+            if rate is None:
+                say(f"latency: {name} …")
+                bench.keep("latency", name, await measure(system, bench.size.one_at_a_time, one_at_a_time=True))
+            else:
+                say(f"latency: {name} for {seconds} s …")
+                bench.keep("latency", name, await measure(system, rate * seconds, rate=rate))
 
 
 async def partitions(bench: Bench) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -33,7 +34,11 @@ SECTIONS: dict[str, dict[str, dict[str, Any]]] = {
         "200,000 succeed #1": rate(5.0),
     },
     "limit": {"8 messages a saga #1": rate(4_000.0), "every message #1": rate(2_000.0)},
-    "latency": {"1/s": spread(1.0, 2.0), "20/s": spread(10.0, 33.33)},
+    "latency": {
+        "one at a time": {**spread(7.5, 9.0), "send_late_ms": {}},
+        "1/s": spread(1.0, 2.0),
+        "20/s": spread(10.0, 33.33),
+    },
 }
 
 
@@ -62,7 +67,8 @@ def test_the_report_has_a_table_for_each_section_and_both_ratios() -> None:
 
     assert text.startswith("cores 2\n\n")
     assert "200,000 succeed #1        5" in text
-    assert "20/s    100  10.0  33.3" in text
+    assert re.search(r"^20/s +100 +10.0 +33.3 ", text, re.MULTILINE)
+    assert re.search(r"^one at a time +100 +7.5 +9.0 +9.0 +9.0 +- ", text, re.MULTILINE)
     assert "of the limit: 0.250; with every message that the system publishes: 0.500" in text
 
 

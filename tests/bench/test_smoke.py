@@ -42,6 +42,10 @@ async def test_the_short_sections_measure_all_that_the_last_line_tells(kafka: Br
     }  # fmt: skip
     assert found["limit"]["8 messages a saga #1"]["messages_of_a_saga"]["order.events"] == 4
     assert found["limit"]["8 messages a saga #1"]["per_s"] > 0
+    alone = found["latency"]["one at a time"]
+    assert alone["states"] == {"COMPLETED": 20}
+    # None waited for another: all together took as long as they did one after the other.
+    assert sum([alone["latency_ms"]["mean"]] * 20) <= alone["seconds"] * 1000 + 1
     spread = found["latency"]["50/s"]["latency_ms"]
     assert spread["count"] == 50
     assert 0 < spread["p50"] <= spread["p99"] <= spread["max"]
