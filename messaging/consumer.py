@@ -10,7 +10,7 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka import errors as kafka_errors
 
-from messaging import decompression
+from messaging import decompression, fetching
 from messaging.cluster import Cluster
 from messaging.errors import UnknownTopicError
 from messaging.hints import CommitHints
@@ -303,7 +303,7 @@ class Consumer:
             fetch_max_bytes=_FETCH_BYTES_MAX,
             metadata_max_age_ms=self._metadata_age_ms,
         )
-        return await opened(consumer, AIOKafkaConsumer.stop, self._settings.bootstrap_servers)
+        return fetching.answers_first(await opened(consumer, AIOKafkaConsumer.stop, self._settings.bootstrap_servers))
 
     async def _take_position(
         self,

@@ -1,0 +1,32 @@
+"""Answers go out before more is asked for.
+
+aiokafka asks its broker for more as soon as a poll has taken what was there. Who handled that at once has something
+to publish, which takes five turns of the event loop to be on its way; the request for more takes three, and building
+and sending it took 0.2 ms of each hop of a lone message. So it is held back for three turns. Where many messages come
+it makes no difference: what was taken is handled within the first of these turns.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiokafka import AIOKafkaConsumer
+
+TURNS = 3
+
+
+def answers_first(consumer: AIOKafkaConsumer) -> AIOKafkaConsumer:
+    """`consumer`, which was started, with its requests for more held back by `TURNS` turns of the event loop."""
+    fetcher = consumer._fetcher  # noqa: SLF001 -- it has no setting for this
+    notify = fetcher._notify  # noqa: SLF001
+    loop = asyncio.get_running_loop()
+
+    def notify_later(future: asyncio.Future[None] | None, turns: int = TURNS) -> None:
+        # Once the fetcher has gone on for another reason it has seen what was taken, and waits for another future.
+        if turns and future is fetcher._wait_consume_future:  # noqa: SLF001
+            loop.call_soon(notify_later, future, turns - 1)
+        else:
+            notify(future)
+
+    fetcher._notify = notify_later  # noqa: SLF001
+    return consumer

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from aiokafka.conn import AIOKafkaConnection
+
+from messaging.producer import Producer
+from tests.brokers import BrokerUnderTest
+from tests.messaging.conftest import PATIENCE_S, Read, make_topic, messages
+
+pytestmark = pytest.mark.kafka
+
+
+async def test_an_answer_goes_out_before_more_is_asked_for(
+    broker: BrokerUnderTest,
+    producer: Producer,
+    reading: Read,
+    topic_prefix: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked, answers = [await make_topic(broker, topic_prefix + name) for name in ("asked", "answers")]
+    await producer.publish(messages(answers, 1))
+    consumer = await reading(broker, asked)
+    sent: list[str] = []
+    send = AIOKafkaConnection.send
+
+    def noting(connection: AIOKafkaConnection, request: Any, *more: Any, **options: Any) -> Any:
+        sent.append(type(request).__name__)
+        return send(connection, request, *more, **options)
+
+    monkeypatch.setattr(AIOKafkaConnection, "send", noting)
+    await producer.publish(messages(asked, 1))
+    async with asyncio.timeout(PATIENCE_S):
+        while not await consumer.poll(200, 10):
+            pass
+    sent.clear()
+    # As the workers do: what follows from the records is handed to a task that publishes, and the next poll begins.
+    answering = asyncio.create_task(producer.publish(messages(answers, 1)))
+    await consumer.poll(100, 10)
+    await answering
+    requests = [name for name in sent if name in {"ProduceRequest", "FetchRequest"}]
+    assert requests[:2] == ["ProduceRequest", "FetchRequest"], sent
