@@ -156,10 +156,11 @@ class Worker:
         await self._take_resets()
         settled, waited = self._calls.take()
         if records or settled:
-            await self._process(self._intake.read(records, self._now_ms()), settled, waited)
+            now_ms = self._now_ms()
+            await self._process(self._intake.read(records, now_ms), settled, waited, now_ms)
             self._active_at_ms = self._clock.monotonic_ms()
             await let_send()
-            await self._upkeep.step(self._now_ms(), idle=False)
+            await self._upkeep.step(now_ms, idle=False)
         elif self._clock.monotonic_ms() - self._active_at_ms >= _IDLE_MS:
             await self._idle()
 
@@ -178,8 +179,7 @@ class Worker:
         poll, self._poll = self._poll, None
         return poll.result()
 
-    async def _process(self, batch: Batch, settled: Sequence[Settled], waited: Sequence[Command]) -> None:
-        now_ms = self._now_ms()
+    async def _process(self, batch: Batch, settled: Sequence[Settled], waited: Sequence[Command], now_ms: int) -> None:
         moved = self._progress.unwritten()
         async with self._store.transaction():
             await self._store.move_offsets(self._progress.stored, moved, now_ms)
@@ -268,7 +268,7 @@ class Worker:
         await self._calls.drain(STOP_TIMEOUT_MS // 2)
         settled, _ = self._calls.take()
         if settled:
-            await self._process(Batch(), settled, ())
+            await self._process(Batch(), settled, (), self._now_ms())
         if not await self._publisher.drain():
             _log.warning("worker.stopped_unpublished", hint="their commands are read again after the next start")
         await self._write_offsets()

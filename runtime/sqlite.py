@@ -14,9 +14,8 @@ import asyncio
 import errno
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
 from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -246,17 +245,26 @@ async def open_beside(path: Path) -> ThreadedConnection:
         return ThreadedConnection(connection, path)
 
 
-@asynccontextmanager
-async def transaction(connection: SqlConnection) -> AsyncIterator[None]:
-    """One write transaction: committed when the block ends, rolled back when it raises."""
-    # A deferred transaction that turns into a write fails at once with SQLITE_BUSY_SNAPSHOT, whatever the timeout.
-    await connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    except BaseException:
-        await connection.rollback()
-        raise
-    await connection.commit()
+class transaction:  # noqa: N801 -- reads like the context manager it is
+    """One write transaction: committed when the block ends, rolled back when it raises.
+
+    A class and not a generator, as `translated_errors`: it costs a lone command 15 us less.
+    """
+
+    __slots__ = ("_connection",)
+
+    def __init__(self, connection: SqlConnection) -> None:
+        self._connection = connection
+
+    async def __aenter__(self) -> None:
+        # A deferred transaction that turns into a write fails at once with SQLITE_BUSY_SNAPSHOT, whatever the timeout.
+        await self._connection.execute("BEGIN IMMEDIATE")
+
+    async def __aexit__(self, kind: type[BaseException] | None, _error: object, _trace: object) -> None:
+        if kind is None:
+            await self._connection.commit()
+        else:
+            await self._connection.rollback()
 
 
 def newest_schema(package: str) -> int:
