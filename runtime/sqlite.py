@@ -41,8 +41,9 @@ WAL_KEPT_BYTES_MAX = 4 * WAL_PAGES_MAX * 4_096
 """A log that was longer, because a reader held it up, is cut to this size once it starts again."""
 
 
-SLOW_COMMIT_MS = 2
-"""A commit that took this long is worth a thread: twenty hops to it and back."""
+SLOW_COMMIT_MS = 10
+"""A commit that took this long is worth a thread. On a busy machine the hop to it and back waits twice for a
+processor, which costs a flood's batch, of some five milliseconds, more than an event loop that stands still."""
 
 _CLOCK = SystemClock()
 
