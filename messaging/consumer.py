@@ -303,7 +303,8 @@ class Consumer:
             fetch_max_bytes=_FETCH_BYTES_MAX,
             metadata_max_age_ms=self._metadata_age_ms,
         )
-        return fetching.answers_first(await opened(consumer, AIOKafkaConsumer.stop, self._settings.bootstrap_servers))
+        await opened(consumer, AIOKafkaConsumer.stop, self._settings.bootstrap_servers)
+        return fetching.answers_first(await fetching.all_known(consumer, self._topics))
 
     async def _take_position(
         self,
@@ -313,12 +314,10 @@ class Consumer:
     ) -> None:
         """Set `_positions` of `partitions` to what is wanted, or to the earliest where Kafka has no such offset."""
         theirs = [KafkaPartition(*tp) for tp in partitions]
-        earliest = await within(
-            limits.REQUEST_TIMEOUT_MS, "reading earliest offsets", consumer.beginning_offsets(theirs)
-        )
+        firsts = await within(limits.REQUEST_TIMEOUT_MS, "reading first offsets", consumer.beginning_offsets(theirs))
         ends = await within(limits.REQUEST_TIMEOUT_MS, "reading end offsets", consumer.end_offsets(theirs))
         for tp, their in zip(partitions, theirs, strict=True):
-            first, end, position = earliest[their], ends[their], wanted.get(tp)
+            first, end, position = firsts[their], ends[their], wanted.get(tp)
             if position is not None and not first <= position <= end:
                 reset = Reset(tp, position, first, "beyond_end" if position > end else "deleted")
                 self._resets.append(reset)

@@ -1,4 +1,4 @@
-"""Answers go out before more is asked for.
+"""What aiokafka's consumer is told beside its settings: its topics, and to let answers go out before it asks for more.
 
 aiokafka asks its broker for more as soon as a poll has taken what was there. Who handled that at once has something
 to publish, which takes five turns of the event loop to be on its way; the request for more is prepared in the second
@@ -9,10 +9,31 @@ messages come it makes no difference: what was taken is handled within the first
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
 from aiokafka import AIOKafkaConsumer
 
+from messaging.waiting import within
+from runtime.limits import REQUEST_TIMEOUT_MS
+
 TURNS = 4
+
+
+async def all_known(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> AIOKafkaConsumer:
+    """`consumer`, which was started, once it knows its topics, all by one request.
+
+    Asked for offsets it finds out about them one by one, with a pause after each: ten seconds for a hundred topics.
+
+    Raises:
+        BrokerUnavailableError: no answer within REQUEST_TIMEOUT_MS.
+
+    """
+
+    async def ask() -> None:
+        await consumer._client.set_topics(topics)  # noqa: SLF001 -- without a group only `assign` says them
+
+    await within(REQUEST_TIMEOUT_MS, "reading which topics there are", ask())
+    return consumer
 
 
 def answers_first(consumer: AIOKafkaConsumer) -> AIOKafkaConsumer:

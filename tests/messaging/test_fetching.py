@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection
 
 from messaging.producer import Producer
@@ -11,6 +12,26 @@ from tests.brokers import BrokerUnderTest
 from tests.messaging.conftest import PATIENCE_S, Read, make_topic, messages
 
 pytestmark = pytest.mark.kafka
+
+
+async def test_many_topics_are_found_out_about_at_once(
+    broker: BrokerUnderTest, reading: Read, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pause after each would be too long where an operator reads the dead letters of a large cluster."""
+    topics = [await make_topic(broker, f"{topic_prefix}{number}") for number in range(20)]
+    asked = 0
+    ask = AIOKafkaClient._metadata_update
+
+    async def counting(client: AIOKafkaClient, *arguments: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        return await ask(client, *arguments)
+
+    monkeypatch.setattr(AIOKafkaClient, "_metadata_update", counting)
+    consumer = await reading(broker, *topics)
+
+    assert {partition.topic for partition in consumer.partitions} == set(topics)
+    assert asked < 10
 
 
 async def test_an_answer_goes_out_before_more_is_asked_for(
