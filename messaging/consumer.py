@@ -292,6 +292,7 @@ class Consumer:
 
     async def _connect(self) -> AIOKafkaConsumer:
         decompression.install()
+        fetching.install()
         consumer = AIOKafkaConsumer(
             **self._settings.client_options(),
             group_id=None,

