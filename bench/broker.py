@@ -25,10 +25,9 @@ class Kafka:
     pid: int | None = None
     logs: Path | None = None
 
-    @property
-    def log_bytes(self) -> int | None:
-        """What its logs take on the disk; None where it is another's."""
-        return None if self.logs is None else tree_bytes(self.logs)
+    def log_bytes(self, prefix: str) -> int | None:
+        """What the topics that begin with `prefix` take on the disk; None where it is another's."""
+        return None if self.logs is None else sum(map(tree_bytes, self.logs.glob(f"{prefix}*")))
 
 
 @contextmanager

@@ -27,10 +27,11 @@ async def throughput(bench: Bench) -> None:
 
 
 async def _with_disk(bench: Bench, system: System, count: int, mix: str) -> dict[str, Any]:
-    logs = bench.kafka.log_bytes
+    logs = bench.kafka.log_bytes(system.topics.prefix)
     result = await measure(system, count, mix=mix, timeout_s=max(120.0, count / 50))
-    if logs is not None and bench.kafka.log_bytes is not None:
-        result["kafka_bytes_per_saga"] = round((bench.kafka.log_bytes - logs) / count)
+    later = bench.kafka.log_bytes(system.topics.prefix)
+    if logs is not None and later is not None:
+        result["kafka_bytes_per_saga"] = round((later - logs) / count)
     await system.stop()  # closed databases have no write-ahead log
     total = count + bench.size.warm
     result["database_bytes_per_saga"] = {name: round(size / total) for name, size in system.database_bytes().items()}
