@@ -293,7 +293,8 @@ class Consumer:
     async def _connect(self) -> AIOKafkaConsumer:
         decompression.install()
         fetching.install()
-        consumer = AIOKafkaConsumer(
+        consumer = fetching.Fetching(
+            self._topics,
             **self._settings.client_options(),
             group_id=None,
             enable_auto_commit=False,
@@ -304,8 +305,7 @@ class Consumer:
             fetch_max_bytes=_FETCH_BYTES_MAX,
             metadata_max_age_ms=self._metadata_age_ms,
         )
-        await opened(consumer, AIOKafkaConsumer.stop, self._settings.bootstrap_servers)
-        return fetching.answers_first(await fetching.all_known(consumer, self._topics))
+        return await opened(consumer, fetching.Fetching.stop, self._settings.bootstrap_servers)
 
     async def _take_position(
         self,

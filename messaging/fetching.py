@@ -1,26 +1,18 @@
-"""What aiokafka's consumer is told beside its settings: its topics, and to let answers go out before it asks for more.
-
-aiokafka asks its broker for more as soon as a poll has taken what was there. Who handled that at once has something
-to publish, which takes five turns of the event loop to be on its way; the request for more is prepared in the second
-and sent in the third, which took 0.2 ms of each hop of a lone message. So it is held back for four turns. Where many
-messages come it makes no difference: what was taken is handled within the first of these turns.
-"""
+"""aiokafka's consumer with three habits changed, for which it has no settings."""
 
 from __future__ import annotations
 
 import asyncio
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import PartitionRecords
 
-from messaging.waiting import within
-from runtime.limits import REQUEST_TIMEOUT_MS
-
 TURNS = 4
-
+"""Turns of the event loop for which asking for more is held back. It would be prepared in the second and sent in the
+third; what a poll's taker publishes at once takes five to be on its way."""
 
 _unpack = PartitionRecords._unpack_records  # noqa: SLF001
 
@@ -40,26 +32,29 @@ def install() -> None:
     PartitionRecords._unpack_records = _unpack_weakly  # noqa: SLF001
 
 
-async def all_known(consumer: AIOKafkaConsumer, topics: Iterable[str]) -> AIOKafkaConsumer:
-    """`consumer`, which was started, once it knows its topics, all by one request.
+class Fetching(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships no types
+    """A consumer without a group that knows `topics` once it has started, and lets answers go out first.
 
-    Asked for offsets it finds out about them one by one, with a pause after each: ten seconds for a hundred topics.
+    It finds out about its topics by one request. Otherwise, asked for offsets, it does so one by one, with a pause
+    after each: ten seconds for a hundred topics.
 
-    Raises:
-        BrokerUnavailableError: no answer within REQUEST_TIMEOUT_MS.
-
+    It asks for more only when what follows from the last records is on its way, which it otherwise does first: 0.2 ms
+    of each hop of a lone message. Where many messages come it makes no difference: what was taken is handled within
+    the first turn.
     """
 
-    async def ask() -> None:
-        await consumer._client.set_topics(topics)  # noqa: SLF001 -- without a group only `assign` says them
+    def __init__(self, topics: Iterable[str], **options: Any) -> None:
+        super().__init__(**options)
+        self._known_topics = tuple(topics)
 
-    await within(REQUEST_TIMEOUT_MS, "reading which topics there are", ask())
-    return consumer
+    async def start(self) -> None:
+        await super().start()
+        await self._client.set_topics(self._known_topics)
+        self._fetcher._notify = _answers_first(self._fetcher)  # noqa: SLF001
 
 
-def answers_first(consumer: AIOKafkaConsumer) -> AIOKafkaConsumer:
-    """`consumer`, which was started, with its requests for more held back by `TURNS` turns of the event loop."""
-    fetcher = consumer._fetcher  # noqa: SLF001 -- it has no setting for this
+def _answers_first(fetcher: Any) -> Callable[[asyncio.Future[None] | None], None]:
+    """What tells `fetcher` that its records were taken, `TURNS` turns later."""
     notify = fetcher._notify  # noqa: SLF001
     loop = asyncio.get_running_loop()
 
@@ -70,5 +65,4 @@ def answers_first(consumer: AIOKafkaConsumer) -> AIOKafkaConsumer:
         else:
             notify(future)
 
-    fetcher._notify = notify_later  # noqa: SLF001
-    return consumer
+    return notify_later

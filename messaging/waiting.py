@@ -20,6 +20,10 @@ from runtime.telemetry import log
 _log = log("messaging")
 _T = TypeVar("_T")
 
+SEND_TURNS = 10
+"""Turns of the event loop until messages that a publisher was given are on the wire: its own, the producer's and those
+of aiokafka's sender are six (0.14)."""
+
 # The loop holds tasks weakly: one that nobody else refers to could vanish half done.
 _abandoned: set[asyncio.Task[Any]] = set()
 
@@ -34,11 +38,6 @@ def _forget(task: asyncio.Task[Any]) -> None:
     _abandoned.discard(task)
     if not task.cancelled() and task.exception() is not None:
         _log.debug("kafka.abandoned_call_failed", error=repr(task.exception()))
-
-
-SEND_TURNS = 10
-"""Turns of the event loop until messages that a publisher was given are on the wire: its own, the producer's and those
-of aiokafka's sender are six (0.14)."""
 
 
 async def let_send() -> None:

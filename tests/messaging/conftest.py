@@ -119,6 +119,15 @@ async def poll_until(consumer: Consumer, done: Callable[[], object]) -> list[Rec
     return records
 
 
+async def first_read(consumer: Consumer, records_max: int) -> list[Record]:
+    """What comes first, at most `records_max` records."""
+    async with asyncio.timeout(PATIENCE_S):
+        while True:
+            records = await consumer.poll(200, records_max)
+            if records:
+                return records
+
+
 def messages(topic: str, count: int, *, key: bytes | None = b"order-1", size: int = 0) -> list[Message]:
     """`count` messages whose values are their numbers, padded to `size` bytes."""
     return [Message(topic, key, b"%d" % number + b" " * size) for number in range(count)]

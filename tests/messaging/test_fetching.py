@@ -8,10 +8,13 @@ import pytest
 from aiokafka.client import AIOKafkaClient
 from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.errors import KafkaConnectionError
 
+from messaging.consumer import Consumer
 from messaging.producer import Producer
+from runtime.errors import BrokerUnavailableError
 from tests.brokers import BrokerUnderTest
-from tests.messaging.conftest import PATIENCE_S, Read, make_topic, messages
+from tests.messaging.conftest import Read, first_read, make_topic, messages
 
 pytestmark = pytest.mark.kafka
 
@@ -36,6 +39,31 @@ async def test_many_topics_are_found_out_about_at_once(
     assert asked < 10
 
 
+async def test_a_consumer_that_does_not_find_out_about_its_topics_is_closed(
+    broker: BrokerUnderTest, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is built anew again and again while brokers are away: none may stay behind."""
+    topic = await make_topic(broker, topic_prefix + "orders")
+    closed: list[AIOKafkaClient] = []
+    close = AIOKafkaClient.close
+
+    async def noting(client: AIOKafkaClient) -> None:
+        closed.append(client)
+        await close(client)
+
+    async def failing(client: AIOKafkaClient, _topics: object) -> None:
+        await asyncio.sleep(0)  # noqa: TID251 -- lets the others run, no time passes
+        raise KafkaConnectionError(f"{client} lost its broker")
+
+    consumer = Consumer(broker.settings, [topic], group=topic)
+    monkeypatch.setattr(AIOKafkaClient, "close", noting)
+    monkeypatch.setattr(AIOKafkaClient, "set_topics", failing)
+    with pytest.raises(BrokerUnavailableError):
+        await consumer.start({})
+    assert len(closed) == 1
+    await consumer.stop()
+
+
 async def test_fetched_records_that_a_pause_drops_are_freed_at_once(
     broker: BrokerUnderTest, producer: Producer, reading: Read, topic_prefix: str
 ) -> None:
@@ -43,9 +71,7 @@ async def test_fetched_records_that_a_pause_drops_are_freed_at_once(
     topic = await make_topic(broker, topic_prefix + "orders")
     await producer.publish(messages(topic, 50))
     consumer = await reading(broker, topic)
-    async with asyncio.timeout(PATIENCE_S):
-        while not await consumer.poll(200, 5):
-            pass
+    await first_read(consumer, 5)
     assert fetched_of(topic)
     gc.disable()
     try:
@@ -82,9 +108,7 @@ async def test_an_answer_goes_out_before_more_is_asked_for(
     # A fetch that the broker had waited with for long enough may come between; hardly three times.
     while len(tries) < 3 and ["ProduceRequest", "FetchRequest"] not in tries:
         await producer.publish(messages(asked, 1))
-        async with asyncio.timeout(PATIENCE_S):
-            while not await consumer.poll(200, 10):
-                pass
+        await first_read(consumer, 10)
         sent.clear()
         # As the workers do: what follows from the records is handed to a task that publishes, and the next poll begins.
         answering = asyncio.create_task(producer.publish(messages(answers, 1)))
