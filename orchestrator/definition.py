@@ -221,7 +221,7 @@ class Saga:
         """Why `reply` is not what the step at `index` answers with, or None."""
         model = self.steps[index].reply
         try:
-            model.model_validate_json(encode(reply))
+            validate(model, encode(reply))
         except ValidationError as error:
             return f"{model.__name__}: {describe(error)}"
         except Exception as error:  # noqa: BLE001 -- a user's validator may raise anything

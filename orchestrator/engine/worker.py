@@ -216,8 +216,9 @@ class Engine:
         admit = await self._store.pending(room, self._paused.types) if room and self._admission.pending else []
         if len(admit) < min(room, self._admission.pending):
             await self._recount()  # somebody else admitted them
-        known = await self._store.load(dict.fromkeys([*inputs.refs(), *admit, *release]))
-        unknown = [ref for ref in dict.fromkeys(inputs.refs()) if ref not in known]
+        asked = dict.fromkeys(inputs.refs())
+        known = await self._store.load(asked | dict.fromkeys([*admit, *release]))
+        unknown = [ref for ref in asked if ref not in known]
         purged = await self._store.load_purged(unknown) if unknown else {}
         return self._decider.decide(
             inputs,
