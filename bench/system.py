@@ -175,7 +175,7 @@ def _kind(name: str) -> str:
 
 @asynccontextmanager
 async def prepared(kafka: Kafka, directory: Path, options: Options | None = None) -> AsyncIterator[System]:
-    """A system with its topics, nothing started. At the end all its processes and databases are gone."""
+    """A system with its topics, nothing started. At the end all its processes, databases and topics are gone."""
     directory.mkdir(parents=True)
     system = System(kafka, directory, options or Options())
     try:

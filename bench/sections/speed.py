@@ -9,7 +9,6 @@ from bench.measure import measure
 from bench.run import Bench
 from bench.system import Options, System, running, say
 
-ONE_AT_A_TIME = "one at a time"
 PLANS = {"8 messages a saga": False, "every message": True}
 """The limit's parts, and whether the events before the outcome are passed on too."""
 
@@ -65,19 +64,16 @@ async def _limit(bench: Bench, one: Sample, *, every_event: bool, partitions: in
 
 async def latency(bench: Bench) -> None:
     """From the moment at which a request should be sent to its saga's outcome: one at a time, and at several rates."""
-    parts = {ONE_AT_A_TIME: (None, 0)} | {f"{rate:,}/s": (rate, seconds) for rate, seconds in bench.size.latency}
+    parts: dict[str, dict[str, Any]] = {"one at a time": {"count": bench.size.one_at_a_time, "one_at_a_time": True}}
+    parts |= {f"{rate:,}/s": {"count": rate * seconds, "rate": rate} for rate, seconds in bench.size.latency}
     missing = bench.missing("latency", parts)
     if not missing:
         return
     async with running(bench.kafka, bench.directory / "latency") as system:
         await measure(system, bench.size.warm)
-        for name, (rate, seconds) in missing.items():
-            if rate is None:
-                say(f"latency: {name} …")
-                bench.keep("latency", name, await measure(system, bench.size.one_at_a_time, one_at_a_time=True))
-            else:
-                say(f"latency: {name} for {seconds} s …")
-                bench.keep("latency", name, await measure(system, rate * seconds, rate=rate))
+        for name, asked in missing.items():
+            say(f"latency: {name}, {asked['count']:,} sagas …")
+            bench.keep("latency", name, await measure(system, **asked))
 
 
 async def partitions(bench: Bench) -> None:
