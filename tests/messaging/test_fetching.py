@@ -10,11 +10,12 @@ from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.errors import KafkaConnectionError
 
+from messaging import fetching
 from messaging.consumer import Consumer
 from messaging.producer import Producer
 from runtime.errors import BrokerUnavailableError
 from tests.brokers import BrokerUnderTest
-from tests.messaging.conftest import Read, first_read, make_topic, messages
+from tests.messaging.conftest import PATIENCE_S, Read, first_read, make_topic, messages
 
 pytestmark = pytest.mark.kafka
 
@@ -96,14 +97,7 @@ async def test_an_answer_goes_out_before_more_is_asked_for(
     asked, answers = [await make_topic(broker, topic_prefix + name) for name in ("asked", "answers")]
     await producer.publish(messages(answers, 1))
     consumer = await reading(broker, asked)
-    sent: list[str] = []
-    send = AIOKafkaConnection.send
-
-    def noting(connection: AIOKafkaConnection, request: Any, *more: Any, **options: Any) -> Any:
-        sent.append(type(request).__name__)
-        return send(connection, request, *more, **options)
-
-    monkeypatch.setattr(AIOKafkaConnection, "send", noting)
+    sent = note_requests(monkeypatch)
     tries: list[list[str]] = []
     # A fetch that the broker had waited with for long enough may come between; hardly three times.
     while len(tries) < 3 and ["ProduceRequest", "FetchRequest"] not in tries:
@@ -116,3 +110,39 @@ async def test_an_answer_goes_out_before_more_is_asked_for(
         await answering
         tries.append([name for name in sent if name in {"ProduceRequest", "FetchRequest"}][:2])
     assert ["ProduceRequest", "FetchRequest"] in tries
+
+
+@pytest.mark.parametrize(("taken", "asked_again"), [(fetching.CROWD, True), (fetching.CROWD + 1, False)])
+async def test_where_many_come_some_gather_before_more_is_asked_for(  # noqa: PLR0917 -- fixtures and cases
+    broker: BrokerUnderTest,
+    producer: Producer,
+    reading: Read,
+    topic_prefix: str,
+    monkeypatch: pytest.MonkeyPatch,
+    taken: int,
+    asked_again: bool,
+) -> None:
+    """Told apart by a time to gather that does not pass."""
+    topic = await make_topic(broker, topic_prefix + "orders", partitions=1)
+    monkeypatch.setattr(fetching, "GATHER_MS", PATIENCE_S * 1000)
+    consumer = await reading(broker, topic)
+    consumer._running()._fetcher._fetcher_timeout = PATIENCE_S  # it looks again after 0.2 s otherwise
+    await producer.publish(messages(topic, taken))
+    sent = note_requests(monkeypatch)
+    assert len(await first_read(consumer, 100)) == taken
+    sent.clear()
+    await consumer.poll(100, 100)
+    assert ("FetchRequest" in sent) == asked_again
+
+
+def note_requests(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of all requests sent to brokers from now on, in their order."""
+    sent: list[str] = []
+    send = AIOKafkaConnection.send
+
+    def noting(connection: AIOKafkaConnection, request: Any, *more: Any, **options: Any) -> Any:
+        sent.append(type(request).__name__)
+        return send(connection, request, *more, **options)
+
+    monkeypatch.setattr(AIOKafkaConnection, "send", noting)
+    return sent
