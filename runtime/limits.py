@@ -88,8 +88,9 @@ IN_FLIGHT_MIN: Final = 16
 HELD_MAX: Final = 50_000
 """Held sagas beyond this many count as running (R20): a service that is paused for days must not fill our disk."""
 
-PENDING_MAX: Final = 10_000
-"""Accepted but not admitted sagas beyond this many: request partitions stay paused (they keep them better)."""
+PENDING_MAX: Final = 1_000
+"""Sagas accepted before there is room for them: beyond half of this request partitions stay paused (they keep them
+better, and each costs less that can begin at once), and what one more poll brings fits too."""
 
 OUTBOX_MESSAGES_MAX: Final = 50_000
 """Unpublished messages; beyond it intake pauses, so that an unreachable broker cannot fill the disk."""
@@ -155,5 +156,5 @@ assert PUBLISH_BATCH_BYTES_MAX < BATCH_DECOMPRESSED_BYTES_MAX < POLL_DECOMPRESSE
 assert POLL_RECORDS_MAX * 2 <= IN_FLIGHT_MAX
 assert POLL_RECORDS_MAX <= BATCH_RECORDS_MAX
 assert IN_FLIGHT_MIN < IN_FLIGHT_MAX <= PENDING_MAX
-assert PENDING_MAX // 2 + BATCH_RECORDS_MAX <= PENDING_MAX, "intake pauses at half, and a batch may come on top"
+assert PENDING_MAX // 2 + POLL_RECORDS_MAX <= PENDING_MAX, "intake pauses at half, and a poll may come on top"
 assert HEARTBEAT_INTERVAL_MS * 3 <= SESSION_TIMEOUT_MS
