@@ -15,6 +15,8 @@ from typing import Any
 
 import orjson
 
+from runtime.process import new_loop
+
 Arguments = dict[str, Any]
 
 
@@ -52,4 +54,5 @@ def begin(main: Callable[[Arguments, Word], Awaitable[None]]) -> None:
     async def run() -> None:
         await main(orjson.loads(sys.argv[1]), Word())
 
-    asyncio.run(run())
+    with asyncio.Runner(loop_factory=new_loop) as runner:  # the loop of the processes that are measured
+        runner.run(run())

@@ -79,7 +79,7 @@ def run_process(main: Callable[[Lifecycle], Awaitable[None]]) -> int:
     gc.set_threshold(YOUNG_OBJECTS_MAX, 20, 50)
     try:
         arm_from_environment(os.environ)
-        with asyncio.Runner(loop_factory=_new_loop) as runner:
+        with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(_run(main))
     except SagaError as error:
         with suppress(OSError):  # where the log's disk is full too, the exit code still says it
@@ -88,7 +88,7 @@ def run_process(main: Callable[[Lifecycle], Awaitable[None]]) -> int:
     return 0
 
 
-def _new_loop() -> asyncio.AbstractEventLoop:
+def new_loop() -> asyncio.AbstractEventLoop:
     """The loop of uvloop, where it can be installed (not on Windows): a tenth less time on each hop."""
     try:
         import uvloop  # noqa: PLC0415 -- optional
