@@ -14,7 +14,7 @@ help: ## list the targets
 demo: ## watch real orders go through real processes, and what happens when things break (half a minute)
 	@$(PYTHON3) -c 'import sys; sys.exit("Python 3.11 or newer is needed, this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
 	@test -x .venv/bin/python || { echo "making .venv …"; $(PYTHON3) -m venv .venv; }
-	@.venv/bin/python -c 'import aiokafka, confluent_kafka, orchestrator.cli' 2>/dev/null || \
+	@.venv/bin/python -c 'import confluent_kafka, kafka_saga.orchestrator.cli.commands' 2>/dev/null || \
 	  { echo "installing kafka-saga[demo] …"; .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[demo]'; }
 	@.venv/bin/saga demo
 
@@ -39,7 +39,7 @@ imports: $(INSTALLED)
 	.venv/bin/lint-imports --no-logo
 
 generated: $(INSTALLED)
-	@if test -f orchestrator/contract.py; then set -x; .venv/bin/python -m orchestrator.contract --check; fi
+	@if test -f orchestrator/contract.py; then set -x; .venv/bin/python -m kafka_saga.orchestrator.contract --check; fi
 
 test: $(INSTALLED) ## every test; says which Kafka it had, what it skipped and why (PYTEST_ARGS='-k seed' for less)
 	.venv/bin/python -m pytest $(PYTEST_ARGS)

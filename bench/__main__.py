@@ -17,8 +17,8 @@ from bench.run import FULL, SHORT, Bench
 from bench.sections import SECTIONS, SHORT_SECTIONS
 from bench.system import say
 from deploy.kafka.kafka import KafkaError
-from runtime.errors import SagaError
-from runtime.telemetry import configure_logging
+from kafka_saga.runtime.errors import SagaError
+from kafka_saga.runtime.telemetry import configure_logging
 
 _EXIT_PARTLY = 6
 _EXIT_INTERRUPTED = 130

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.orders import order_id
-from schemas.codec import encode_sorted
+from kafka_saga.schemas.codec import encode_sorted
 
 ORCHESTRATOR = "orchestrator"
 SERVICES = ("inventory", "payment", "orders")

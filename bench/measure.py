@@ -16,7 +16,7 @@ import orjson
 from bench.machine import ROOT, MachineTime, cpu_ms_each, usages
 from bench.orders import MIXES
 from bench.system import BenchError, System
-from runtime.clock import new_id
+from kafka_saga.runtime.clock import new_id
 
 _LINE_BYTES_MAX = 64 * 1024 * 1024
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel
 
-from orchestrator.definition import Saga, Step
+from kafka_saga.orchestrator.definition import Saga, Step
 
 _HOUR_MS = 3_600_000
 

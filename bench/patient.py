@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from orchestrator.definition import Saga
-from orchestrator.sagas import order
-from schemas.orders import OrderRequested
+from kafka_saga.orchestrator.definition import Saga
+from kafka_saga.orchestrator.sagas import order
+from kafka_saga.schemas.orders import OrderRequested
 
 _HOUR_MS = 3_600_000
 

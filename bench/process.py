@@ -15,7 +15,7 @@ from typing import Any
 
 import orjson
 
-from runtime.process import new_loop
+from kafka_saga.runtime.process import new_loop
 
 Arguments = dict[str, Any]
 

@@ -25,9 +25,9 @@ from bench.report import table
 from bench.run import WARM_ORDERS
 from bench.system import BenchError, System, running, say
 from deploy.kafka.kafka import KafkaError
-from orchestrator.supervisor.stack import ORCHESTRATOR, SERVICES
-from runtime.errors import SagaError
-from runtime.telemetry import configure_logging
+from kafka_saga.orchestrator.supervisor.stack import ORCHESTRATOR, SERVICES
+from kafka_saga.runtime.errors import SagaError
+from kafka_saga.runtime.telemetry import configure_logging
 
 _SAMPLES_PER_S = 200
 """Of each thread. py-spy does not stop the process for a sample, so that more would not slow it, but blur it."""

@@ -16,15 +16,15 @@ from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
 from bench.broker import Kafka
-from messaging.settings import KafkaSettings
-from orchestrator.app import ensure_topics, registry_of, topic_specs
-from orchestrator.config import Settings
-from orchestrator.supervisor.child import Child, Program, saga_command
-from orchestrator.supervisor.lines import Line
-from orchestrator.supervisor.stack import ORCHESTRATOR, SERVICES
-from runtime.clock import new_id
-from runtime.errors import SagaError
-from schemas.topics import TopicNames
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.orchestrator.app import ensure_topics, registry_of, topic_specs
+from kafka_saga.orchestrator.config import Settings
+from kafka_saga.orchestrator.supervisor.child import Child, Program, saga_command
+from kafka_saga.orchestrator.supervisor.lines import Line
+from kafka_saga.orchestrator.supervisor.stack import ORCHESTRATOR, SERVICES
+from kafka_saga.runtime.clock import new_id
+from kafka_saga.runtime.errors import SagaError
+from kafka_saga.schemas.topics import TopicNames
 
 READY_TIMEOUT_S = 120.0
 """A store with a million sagas, or a backlog of a hundred thousand, may take a while."""
@@ -52,7 +52,7 @@ class Options:
     """
 
     partitions: int = 4
-    apps: tuple[str, ...] = ("orchestrator.sagas.order",)
+    apps: tuple[str, ...] = ("kafka_saga.orchestrator.sagas.order",)
     flags: tuple[str, ...] = ()
     wrappers: Mapping[str, Sequence[str]] = field(default_factory=dict)
 

@@ -18,13 +18,13 @@ from aiokafka.protocol.api import Request
 from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
-from messaging.errors import BrokerUnreachableError
-from messaging.records import TopicPartition
-from messaging.settings import KafkaSettings
-from messaging.waiting import abandon, is_unreachable, within
-from runtime import limits
-from runtime.clock import Clock, SystemClock
-from runtime.errors import BrokerUnavailableError
+from kafka_saga.messaging.errors import BrokerUnreachableError
+from kafka_saga.messaging.records import TopicPartition
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.messaging.waiting import abandon, is_unreachable, within
+from kafka_saga.runtime import limits
+from kafka_saga.runtime.clock import Clock, SystemClock
+from kafka_saga.runtime.errors import BrokerUnavailableError
 
 _RESOURCE_TOPIC = 2
 _TOPIC_WAIT_MS = 2_000

@@ -10,18 +10,18 @@ from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
 from aiokafka import errors as kafka_errors
 
-from messaging import decompression, fetching
-from messaging.cluster import Cluster
-from messaging.errors import UnknownTopicError
-from messaging.hints import CommitHints
-from messaging.records import Record, TopicPartition
-from messaging.settings import KafkaSettings
-from messaging.unreadable import UnreadableRecord, is_parse_error, read_singly
-from messaging.waiting import abandon, describe, opened, within
-from runtime import limits
-from runtime.clock import Clock, SystemClock
-from runtime.errors import BrokerUnavailableError, ConfigError, RefusedError
-from runtime.telemetry import log
+from kafka_saga.messaging import decompression, fetching
+from kafka_saga.messaging.cluster import Cluster
+from kafka_saga.messaging.errors import UnknownTopicError
+from kafka_saga.messaging.hints import CommitHints
+from kafka_saga.messaging.records import Record, TopicPartition
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.messaging.unreadable import UnreadableRecord, is_parse_error, read_singly
+from kafka_saga.messaging.waiting import abandon, describe, opened, within
+from kafka_saga.runtime import limits
+from kafka_saga.runtime.clock import Clock, SystemClock
+from kafka_saga.runtime.errors import BrokerUnavailableError, ConfigError, RefusedError
+from kafka_saga.runtime.telemetry import log
 
 _log = log("consumer")
 

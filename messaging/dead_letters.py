@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from messaging.errors import PublishRefusedError
-from messaging.records import Message, Record
-from messaging.unreadable import UnreadableRecord
-from runtime import limits
-from runtime.clock import rfc3339
-from schemas.topics import DEAD_LETTER_PREFIX, dead_letter_topic
+from kafka_saga.messaging.errors import PublishRefusedError
+from kafka_saga.messaging.records import Message, Record
+from kafka_saga.messaging.unreadable import UnreadableRecord
+from kafka_saga.runtime import limits
+from kafka_saga.runtime.clock import rfc3339
+from kafka_saga.schemas.topics import DEAD_LETTER_PREFIX, dead_letter_topic
 
 TOPIC: Final = "__dlq.errors.topic"
 PARTITION: Final = "__dlq.errors.partition"

@@ -17,8 +17,8 @@ from typing import Any, Final
 from aiokafka import codec
 from aiokafka.errors import CorruptRecordException
 
-from runtime.errors import ConfigError
-from runtime.limits import BATCH_DECOMPRESSED_BYTES_MAX, POLL_DECOMPRESSED_BYTES_MAX
+from kafka_saga.runtime.errors import ConfigError
+from kafka_saga.runtime.limits import BATCH_DECOMPRESSED_BYTES_MAX, POLL_DECOMPRESSED_BYTES_MAX
 
 _MODULES: Final = (
     "aiokafka.record._crecords.default_records",

@@ -1,6 +1,6 @@
 """The embedded broker: a Kafka for demos and quick tests that needs neither Java nor Docker.
 
-    python -m messaging.embedded            prints its bootstrap address, runs until Ctrl-C or SIGTERM
+    python -m kafka_saga.messaging.embedded            prints its bootstrap address, runs until Ctrl-C or SIGTERM
 
 It is librdkafka's mock cluster, which confluent-kafka carries: real TCP, works with any Kafka client and with
 consumer groups. Its limits: everything is in memory and gone when it ends; at most about 5 MiB a partition,
@@ -21,11 +21,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from runtime.errors import BrokerUnavailableError, ConfigError
+from kafka_saga.runtime.errors import BrokerUnavailableError, ConfigError
 
 _START_TIMEOUT_S = 15
 _STOP_TIMEOUT_S = 5
-_COMMAND = (sys.executable, "-m", "messaging.embedded", "--until-input-ends")
+_COMMAND = (sys.executable, "-m", "kafka_saga.messaging.embedded", "--until-input-ends")
 
 
 def serve() -> Iterator[str]:
@@ -104,7 +104,7 @@ def _at_end_of_input(act: Callable[[], None]) -> None:
 
 
 def main() -> int:
-    """`python -m messaging.embedded`: print the address, run until SIGTERM or SIGINT."""
+    """`python -m kafka_saga.messaging.embedded`: print the address, run until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--until-input-ends", action="store_true", help="also stop when standard input is closed")
     ended = threading.Event()

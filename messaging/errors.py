@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar, Literal
 
-from messaging.records import Message
-from runtime.errors import BrokerUnavailableError, NotFoundError, SagaError
+from kafka_saga.messaging.records import Message
+from kafka_saga.runtime.errors import BrokerUnavailableError, NotFoundError, SagaError
 
 RefusalReason = Literal["too_large", "not_authorised", "unknown_topic", "refused"]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from messaging.cluster import Cluster
-from messaging.records import TopicPartition
-from runtime.clock import Clock
-from runtime.errors import BrokerUnavailableError
-from runtime.telemetry import log
+from kafka_saga.messaging.cluster import Cluster
+from kafka_saga.messaging.records import TopicPartition
+from kafka_saga.runtime.clock import Clock
+from kafka_saga.runtime.errors import BrokerUnavailableError
+from kafka_saga.runtime.telemetry import log
 
 _log = log("commit_hints")
 

@@ -9,15 +9,15 @@ from zlib import crc32
 from aiokafka import AIOKafkaProducer
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from messaging.errors import PublishRefusedError, RefusalReason
-from messaging.records import Message
-from messaging.sending import Batch, Failure, Lanes, close_producer, refusal_reason, send
-from messaging.settings import KafkaSettings
-from messaging.waiting import abandon, describe, opened, within
-from runtime import limits
-from runtime.clock import Clock, SystemClock
-from runtime.errors import BrokerUnavailableError
-from runtime.telemetry import log
+from kafka_saga.messaging.errors import PublishRefusedError, RefusalReason
+from kafka_saga.messaging.records import Message
+from kafka_saga.messaging.sending import Batch, Failure, Lanes, close_producer, refusal_reason, send
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.messaging.waiting import abandon, describe, opened, within
+from kafka_saga.runtime import limits
+from kafka_saga.runtime.clock import Clock, SystemClock
+from kafka_saga.runtime.errors import BrokerUnavailableError
+from kafka_saga.runtime.telemetry import log
 
 _log = log("producer")
 

@@ -10,9 +10,9 @@ from aiokafka import AIOKafkaProducer
 from aiokafka import errors as kafka_errors
 from aiokafka.producer.message_accumulator import BatchBuilder
 
-from messaging.errors import RefusalReason
-from messaging.records import Message
-from runtime.failpoints import failpoint
+from kafka_saga.messaging.errors import RefusalReason
+from kafka_saga.messaging.records import Message
+from kafka_saga.runtime.failpoints import failpoint
 
 # What no repetition can change. Everything else may pass: a leader that moves, a lost sequence number.
 _REFUSALS: dict[type[BaseException], RefusalReason] = {

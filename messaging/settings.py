@@ -8,8 +8,8 @@ from typing import Any, Literal, Self
 from aiokafka.helpers import create_ssl_context
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
-from runtime import limits
-from runtime.errors import ConfigError
+from kafka_saga.runtime import limits
+from kafka_saga.runtime.errors import ConfigError
 
 
 class KafkaSettings(BaseModel):

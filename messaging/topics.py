@@ -9,11 +9,11 @@ from typing import Literal
 
 from aiokafka import errors as kafka_errors
 
-from messaging.cluster import Cluster
-from messaging.settings import KafkaSettings
-from runtime.errors import BrokerUnavailableError
-from runtime.limits import REQUEST_TIMEOUT_MS
-from runtime.telemetry import log
+from kafka_saga.messaging.cluster import Cluster
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.runtime.errors import BrokerUnavailableError
+from kafka_saga.runtime.limits import REQUEST_TIMEOUT_MS
+from kafka_saga.runtime.telemetry import log
 
 _log = log("topics")
 

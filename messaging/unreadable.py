@@ -18,12 +18,12 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka import errors as kafka_errors
 from aiokafka.protocol.fetch import FetchRequest
 
-from messaging.decompression import AllowanceSpentError
-from messaging.records import Record, TopicPartition
-from messaging.waiting import within
-from runtime import limits
-from runtime.errors import BrokerUnavailableError
-from runtime.telemetry import log
+from kafka_saga.messaging.decompression import AllowanceSpentError
+from kafka_saga.messaging.records import Record, TopicPartition
+from kafka_saga.messaging.waiting import within
+from kafka_saga.runtime import limits
+from kafka_saga.runtime.errors import BrokerUnavailableError
+from kafka_saga.runtime.telemetry import log
 
 _FETCH_MS = 2_000
 _HEADER_BYTES = 1_024

@@ -12,10 +12,10 @@ from typing import Any, Protocol, TypeVar
 
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaConnectionError, KafkaError
 
-from messaging.errors import BrokerUnreachableError
-from runtime import limits
-from runtime.errors import BrokerUnavailableError
-from runtime.telemetry import log
+from kafka_saga.messaging.errors import BrokerUnreachableError
+from kafka_saga.runtime import limits
+from kafka_saga.runtime.errors import BrokerUnavailableError
+from kafka_saga.runtime.telemetry import log
 
 _log = log("messaging")
 _T = TypeVar("_T")

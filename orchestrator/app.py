@@ -4,20 +4,20 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 
-from messaging.consumer import Consumer
-from messaging.producer import Producer
-from messaging.topics import TopicSpec, create_topics, describe
-from orchestrator.config import DAY_MS, Settings
-from orchestrator.engine.upkeep import Retention
-from orchestrator.engine.worker import Engine
-from orchestrator.operations.marks import marks_topic
-from orchestrator.registry import Registry, load_definitions
-from orchestrator.store.sqlite import open_store
-from runtime.clock import SystemClock
-from runtime.errors import RefusedError
-from runtime.process import Lifecycle
-from runtime.telemetry import log
-from schemas.topics import TopicNames, dead_letter_topic
+from kafka_saga.messaging.consumer import Consumer
+from kafka_saga.messaging.producer import Producer
+from kafka_saga.messaging.topics import TopicSpec, create_topics, describe
+from kafka_saga.orchestrator.config import DAY_MS, Settings
+from kafka_saga.orchestrator.engine.upkeep import Retention
+from kafka_saga.orchestrator.engine.worker import Engine
+from kafka_saga.orchestrator.operations.marks import marks_topic
+from kafka_saga.orchestrator.registry import Registry, load_definitions
+from kafka_saga.orchestrator.store.sqlite import open_store
+from kafka_saga.runtime.clock import SystemClock
+from kafka_saga.runtime.errors import RefusedError
+from kafka_saga.runtime.process import Lifecycle
+from kafka_saga.runtime.telemetry import log
+from kafka_saga.schemas.topics import TopicNames, dead_letter_topic
 
 _log = log("app")
 

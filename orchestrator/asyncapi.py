@@ -13,16 +13,16 @@ from typing import Any, Final
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from messaging import dead_letters
-from orchestrator.definition import NoReply, Saga, command_type
-from runtime.errors import DefinitionError
-from schemas import envelope
-from schemas.causes import Cause
-from schemas.envelope import Effect, Outcome, Reason
-from schemas.events import LifecycleEvent, SagaRecord, event_type
-from schemas.failure import Failure
-from schemas.ids import NAME_PATTERN, SAGA_ID_PATTERN
-from schemas.topics import TopicNames, dead_letter_topic
+from kafka_saga.messaging import dead_letters
+from kafka_saga.orchestrator.definition import NoReply, Saga, command_type
+from kafka_saga.runtime.errors import DefinitionError
+from kafka_saga.schemas import envelope
+from kafka_saga.schemas.causes import Cause
+from kafka_saga.schemas.envelope import Effect, Outcome, Reason
+from kafka_saga.schemas.events import LifecycleEvent, SagaRecord, event_type
+from kafka_saga.schemas.failure import Failure
+from kafka_saga.schemas.ids import NAME_PATTERN, SAGA_ID_PATTERN
+from kafka_saga.schemas.topics import TopicNames, dead_letter_topic
 
 Document = dict[str, Any]
 

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from messaging.settings import KafkaSettings
-from runtime.errors import BrokerUnavailableError, StoreRefusedError, StoreUnavailableError
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.runtime.errors import BrokerUnavailableError, StoreRefusedError, StoreUnavailableError
 
 NAME = "broker"
 _BYTES_MAX = 1_000

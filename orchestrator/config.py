@@ -15,12 +15,12 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from messaging.settings import KafkaSettings
-from orchestrator.broker_file import DepartedBroker, read_broker_file
-from runtime.errors import ConfigError
-from runtime.limits import FENCE_RETENTION_MS, IN_FLIGHT_MAX, PURGED_RETENTION_MS, SAGA_RETENTION_MS
-from runtime.telemetry import LogFormat
-from schemas.topics import TopicNames
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.orchestrator.broker_file import DepartedBroker, read_broker_file
+from kafka_saga.runtime.errors import ConfigError
+from kafka_saga.runtime.limits import FENCE_RETENTION_MS, IN_FLIGHT_MAX, PURGED_RETENTION_MS, SAGA_RETENTION_MS
+from kafka_saga.runtime.telemetry import LogFormat
+from kafka_saga.schemas.topics import TopicNames
 
 DEFAULT_FILE = Path("saga.toml")
 ENV_PREFIX = "SAGA_"
@@ -41,7 +41,7 @@ class Settings(BaseModel):
     topics: TopicNames = Field(default_factory=TopicNames, description="How topics are called")
     data_dir: Path = Field(Path(".saga"), description="Where databases live")
     store: Path | None = Field(None, description="The orchestrator's database; default: orchestrator.db in data_dir")
-    app: tuple[str, ...] = Field(("orchestrator.sagas.order",), description="Modules with saga definitions")
+    app: tuple[str, ...] = Field(("kafka_saga.orchestrator.sagas.order",), description="Modules with saga definitions")
     active: dict[str, int] = Field({}, description="The version that starts new sagas, by type; default: the newest")
     group: str | None = Field(None, description="Consumer group of the orchestrator; default: <prefix>orchestrator")
     in_flight_max: int = Field(IN_FLIGHT_MAX, ge=1, le=1_000_000, description="Sagas that run at once")

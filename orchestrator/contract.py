@@ -1,8 +1,8 @@
 """The generated side of the contract: JSON Schemas, the AsyncAPI document, and the drawing of the state machine.
 
-python -m orchestrator.contract                      write schemas/generated/ and docs/state-machine.md
-python -m orchestrator.contract --check              exit 1 where a committed file is out of date
-python -m orchestrator.contract --app shop.sagas DIR the contract of your own sagas, into DIR
+python -m kafka_saga.orchestrator.contract                      write schemas/generated/ and docs/state-machine.md
+python -m kafka_saga.orchestrator.contract --check              exit 1 where a committed file is out of date
+python -m kafka_saga.orchestrator.contract --app shop.sagas DIR the contract of your own sagas, into DIR
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Final
 
 import orjson
 
-from orchestrator.asyncapi import Document, document, models_of
-from orchestrator.definition import Saga
-from orchestrator.diagram import with_drawing
-from orchestrator.registry import load_definitions
-from runtime.errors import SagaError
-from schemas.topics import TopicNames
+from kafka_saga.orchestrator.asyncapi import Document, document, models_of
+from kafka_saga.orchestrator.definition import Saga
+from kafka_saga.orchestrator.diagram import with_drawing
+from kafka_saga.orchestrator.registry import load_definitions
+from kafka_saga.runtime.errors import SagaError
+from kafka_saga.schemas.topics import TopicNames
 
-COMMAND: Final = "python -m orchestrator.contract"
-SHIPPED: Final = "orchestrator.sagas.order"
+COMMAND: Final = "python -m kafka_saga.orchestrator.contract"
+SHIPPED: Final = "kafka_saga.orchestrator.sagas.order"
 ROOT: Final = Path(__file__).resolve().parent.parent
 GENERATED: Final = ROOT / "schemas" / "generated"
 STATE_MACHINE_PAGE: Final = ROOT / "docs" / "state-machine.md"

@@ -23,7 +23,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.sources import (
+from kafka_saga.orchestrator.sources import (
     FieldSource,
     Provider,
     SagaData,
@@ -34,10 +34,10 @@ from orchestrator.sources import (
     settle,
     text,
 )
-from runtime.errors import DefinitionError
-from runtime.limits import ATTEMPTS_MAX, BACKOFF_MS_MAX, STEPS_MAX, TIMEOUT_MS_MAX
-from schemas.codec import describe, encode, encode_model, encode_sorted, validate
-from schemas.ids import NAME_PATTERN, Phase, is_name
+from kafka_saga.runtime.errors import DefinitionError
+from kafka_saga.runtime.limits import ATTEMPTS_MAX, BACKOFF_MS_MAX, STEPS_MAX, TIMEOUT_MS_MAX
+from kafka_saga.schemas.codec import describe, encode, encode_model, encode_sorted, validate
+from kafka_saga.schemas.ids import NAME_PATTERN, Phase, is_name
 
 __all__ = ["NoReply", "Retry", "Saga", "SagaData", "Step", "command_type", "from_reply", "from_request"]
 

@@ -10,9 +10,9 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Final
 
-from orchestrator.machine.decision import Refused, Unchanged
-from orchestrator.machine.states import TERMINAL, EventKind, IgnoredReason, SagaState
-from orchestrator.machine.transitions import TABLE
+from kafka_saga.orchestrator.machine.decision import Refused, Unchanged
+from kafka_saga.orchestrator.machine.states import TERMINAL, EventKind, IgnoredReason, SagaState
+from kafka_saga.orchestrator.machine.transitions import TABLE
 
 _P, _R, _C = SagaState.PENDING, SagaState.RUNNING, SagaState.COMPENSATING
 _DONE, _UNDONE, _PARKED = SagaState.COMPLETED, SagaState.COMPENSATED, SagaState.PARKED
@@ -55,7 +55,9 @@ EDGES: Final[Mapping[tuple[SagaState, EventKind], frozenset[SagaState]]] = {
     (_PARKED, EventKind.RESUME): frozenset({_PARKED}),
 }
 
-BEGIN: Final = "<!-- generated from orchestrator/machine/transitions.py by `python -m orchestrator.contract` -->"
+BEGIN: Final = (
+    "<!-- generated from orchestrator/machine/transitions.py by `python -m kafka_saga.orchestrator.contract` -->"
+)
 END: Final = "<!-- end of the generated part -->"
 
 

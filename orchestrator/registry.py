@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from orchestrator.definition import Saga as Definition
-from runtime.errors import ConfigError, DefinitionError
+from kafka_saga.orchestrator.definition import Saga as Definition
+from kafka_saga.runtime.errors import ConfigError, DefinitionError
 
 
 class Registry:
@@ -67,14 +67,13 @@ def load_definitions(modules: Iterable[str]) -> list[Definition]:
     """Every `Saga` at the top level of `modules`.
 
     Raises:
-        ConfigError: a module cannot be imported, or has no saga, or hides our own packages.
+        ConfigError: a module cannot be imported, or has no saga.
         DefinitionError: a definition in it is wrong.
 
     """
     here = str(Path.cwd())
     if here not in sys.path:
         sys.path.insert(0, here)
-        _check_clash(Path.cwd())
     found: list[Definition] = []
     for name in modules:
         try:
@@ -88,14 +87,3 @@ def load_definitions(modules: Iterable[str]) -> list[Definition]:
             raise ConfigError(f"--app {name}: the module has no `Saga` at its top level")
         found += [saga for saga in sagas if saga not in found]
     return found
-
-
-def _check_clash(folder: Path) -> None:
-    """A user's own package of one of our names would be imported half the time."""
-    ours = Path(__file__).resolve().parent.parent
-    for name in ("schemas", "messaging", "runtime", "orchestrator", "participants"):
-        theirs = folder / name
-        if theirs.is_dir() and theirs.resolve() != ours / name:
-            raise ConfigError(
-                f"the folder {theirs} has the name of a package of kafka-saga: rename it, or start from another folder"
-            )

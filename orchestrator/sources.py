@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, RootModel
 
-from runtime.errors import DefinitionError
+from kafka_saga.runtime.errors import DefinitionError
 
 
 class SagaData(NamedTuple):

@@ -1,8 +1,8 @@
 """Test a saga as a story: given a request, expect a command, answer it, expect what follows. No Kafka, no waiting.
 
-    >>> from orchestrator.sagas.order import order_saga
-    >>> from orchestrator.testing import given
-    >>> from schemas.orders import ChargePayment, ItemsReserved, ReleaseItems, ReserveItems
+    >>> from kafka_saga.orchestrator.sagas.order import order_saga
+    >>> from kafka_saga.testing import given
+    >>> from kafka_saga.schemas.orders import ChargePayment, ItemsReserved, ReleaseItems, ReserveItems
 
     >>> story = given(order_saga, {
     ...     "order_id": "order-1", "customer_id": "c-1", "items": [{"sku": "lamp", "quantity": 1}],
@@ -27,17 +27,25 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from orchestrator.definition import Saga, command_type
-from orchestrator.machine.decision import Decision, EmitEvent, LogEntry, Refused, Result, SendCommand, Unchanged
-from orchestrator.machine.events import Act, Admitted, Event, Replied, TimerFired
-from orchestrator.machine.saga import Hold, accepted, record, status_sentence
-from orchestrator.machine.saga import Saga as SagaInstance
-from orchestrator.machine.states import EventKind, SagaState
-from orchestrator.machine.transitions import advance
-from schemas.codec import decode_trusted, encode
-from schemas.envelope import Effect, Outcome, Reason
-from schemas.events import LifecycleEvent, SagaRecord
-from schemas.ids import Phase, SagaRef
+from kafka_saga.orchestrator.definition import Saga, command_type
+from kafka_saga.orchestrator.machine.decision import (
+    Decision,
+    EmitEvent,
+    LogEntry,
+    Refused,
+    Result,
+    SendCommand,
+    Unchanged,
+)
+from kafka_saga.orchestrator.machine.events import Act, Admitted, Event, Replied, TimerFired
+from kafka_saga.orchestrator.machine.saga import Hold, accepted, record, status_sentence
+from kafka_saga.orchestrator.machine.saga import Saga as SagaInstance
+from kafka_saga.orchestrator.machine.states import EventKind, SagaState
+from kafka_saga.orchestrator.machine.transitions import advance
+from kafka_saga.schemas.codec import decode_trusted, encode
+from kafka_saga.schemas.envelope import Effect, Outcome, Reason
+from kafka_saga.schemas.events import LifecycleEvent, SagaRecord
+from kafka_saga.schemas.ids import Phase, SagaRef
 
 __all__ = ["Command", "Story", "expect_refused", "given"]
 

@@ -2,7 +2,7 @@
 
 What a service developer needs::
 
-    from participants import Participant, Rejected, Transaction
+    from kafka_saga import Participant, Rejected, Transaction
 
     inventory = Participant("inventory")
 
@@ -14,9 +14,3 @@ What a service developer needs::
 
 Read `worker` first (a command's path), then `fence` (the table of R14) and `guard` (what carries it out).
 """
-
-from participants.handlers import Participant
-from participants.outcomes import Rejected, Reply
-from participants.transaction import Transaction
-
-__all__ = ["Participant", "Rejected", "Reply", "Transaction"]

@@ -5,22 +5,22 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from messaging.consumer import Consumer
-from messaging.producer import Producer
-from messaging.settings import KafkaSettings
-from messaging.topics import TopicSpec, create_topics, describe
-from participants.faults import Faults
-from participants.handlers import Participant
-from participants.store.port import ParticipantStore, Prepare
-from participants.store.sqlite import SqliteStore, open_store
-from participants.worker import Worker
-from runtime.clock import Clock, SystemClock
-from runtime.errors import ConfigError, StoreRefusedError
-from runtime.limits import FENCE_RETENTION_MS
-from runtime.process import Lifecycle
-from runtime.store_lock import StoreLock
-from runtime.telemetry import log
-from schemas.topics import TopicNames, dead_letter_topic
+from kafka_saga.messaging.consumer import Consumer
+from kafka_saga.messaging.producer import Producer
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.messaging.topics import TopicSpec, create_topics, describe
+from kafka_saga.participants.faults import Faults
+from kafka_saga.participants.handlers import Participant
+from kafka_saga.participants.store.port import ParticipantStore, Prepare
+from kafka_saga.participants.store.sqlite import SqliteStore, open_store
+from kafka_saga.participants.worker import Worker
+from kafka_saga.runtime.clock import Clock, SystemClock
+from kafka_saga.runtime.errors import ConfigError, StoreRefusedError
+from kafka_saga.runtime.limits import FENCE_RETENTION_MS
+from kafka_saga.runtime.process import Lifecycle
+from kafka_saga.runtime.store_lock import StoreLock
+from kafka_saga.runtime.telemetry import log
+from kafka_saga.schemas.topics import TopicNames, dead_letter_topic
 
 _log = log("participant")
 

@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from participants.command import Command, FenceKey
-from participants.faults import FaultInjector
-from participants.handlers import Handler
-from runtime.failpoints import failpoint
-from runtime.limits import EXTERNAL_CALLS_MAX, EXTERNAL_PENDING_MAX
-from schemas.ids import SagaRef
+from kafka_saga.participants.command import Command, FenceKey
+from kafka_saga.participants.faults import FaultInjector
+from kafka_saga.participants.handlers import Handler
+from kafka_saga.runtime.failpoints import failpoint
+from kafka_saga.runtime.limits import EXTERNAL_CALLS_MAX, EXTERNAL_PENDING_MAX
+from kafka_saga.schemas.ids import SagaRef
 
 
 class Call(NamedTuple):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from messaging.records import Record, TopicPartition
-from participants.handlers import Handler
-from schemas.envelope import CommandHead
+from kafka_saga.messaging.records import Record, TopicPartition
+from kafka_saga.participants.handlers import Handler
+from kafka_saga.schemas.envelope import CommandHead
 
 
 class FenceKey(NamedTuple):

@@ -29,11 +29,11 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict
 
-from participants.outcomes import Rejected
-from runtime.errors import ConfigError
-from runtime.failpoints import ALLOW
-from schemas.envelope import CommandHead
-from schemas.ids import is_saga_id
+from kafka_saga.participants.outcomes import Rejected
+from kafka_saga.runtime.errors import ConfigError
+from kafka_saga.runtime.failpoints import ALLOW
+from kafka_saga.schemas.envelope import CommandHead
+from kafka_saga.schemas.ids import is_saga_id
 
 PREFIX = "SAGA_FAULT_"
 

@@ -22,8 +22,8 @@ from __future__ import annotations
 from enum import Enum, StrEnum, auto
 from typing import NamedTuple
 
-from participants.command import FenceKey
-from schemas.ids import CommandId, Phase
+from kafka_saga.participants.command import FenceKey
+from kafka_saga.schemas.ids import CommandId, Phase
 
 
 class Status(StrEnum):

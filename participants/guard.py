@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from participants.calls import Call, Settled
-from participants.command import Command, FenceKey, command_of
-from participants.eager import go_on
-from participants.faults import FaultInjector
-from participants.fence import Decision, FenceRow, Status, decide
-from participants.handlers import Handler, Participant
-from participants.outcomes import (
+from kafka_saga.participants.calls import Call, Settled
+from kafka_saga.participants.command import Command, FenceKey, command_of
+from kafka_saga.participants.eager import go_on
+from kafka_saga.participants.faults import FaultInjector
+from kafka_saga.participants.fence import Decision, FenceRow, Status, decide
+from kafka_saga.participants.handlers import Handler, Participant
+from kafka_saga.participants.outcomes import (
     EMPTY_BODY,
     NOTHING_TO_UNDO,
     Rejected,
@@ -29,14 +29,14 @@ from participants.outcomes import (
     reply_from_json,
     try_again,
 )
-from participants.store.port import ParticipantStore
-from participants.transaction import Transaction
-from runtime.errors import BrokenStoreError, ContractError, StoreUnavailableError
-from runtime.limits import FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS, PAYLOAD_BYTES_MAX
-from runtime.telemetry import log
-from schemas.codec import decode_model, decode_trusted, encode
-from schemas.envelope import CommandHead, Effect, Outcome, Reason
-from schemas.ids import Phase, parse_command_id
+from kafka_saga.participants.store.port import ParticipantStore
+from kafka_saga.participants.transaction import Transaction
+from kafka_saga.runtime.errors import BrokenStoreError, ContractError, StoreUnavailableError
+from kafka_saga.runtime.limits import FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS, PAYLOAD_BYTES_MAX
+from kafka_saga.runtime.telemetry import log
+from kafka_saga.schemas.codec import decode_model, decode_trusted, encode
+from kafka_saga.schemas.envelope import CommandHead, Effect, Outcome, Reason
+from kafka_saga.schemas.ids import Phase, parse_command_id
 
 _log = log("guard")
 

@@ -15,9 +15,9 @@ from typing import Any, TypeGuard, TypeVar
 
 from pydantic import BaseModel, RootModel
 
-from runtime.errors import DefinitionError
-from runtime.limits import EXTERNAL_TIMEOUT_MS
-from schemas.ids import NAME_PATTERN, Phase, is_name
+from kafka_saga.runtime.errors import DefinitionError
+from kafka_saga.runtime.limits import EXTERNAL_TIMEOUT_MS
+from kafka_saga.schemas.ids import NAME_PATTERN, Phase, is_name
 
 HandlerFunction = TypeVar("HandlerFunction", bound=Callable[..., Coroutine[Any, Any, Any]])
 StoreFunction = Callable[..., Awaitable[None]]

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from messaging.dead_letters import dead_letter
-from messaging.records import Message, Record, TopicPartition
-from participants.command import Command, command_of
-from participants.handlers import Participant
-from runtime.errors import ContractError
-from runtime.telemetry import log
-from schemas.causes import Cause
-from schemas.envelope import read_command, read_headers, unwrap_structured
-from schemas.topics import TopicNames
+from kafka_saga.messaging.dead_letters import dead_letter
+from kafka_saga.messaging.records import Message, Record, TopicPartition
+from kafka_saga.participants.command import Command, command_of
+from kafka_saga.participants.handlers import Participant
+from kafka_saga.runtime.errors import ContractError
+from kafka_saga.runtime.telemetry import log
+from kafka_saga.schemas.causes import Cause
+from kafka_saga.schemas.envelope import read_command, read_headers, unwrap_structured
+from kafka_saga.schemas.topics import TopicNames
 
 _log = log("intake")
 

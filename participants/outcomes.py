@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
-from runtime.limits import ERROR_TEXT_LENGTH_MAX
-from schemas.codec import decode_trusted, encode
-from schemas.envelope import Effect, Outcome, Reason
+from kafka_saga.runtime.limits import ERROR_TEXT_LENGTH_MAX
+from kafka_saga.schemas.codec import decode_trusted, encode
+from kafka_saga.schemas.envelope import Effect, Outcome, Reason
 
 EMPTY_BODY = b"{}"
 

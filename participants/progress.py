@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from messaging.records import TopicPartition
+from kafka_saga.messaging.records import TopicPartition
 
 Source = tuple[TopicPartition, int]
 

@@ -7,16 +7,16 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from messaging.dead_letters import instead_of
-from messaging.errors import PublishRefusedError
-from messaging.records import Message, TopicPartition
-from participants.progress import Progress, Source
-from runtime.clock import Clock
-from runtime.errors import BrokerUnavailableError
-from runtime.failpoints import failpoint
-from runtime.limits import STOP_TIMEOUT_MS
-from runtime.telemetry import log
-from schemas.topics import DEAD_LETTER_PREFIX
+from kafka_saga.messaging.dead_letters import instead_of
+from kafka_saga.messaging.errors import PublishRefusedError
+from kafka_saga.messaging.records import Message, TopicPartition
+from kafka_saga.participants.progress import Progress, Source
+from kafka_saga.runtime.clock import Clock
+from kafka_saga.runtime.errors import BrokerUnavailableError
+from kafka_saga.runtime.failpoints import failpoint
+from kafka_saga.runtime.limits import STOP_TIMEOUT_MS
+from kafka_saga.runtime.telemetry import log
+from kafka_saga.schemas.topics import DEAD_LETTER_PREFIX
 
 _log = log("publisher")
 
@@ -29,7 +29,7 @@ _BACKOFF_MS_MAX = 5_000
 
 
 class MessageProducer(Protocol):
-    """What of `messaging.producer.Producer` is used."""
+    """What of `kafka_saga.messaging.producer.Producer` is used."""
 
     async def publish(self, messages: Sequence[Message]) -> None:
         """Store all `messages` on the brokers before returning."""

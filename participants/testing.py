@@ -14,20 +14,20 @@ from typing import Any, Self
 
 from pydantic import BaseModel
 
-from participants.calls import Settled, make_call
-from participants.command import Command, command_of
-from participants.faults import FaultInjector, Faults
-from participants.guard import Guard, Handled
-from participants.handlers import Participant
-from participants.outcomes import Reply
-from participants.store.port import ParticipantStore, Prepare
-from participants.store.sqlite import open_store
-from runtime.clock import SystemClock
-from runtime.limits import FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS
-from runtime.sqlite import Row
-from schemas.codec import decode_object
-from schemas.envelope import CommandHead
-from schemas.ids import CommandId
+from kafka_saga.participants.calls import Settled, make_call
+from kafka_saga.participants.command import Command, command_of
+from kafka_saga.participants.faults import FaultInjector, Faults
+from kafka_saga.participants.guard import Guard, Handled
+from kafka_saga.participants.handlers import Participant
+from kafka_saga.participants.outcomes import Reply
+from kafka_saga.participants.store.port import ParticipantStore, Prepare
+from kafka_saga.participants.store.sqlite import open_store
+from kafka_saga.runtime.clock import SystemClock
+from kafka_saga.runtime.limits import FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS
+from kafka_saga.runtime.sqlite import Row
+from kafka_saga.schemas.codec import decode_object
+from kafka_saga.schemas.envelope import CommandHead
+from kafka_saga.schemas.ids import CommandId
 
 
 class Harness:

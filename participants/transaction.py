@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
-from runtime.errors import UsageError
-from runtime.sqlite import Params, Row, SqlConnection
-from schemas.envelope import CommandHead
+from kafka_saga.runtime.errors import UsageError
+from kafka_saga.runtime.sqlite import Params, Row, SqlConnection
+from kafka_saga.schemas.envelope import CommandHead
 
 _CONTROL = re.compile(r"\s*(BEGIN|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE|ATTACH|DETACH|PRAGMA|VACUUM)\b", re.IGNORECASE)
 

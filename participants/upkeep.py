@@ -6,10 +6,10 @@ nothing comes there is time for more. Each step is one small transaction.
 
 from __future__ import annotations
 
-from participants.store.port import ParticipantStore
-from runtime.clock import Clock
-from runtime.telemetry import log
-from runtime.wal import truncate_wal
+from kafka_saga.participants.store.port import ParticipantStore
+from kafka_saga.runtime.clock import Clock
+from kafka_saga.runtime.telemetry import log
+from kafka_saga.runtime.wal import truncate_wal
 
 _log = log("upkeep")
 

@@ -17,27 +17,27 @@ from collections.abc import Mapping, Sequence
 from logging import DEBUG
 from typing import Protocol
 
-from messaging.consumer import Reset
-from messaging.records import Message, Record, TopicPartition
-from messaging.waiting import let_send
-from participants.calls import ExternalCalls, Settled
-from participants.command import Command
-from participants.faults import FaultInjector, Faults
-from participants.guard import Guard, Handled
-from participants.handlers import Participant
-from participants.intake import Batch, Intake
-from participants.outcomes import Reply
-from participants.progress import Progress, Source
-from participants.publisher import MessageProducer, Outgoing, Publisher
-from participants.store.port import ParticipantStore
-from participants.upkeep import Upkeep
-from runtime.clock import Clock, ForwardClock
-from runtime.failpoints import failpoint
-from runtime.limits import FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS, POLL_RECORDS_MAX, STOP_TIMEOUT_MS
-from runtime.process import Lifecycle
-from runtime.telemetry import log
-from schemas.envelope import Effect, Outcome, reply_headers
-from schemas.topics import TopicNames, dead_letter_topic
+from kafka_saga.messaging.consumer import Reset
+from kafka_saga.messaging.records import Message, Record, TopicPartition
+from kafka_saga.messaging.waiting import let_send
+from kafka_saga.participants.calls import ExternalCalls, Settled
+from kafka_saga.participants.command import Command
+from kafka_saga.participants.faults import FaultInjector, Faults
+from kafka_saga.participants.guard import Guard, Handled
+from kafka_saga.participants.handlers import Participant
+from kafka_saga.participants.intake import Batch, Intake
+from kafka_saga.participants.outcomes import Reply
+from kafka_saga.participants.progress import Progress, Source
+from kafka_saga.participants.publisher import MessageProducer, Outgoing, Publisher
+from kafka_saga.participants.store.port import ParticipantStore
+from kafka_saga.participants.upkeep import Upkeep
+from kafka_saga.runtime.clock import Clock, ForwardClock
+from kafka_saga.runtime.failpoints import failpoint
+from kafka_saga.runtime.limits import FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS, POLL_RECORDS_MAX, STOP_TIMEOUT_MS
+from kafka_saga.runtime.process import Lifecycle
+from kafka_saga.runtime.telemetry import log
+from kafka_saga.schemas.envelope import Effect, Outcome, reply_headers
+from kafka_saga.schemas.topics import TopicNames, dead_letter_topic
 
 _log = log("worker")
 
@@ -49,7 +49,7 @@ _IDLE_MS = 1_000
 
 
 class CommandConsumer(Protocol):
-    """What of `messaging.consumer.Consumer` is used."""
+    """What of `kafka_saga.messaging.consumer.Consumer` is used."""
 
     async def poll(self, timeout_ms: int, records_max: int) -> Sequence[Record]:
         """What has come; waits up to `timeout_ms` for the first."""

@@ -15,9 +15,9 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from runtime.clock import new_id
-from runtime.errors import BrokenStoreError, RefusedError, StoreUnavailableError
-from runtime.sqlite import BUSY_TIMEOUT_MS, address, translated_errors
+from kafka_saga.runtime.clock import new_id
+from kafka_saga.runtime.errors import BrokenStoreError, RefusedError, StoreUnavailableError
+from kafka_saga.runtime.sqlite import BUSY_TIMEOUT_MS, address, translated_errors
 
 OnProgress = Callable[[int, int], None]
 """Told how many pages are copied, and of how many."""

@@ -19,8 +19,8 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Final
 
-from runtime.errors import ConfigError
-from runtime.telemetry import log
+from kafka_saga.runtime.errors import ConfigError
+from kafka_saga.runtime.telemetry import log
 
 ALLOW: Final = "SAGA_ALLOW_FAULTS"
 VARIABLE: Final = "SAGA_TEST_FAILPOINT"

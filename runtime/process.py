@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from runtime.errors import SagaError
-from runtime.failpoints import arm_from_environment
-from runtime.telemetry import log
+from kafka_saga.runtime.errors import SagaError
+from kafka_saga.runtime.failpoints import arm_from_environment
+from kafka_saga.runtime.telemetry import log
 
 EXIT_INTERRUPTED = 130
 
@@ -70,7 +70,7 @@ class Lifecycle:
 
 
 def run_process(main: Callable[[Lifecycle], Awaitable[None]]) -> int:
-    """Run `main` until it returns; its exit code (see `runtime.errors`).
+    """Run `main` until it returns; its exit code (see `kafka_saga.runtime.errors`).
 
     SIGTERM and SIGINT set `Lifecycle.stopping`; a second one ends the process at once, which is safe at any
     moment. An error of ours is one line on stderr; any other keeps its traceback, since it is our bug.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runtime.errors import BrokenStoreError
-from runtime.limits import CHECKED_BYTES_MAX
-from runtime.sqlite import SqlConnection, damaged
-from runtime.telemetry import log
+from kafka_saga.runtime.errors import BrokenStoreError
+from kafka_saga.runtime.limits import CHECKED_BYTES_MAX
+from kafka_saga.runtime.sqlite import SqlConnection, damaged
+from kafka_saga.runtime.telemetry import log
 
 _log = log("store")
 

@@ -22,8 +22,8 @@ from typing import Any, Protocol, TypeVar
 
 import aiosqlite
 
-from runtime.clock import SystemClock
-from runtime.errors import BrokenStoreError, StoreRefusedError, StoreUnavailableError
+from kafka_saga.runtime.clock import SystemClock
+from kafka_saga.runtime.errors import BrokenStoreError, StoreRefusedError, StoreUnavailableError
 
 Row = tuple[Any, ...]
 Params = Sequence[Any]

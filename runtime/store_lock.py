@@ -7,8 +7,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from runtime.errors import StoreRefusedError
-from runtime.sqlite import translated_errors
+from kafka_saga.runtime.errors import StoreRefusedError
+from kafka_saga.runtime.sqlite import translated_errors
 
 
 class StoreLock:

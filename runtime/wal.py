@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runtime.sqlite import BUSY_TIMEOUT_MS, SqlConnection
+from kafka_saga.runtime.sqlite import BUSY_TIMEOUT_MS, SqlConnection
 
 
 def wal_bytes(store: Path) -> int:

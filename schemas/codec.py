@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from runtime.errors import ContractError
-from runtime.limits import JSON_DEPTH_MAX, PAYLOAD_BYTES_MAX
-from schemas.causes import Cause
+from kafka_saga.runtime.errors import ContractError
+from kafka_saga.runtime.limits import JSON_DEPTH_MAX, PAYLOAD_BYTES_MAX
+from kafka_saga.schemas.causes import Cause
 
 JsonObject = dict[str, Any]
 Model = TypeVar("Model", bound=BaseModel)

@@ -20,11 +20,11 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
-from runtime.errors import ContractError
-from runtime.limits import ATTEMPTS_MAX, HEADERS_BYTES_MAX, HEADERS_MAX
-from schemas.causes import Cause
-from schemas.codec import decode_object, encode
-from schemas.ids import CommandId, parse_command_id
+from kafka_saga.runtime.errors import ContractError
+from kafka_saga.runtime.limits import ATTEMPTS_MAX, HEADERS_BYTES_MAX, HEADERS_MAX
+from kafka_saga.schemas.causes import Cause
+from kafka_saga.schemas.codec import decode_object, encode
+from kafka_saga.schemas.ids import CommandId, parse_command_id
 
 Headers = tuple[tuple[str, bytes], ...]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from runtime.limits import ERROR_TEXT_LENGTH_MAX
+from kafka_saga.runtime.limits import ERROR_TEXT_LENGTH_MAX
 
 
 class Failure(BaseModel):

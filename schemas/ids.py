@@ -7,9 +7,9 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import NamedTuple
 
-from runtime.errors import ContractError
-from runtime.limits import ID_LENGTH_MAX
-from schemas.causes import Cause
+from kafka_saga.runtime.errors import ContractError
+from kafka_saga.runtime.limits import ID_LENGTH_MAX
+from kafka_saga.schemas.causes import Cause
 
 SAGA_ID_PATTERN = rf"^[A-Za-z0-9._:\-]{{1,{ID_LENGTH_MAX}}}$"
 NAME_PATTERN = r"^[a-z][a-z0-9_\-]{0,63}$"

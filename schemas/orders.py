@@ -9,7 +9,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from schemas.ids import SAGA_ID_PATTERN
+from kafka_saga.schemas.ids import SAGA_ID_PATTERN
 
 OrderId = Annotated[str, Field(pattern=SAGA_ID_PATTERN, description="The order's id, and its saga's")]
 CustomerId = Annotated[str, Field(min_length=1, max_length=128)]

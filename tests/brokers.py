@@ -20,8 +20,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from deploy.kafka import kafka as local_kafka
-from messaging.embedded import embedded_broker
-from messaging.settings import KafkaSettings
+from kafka_saga.messaging.embedded import embedded_broker
+from kafka_saga.messaging.settings import KafkaSettings
 
 DOCKER_PING_TIMEOUT_S = 2
 

@@ -17,7 +17,7 @@ from bench.machine import usages
 from bench.measure import measure
 from bench.run import Bench
 from bench.system import Options, System, running, say
-from orchestrator.supervisor.stack import ORCHESTRATOR, SERVICES
+from kafka_saga.orchestrator.supervisor.stack import ORCHESTRATOR, SERVICES
 
 _SAMPLE_S = 2.0
 _LONE_PER_S = 20

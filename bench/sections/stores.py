@@ -15,9 +15,9 @@ from bench.generate import fill
 from bench.measure import measure
 from bench.run import Bench
 from bench.system import BenchError, Options, System, prepared, say
-from orchestrator.supervisor.stack import ORCHESTRATOR, SERVICES
+from kafka_saga.orchestrator.supervisor.stack import ORCHESTRATOR, SERVICES
 
-_WITH_PARCELS = ("orchestrator.sagas.order", "bench.parcel")
+_WITH_PARCELS = ("kafka_saga.orchestrator.sagas.order", "bench.parcel")
 _PATIENT = ("bench.patient",)
 _LOOK_S = 0.05
 _WAIT_S = 900.0

@@ -61,7 +61,9 @@ def fetch_jars() -> None:
     """
     missing = missing_tools()
     if missing:
-        raise KafkaError(f"{missing}. Install it, or use the embedded broker (python -m messaging.embedded).")
+        raise KafkaError(
+            f"{missing}. Install it, or use the embedded broker (python -m kafka_saga.messaging.embedded)."
+        )
     if _jars_present():
         return
     print("fetching Apache Kafka with Maven (once) ...", file=sys.stderr)

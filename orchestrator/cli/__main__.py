@@ -1,5 +1,5 @@
-"""`python -m orchestrator.cli` is the `saga` command."""
+"""`python -m kafka_saga.orchestrator.cli` is the `saga` command."""
 
-from orchestrator.cli import main
+from kafka_saga.orchestrator.cli import main
 
 main()

@@ -9,26 +9,26 @@ from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from orchestrator.app import registry_of
-from orchestrator.cli.asking import actor
-from orchestrator.cli.edge import EXIT_FAILED, EXIT_TIMED_OUT
-from orchestrator.cli.options import AS_DURATION, Output
-from orchestrator.cli.output import console, plain, print_json, say, styled
-from orchestrator.config import Settings
-from orchestrator.machine.events import Act
-from orchestrator.machine.states import EventKind, SagaState
-from orchestrator.operations.acting import HOLDER_GRACE_MS, meant_for, send, wait
-from orchestrator.operations.following import Result, Standing
-from orchestrator.operations.pausing import NO_SAGA, on_scope, scope_text
-from orchestrator.operations.show import Shown
-from orchestrator.operations.show import show as show_saga
-from orchestrator.store.act_queue import ActQueue
-from orchestrator.store.act_rows import verb_word
-from orchestrator.store.port import QueuedAct
-from orchestrator.store.reader import StoreReader
-from runtime.clock import SystemClock, new_id
-from runtime.errors import RefusedError, UnavailableError, UsageError
-from runtime.store_lock import StoreLock
+from kafka_saga.orchestrator.app import registry_of
+from kafka_saga.orchestrator.cli.asking import actor
+from kafka_saga.orchestrator.cli.edge import EXIT_FAILED, EXIT_TIMED_OUT
+from kafka_saga.orchestrator.cli.options import AS_DURATION, Output
+from kafka_saga.orchestrator.cli.output import console, plain, print_json, say, styled
+from kafka_saga.orchestrator.config import Settings
+from kafka_saga.orchestrator.machine.events import Act
+from kafka_saga.orchestrator.machine.states import EventKind, SagaState
+from kafka_saga.orchestrator.operations.acting import HOLDER_GRACE_MS, meant_for, send, wait
+from kafka_saga.orchestrator.operations.following import Result, Standing
+from kafka_saga.orchestrator.operations.pausing import NO_SAGA, on_scope, scope_text
+from kafka_saga.orchestrator.operations.show import Shown
+from kafka_saga.orchestrator.operations.show import show as show_saga
+from kafka_saga.orchestrator.store.act_queue import ActQueue
+from kafka_saga.orchestrator.store.act_rows import verb_word
+from kafka_saga.orchestrator.store.port import QueuedAct
+from kafka_saga.orchestrator.store.reader import StoreReader
+from kafka_saga.runtime.clock import SystemClock, new_id
+from kafka_saga.runtime.errors import RefusedError, UnavailableError, UsageError
+from kafka_saga.runtime.store_lock import StoreLock
 
 NO_REASON = "no reason given"
 

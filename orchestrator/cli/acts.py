@@ -7,13 +7,13 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from orchestrator.cli.options import DEFAULTS, OutputFlag, SagaType, SettingFlags
-from orchestrator.cli.output import clock, print_rows, say
-from orchestrator.cli.sagas import read, said
-from orchestrator.operations.pausing import scope_text
-from orchestrator.store.act_rows import ActRow
-from orchestrator.store.reader import StoreReader
-from runtime.clock import rfc3339
+from kafka_saga.orchestrator.cli.options import DEFAULTS, OutputFlag, SagaType, SettingFlags
+from kafka_saga.orchestrator.cli.output import clock, print_rows, say
+from kafka_saga.orchestrator.cli.sagas import read, said
+from kafka_saga.orchestrator.operations.pausing import scope_text
+from kafka_saga.orchestrator.store.act_rows import ActRow
+from kafka_saga.orchestrator.store.reader import StoreReader
+from kafka_saga.runtime.clock import rfc3339
 
 
 def acts(

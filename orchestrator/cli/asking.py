@@ -6,8 +6,8 @@ import getpass
 import socket
 import sys
 
-from orchestrator.cli.output import plain
-from runtime.errors import UsageError
+from kafka_saga.orchestrator.cli.output import plain
+from kafka_saga.runtime.errors import UsageError
 
 
 def actor() -> str:

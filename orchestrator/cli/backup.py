@@ -8,14 +8,14 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.progress import DownloadColumn, TimeRemainingColumn
 
-from orchestrator.app import registry_of
-from orchestrator.cli.options import DEFAULTS, SettingFlags
-from orchestrator.cli.output import console, print_json, say
-from orchestrator.cli.progress import progress_bar
-from orchestrator.config import Settings
-from orchestrator.operations.backing_up import Source, restore_lines, sources, targets
-from runtime.backup import back_up
-from runtime.errors import UsageError
+from kafka_saga.orchestrator.app import registry_of
+from kafka_saga.orchestrator.cli.options import DEFAULTS, SettingFlags
+from kafka_saga.orchestrator.cli.output import console, print_json, say
+from kafka_saga.orchestrator.cli.progress import progress_bar
+from kafka_saga.orchestrator.config import Settings
+from kafka_saga.orchestrator.operations.backing_up import Source, restore_lines, sources, targets
+from kafka_saga.runtime.backup import back_up
+from kafka_saga.runtime.errors import UsageError
 
 _PAGE_BYTES = 4_096
 

@@ -6,8 +6,8 @@ import signal
 import sys
 import threading
 
-from messaging.embedded import serve
-from orchestrator.supervisor.stack import BROKER_LIMITS
+from kafka_saga.messaging.embedded import serve
+from kafka_saga.orchestrator.supervisor.stack import BROKER_LIMITS
 
 
 def broker() -> int:

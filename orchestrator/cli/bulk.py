@@ -12,24 +12,24 @@ from typing import Annotated, Any
 from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
-from orchestrator.app import registry_of
-from orchestrator.cli.acting import Asked
-from orchestrator.cli.asking import check_terminal, confirmed_many
-from orchestrator.cli.edge import EXIT_PARTLY_FAILED, EXIT_TIMED_OUT, EXIT_UNAVAILABLE
-from orchestrator.cli.options import AS_DURATION
-from orchestrator.cli.output import print_json, print_rows, say
-from orchestrator.cli.progress import progress_bar
-from orchestrator.machine.states import TERMINAL, EventKind, ParkReason, SagaState
-from orchestrator.operations.bulk import Bulk, BulkRun, bulk_acts
-from orchestrator.operations.choosing import Chosen, Frozen, Wanted, choose, choose_ids
-from orchestrator.operations.following import Result
-from orchestrator.store.act_queue import ActQueue
-from orchestrator.store.listing import Filter
-from orchestrator.store.port import QueuedAct
-from orchestrator.store.reader import StoreReader
-from runtime.clock import SystemClock, new_id
-from runtime.errors import UsageError
-from runtime.store_lock import StoreLock
+from kafka_saga.orchestrator.app import registry_of
+from kafka_saga.orchestrator.cli.acting import Asked
+from kafka_saga.orchestrator.cli.asking import check_terminal, confirmed_many
+from kafka_saga.orchestrator.cli.edge import EXIT_PARTLY_FAILED, EXIT_TIMED_OUT, EXIT_UNAVAILABLE
+from kafka_saga.orchestrator.cli.options import AS_DURATION
+from kafka_saga.orchestrator.cli.output import print_json, print_rows, say
+from kafka_saga.orchestrator.cli.progress import progress_bar
+from kafka_saga.orchestrator.machine.states import TERMINAL, EventKind, ParkReason, SagaState
+from kafka_saga.orchestrator.operations.bulk import Bulk, BulkRun, bulk_acts
+from kafka_saga.orchestrator.operations.choosing import Chosen, Frozen, Wanted, choose, choose_ids
+from kafka_saga.orchestrator.operations.following import Result
+from kafka_saga.orchestrator.store.act_queue import ActQueue
+from kafka_saga.orchestrator.store.listing import Filter
+from kafka_saga.orchestrator.store.port import QueuedAct
+from kafka_saga.orchestrator.store.reader import StoreReader
+from kafka_saga.runtime.clock import SystemClock, new_id
+from kafka_saga.runtime.errors import UsageError
+from kafka_saga.runtime.store_lock import StoreLock
 
 SAMPLE = 10
 """Sagas shown before the question; the whole list is `--dry-run -o jsonl`."""

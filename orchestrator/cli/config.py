@@ -8,9 +8,9 @@ from typing import Any
 import cyclopts
 from pydantic import SecretStr
 
-from orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
-from orchestrator.cli.output import print_rows, say
-from orchestrator.config import ENV_PREFIX, Loaded, describe
+from kafka_saga.orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
+from kafka_saga.orchestrator.cli.output import print_rows, say
+from kafka_saga.orchestrator.config import ENV_PREFIX, Loaded, describe
 
 app = cyclopts.App(name="config", help="Show every setting, its value and where it comes from.")
 

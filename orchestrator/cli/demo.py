@@ -9,9 +9,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from orchestrator.config import load_settings
-from orchestrator.demo.run import run_demo
-from runtime.telemetry import configure_logging
+from kafka_saga.orchestrator.config import load_settings
+from kafka_saga.orchestrator.demo.run import run_demo
+from kafka_saga.runtime.telemetry import configure_logging
 
 
 def demo(

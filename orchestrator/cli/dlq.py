@@ -10,12 +10,12 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.text import Text
 
-from messaging.dead_letters import ERROR_HEADERS
-from orchestrator.cli.letters import LETTERS, Handled, LetterFlags, own_letters
-from orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
-from orchestrator.cli.output import console, plain, print_json, print_rows, say
-from orchestrator.config import Settings
-from orchestrator.operations.dead_letters import (
+from kafka_saga.messaging.dead_letters import ERROR_HEADERS
+from kafka_saga.orchestrator.cli.letters import LETTERS, Handled, LetterFlags, own_letters
+from kafka_saga.orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
+from kafka_saga.orchestrator.cli.output import console, plain, print_json, print_rows, say
+from kafka_saga.orchestrator.config import Settings
+from kafka_saga.orchestrator.operations.dead_letters import (
     By,
     DeadLetterFilter,
     count_dead_letters,
@@ -23,14 +23,14 @@ from orchestrator.operations.dead_letters import (
     read_dead_letters,
     read_one,
 )
-from runtime.telemetry import configure_logging
-from schemas.codec import encode
+from kafka_saga.runtime.telemetry import configure_logging
+from kafka_saga.schemas.codec import encode
 
 app = cyclopts.App(
     name="dlq", help="Dead letters, messages that could not be read: look at them, send them again, put them away."
 )
-app.command("orchestrator.cli.redrive:redrive", name="redrive")
-app.command("orchestrator.cli.redrive:discard", name="discard")
+app.command("kafka_saga.orchestrator.cli.redrive:redrive", name="redrive")
+app.command("kafka_saga.orchestrator.cli.redrive:discard", name="discard")
 
 
 @app.command(name="list")

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Awaitable
 from dataclasses import asdict
 
-from orchestrator.app import registry_of, topic_specs
-from orchestrator.cli.edge import EXIT_FAILED
-from orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
-from orchestrator.cli.output import print_rows, say
-from orchestrator.config import DAY_MS, Loaded, Settings
-from orchestrator.operations.checking import (
+from kafka_saga.orchestrator.app import registry_of, topic_specs
+from kafka_saga.orchestrator.cli.edge import EXIT_FAILED
+from kafka_saga.orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
+from kafka_saga.orchestrator.cli.output import print_rows, say
+from kafka_saga.orchestrator.config import DAY_MS, Loaded, Settings
+from kafka_saga.orchestrator.operations.checking import (
     Finding,
     check_broker,
     check_dead_letters,
@@ -19,11 +19,11 @@ from orchestrator.operations.checking import (
     check_store,
     check_topics,
 )
-from orchestrator.operations.store_size import check_size
-from orchestrator.registry import Registry
-from runtime.clock import SystemClock
-from runtime.errors import SagaError
-from runtime.telemetry import configure_logging
+from kafka_saga.orchestrator.operations.store_size import check_size
+from kafka_saga.orchestrator.registry import Registry
+from kafka_saga.runtime.clock import SystemClock
+from kafka_saga.runtime.errors import SagaError
+from kafka_saga.runtime.telemetry import configure_logging
 
 
 def doctor(*, output: OutputFlag = "table", common: SettingFlags = DEFAULTS) -> int:

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 
 import cyclopts
 
-from runtime.errors import SagaError
+from kafka_saga.runtime.errors import SagaError
 
 EXIT_FAILED = 1
 EXIT_USAGE = 2

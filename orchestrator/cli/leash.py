@@ -1,4 +1,4 @@
-"""`python -m orchestrator.cli.leash …` is the `saga` command, on a leash.
+"""`python -m kafka_saga.orchestrator.cli.leash …` is the `saga` command, on a leash.
 
 It stops when its standard input ends, which is when the process that started it is gone, however it went. So a
 supervisor that is killed with SIGKILL leaves nothing behind either.
@@ -28,7 +28,7 @@ def main() -> None:
     """Run `saga` with the arguments given."""
     ended = threading.Event()
     threading.Thread(target=hold, args=(ended,), name="leash", daemon=True).start()
-    from orchestrator.cli import main as saga  # noqa: PLC0415 -- the leash holds while it is being imported, too
+    from kafka_saga.orchestrator.cli import main as saga  # noqa: PLC0415 -- the leash holds while it is being imported, too
 
     sys.argv[0] = "saga"
     try:

@@ -8,13 +8,13 @@ from typing import Annotated
 
 from cyclopts import Group, Parameter
 
-from orchestrator.app import registry_of, topic_specs
-from orchestrator.cli.options import read_duration
-from orchestrator.config import Settings
-from orchestrator.operations.dead_letters import DeadLetterFilter
-from runtime.clock import SystemClock, rfc3339
-from runtime.errors import UsageError
-from schemas.topics import dead_letter_topic
+from kafka_saga.orchestrator.app import registry_of, topic_specs
+from kafka_saga.orchestrator.cli.options import read_duration
+from kafka_saga.orchestrator.config import Settings
+from kafka_saga.orchestrator.operations.dead_letters import DeadLetterFilter
+from kafka_saga.runtime.clock import SystemClock, rfc3339
+from kafka_saga.runtime.errors import UsageError
+from kafka_saga.schemas.topics import dead_letter_topic
 
 Handled = Annotated[
     bool, Parameter(name="--all", negative="", help="Also those that were redriven or discarded", show_default=False)

@@ -7,8 +7,8 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from orchestrator.cli.output import say
-from orchestrator.cli.scaffold import write_project
+from kafka_saga.orchestrator.cli.output import say
+from kafka_saga.orchestrator.cli.scaffold import write_project
 
 
 def new(

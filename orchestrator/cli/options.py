@@ -11,8 +11,8 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter, Token
 
-from orchestrator.config import Loaded, Settings, load_settings
-from runtime.errors import UsageError
+from kafka_saga.orchestrator.config import Loaded, Settings, load_settings
+from kafka_saga.runtime.errors import UsageError
 
 Output = Literal["table", "json", "jsonl"]
 

@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cli.options import Output
-from schemas.codec import encode
+from kafka_saga.orchestrator.cli.options import Output
+from kafka_saga.schemas.codec import encode
 
 STATE_STYLES = {
     "COMPLETED": "green",

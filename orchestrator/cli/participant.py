@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -11,16 +10,13 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from orchestrator.cli.options import DEFAULTS, SettingFlags
-from orchestrator.config import DAY_MS
-from participants.app import run_participant
-from participants.faults import Faults
-from participants.handlers import Participant
-from participants.services import SERVICES, read_seed
-from participants.store.port import Prepare
-from runtime.errors import ConfigError
-from runtime.process import run_process
-from runtime.telemetry import LogFormat, configure_logging
+from kafka_saga.orchestrator.cli.options import DEFAULTS, SettingFlags
+from kafka_saga.orchestrator.cli.serving import run_participant
+from kafka_saga.participants.handlers import Participant
+from kafka_saga.participants.services import SERVICES, read_seed
+from kafka_saga.participants.store.port import Prepare
+from kafka_saga.runtime.errors import ConfigError
+from kafka_saga.runtime.telemetry import LogFormat
 
 
 def participant(
@@ -50,21 +46,7 @@ def participant(
     """
     settings = common.settings(create_topics=create_topics, log_level=log_level, log_format=log_format)
     found, prepare = _find(name, seed_file)
-    faults = Faults.from_environment(os.environ)
-    configure_logging(process=f"participant:{found.name}", level=settings.log_level, log_format=settings.log_format)
-    return run_process(
-        lambda lifecycle: run_participant(
-            lifecycle,
-            participant=found,
-            kafka=settings.kafka,
-            topics=settings.topics,
-            database=database or settings.database(found.name),
-            faults=faults,
-            prepare=prepare,
-            creates_topics=settings.create_topics,
-            fence_retention_ms=settings.fence_retention_days * DAY_MS,
-        )
-    )
+    return run_participant(found, prepare=prepare, database=database, settings=settings)
 
 
 def _find(name: str, seed_file: Path | None) -> tuple[Participant, Prepare | None]:

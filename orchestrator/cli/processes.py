@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from orchestrator.app import run_orchestrator
-from orchestrator.cli.options import DEFAULTS, SettingFlags
-from runtime.process import run_process
-from runtime.telemetry import LogFormat, configure_logging
+from kafka_saga.orchestrator.app import run_orchestrator
+from kafka_saga.orchestrator.cli.options import DEFAULTS, SettingFlags
+from kafka_saga.runtime.process import run_process
+from kafka_saga.runtime.telemetry import LogFormat, configure_logging
 
 
 def orchestrator(

@@ -6,7 +6,7 @@ import sys
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
 
-from orchestrator.cli.output import console
+from kafka_saga.orchestrator.cli.output import console
 
 
 def progress_bar(*columns: ProgressColumn, worth_it: bool = True) -> Progress:

@@ -7,19 +7,19 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from orchestrator.cli.asking import actor, confirmed
-from orchestrator.cli.options import AS_DURATION, DEFAULTS, SettingFlags
-from orchestrator.cli.output import console, print_json, say
-from orchestrator.cli.progress import progress_bar
-from orchestrator.cli.sagas import read
-from orchestrator.config import Settings
-from orchestrator.machine.states import TERMINAL, SagaState
-from orchestrator.operations.purging import compact as compact_store
-from orchestrator.operations.purging import purge as purge_sagas
-from orchestrator.store.retention import Purge, QueuedPurge
-from runtime.clock import SystemClock, new_id, rfc3339
-from runtime.errors import RefusedError, UsageError
-from runtime.store_lock import StoreLock
+from kafka_saga.orchestrator.cli.asking import actor, confirmed
+from kafka_saga.orchestrator.cli.options import AS_DURATION, DEFAULTS, SettingFlags
+from kafka_saga.orchestrator.cli.output import console, print_json, say
+from kafka_saga.orchestrator.cli.progress import progress_bar
+from kafka_saga.orchestrator.cli.sagas import read
+from kafka_saga.orchestrator.config import Settings
+from kafka_saga.orchestrator.machine.states import TERMINAL, SagaState
+from kafka_saga.orchestrator.operations.purging import compact as compact_store
+from kafka_saga.orchestrator.operations.purging import purge as purge_sagas
+from kafka_saga.orchestrator.store.retention import Purge, QueuedPurge
+from kafka_saga.runtime.clock import SystemClock, new_id, rfc3339
+from kafka_saga.runtime.errors import RefusedError, UsageError
+from kafka_saga.runtime.store_lock import StoreLock
 
 _MEGABYTE = 1_000_000
 

@@ -8,20 +8,20 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from orchestrator.cli.asking import actor, confirmed
-from orchestrator.cli.edge import EXIT_FAILED, EXIT_PARTLY_FAILED
-from orchestrator.cli.letters import LETTERS, LetterFlags
-from orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
-from orchestrator.cli.output import print_json, print_rows, say
-from orchestrator.cli.progress import progress_bar
-from orchestrator.config import Settings
-from orchestrator.operations import redriving
-from orchestrator.operations.marks import parse_position
-from orchestrator.operations.redriving import Author, Plan, plan_for
-from runtime.clock import SystemClock
-from runtime.errors import RefusedError, UsageError
-from runtime.limits import DEAD_LETTERS_PER_RUN_MAX
-from runtime.telemetry import configure_logging
+from kafka_saga.orchestrator.cli.asking import actor, confirmed
+from kafka_saga.orchestrator.cli.edge import EXIT_FAILED, EXIT_PARTLY_FAILED
+from kafka_saga.orchestrator.cli.letters import LETTERS, LetterFlags
+from kafka_saga.orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
+from kafka_saga.orchestrator.cli.output import print_json, print_rows, say
+from kafka_saga.orchestrator.cli.progress import progress_bar
+from kafka_saga.orchestrator.config import Settings
+from kafka_saga.orchestrator.operations import redriving
+from kafka_saga.orchestrator.operations.marks import parse_position
+from kafka_saga.orchestrator.operations.redriving import Author, Plan, plan_for
+from kafka_saga.runtime.clock import SystemClock
+from kafka_saga.runtime.errors import RefusedError, UsageError
+from kafka_saga.runtime.limits import DEAD_LETTERS_PER_RUN_MAX
+from kafka_saga.runtime.telemetry import configure_logging
 
 SHOWN_MAX = 10
 

@@ -11,23 +11,31 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.text import Text
 
-from orchestrator.app import registry_of
-from orchestrator.cli.options import AS_DURATION, DEFAULTS, Output, OutputFlag, SagaId, SagaType, SettingFlags
-from orchestrator.cli.output import clock, console, duration, plain, print_json, print_rows, say, styled
-from orchestrator.config import Settings
-from orchestrator.machine.pausing import describe
-from orchestrator.machine.saga import Hold
-from orchestrator.machine.states import TERMINAL, LogStatus, SagaState
-from orchestrator.operations.listing import summary
-from orchestrator.operations.show import LogRow, Shown, read_log
-from orchestrator.operations.show import show as show_saga
-from orchestrator.store.act_rows import ActRow, verb_word
-from orchestrator.store.listing import Filter
-from orchestrator.store.reader import StoreReader, was_purged
-from orchestrator.store.retention import Purged
-from runtime.clock import SystemClock, rfc3339
-from runtime.errors import NotFoundError
-from runtime.store_lock import StoreLock
+from kafka_saga.orchestrator.app import registry_of
+from kafka_saga.orchestrator.cli.options import (
+    AS_DURATION,
+    DEFAULTS,
+    Output,
+    OutputFlag,
+    SagaId,
+    SagaType,
+    SettingFlags,
+)
+from kafka_saga.orchestrator.cli.output import clock, console, duration, plain, print_json, print_rows, say, styled
+from kafka_saga.orchestrator.config import Settings
+from kafka_saga.orchestrator.machine.pausing import describe
+from kafka_saga.orchestrator.machine.saga import Hold
+from kafka_saga.orchestrator.machine.states import TERMINAL, LogStatus, SagaState
+from kafka_saga.orchestrator.operations.listing import summary
+from kafka_saga.orchestrator.operations.show import LogRow, Shown, read_log
+from kafka_saga.orchestrator.operations.show import show as show_saga
+from kafka_saga.orchestrator.store.act_rows import ActRow, verb_word
+from kafka_saga.orchestrator.store.listing import Filter
+from kafka_saga.orchestrator.store.reader import StoreReader, was_purged
+from kafka_saga.orchestrator.store.retention import Purged
+from kafka_saga.runtime.clock import SystemClock, rfc3339
+from kafka_saga.runtime.errors import NotFoundError
+from kafka_saga.runtime.store_lock import StoreLock
 
 Result = TypeVar("Result")
 

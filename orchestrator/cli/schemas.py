@@ -8,12 +8,12 @@ from typing import Annotated
 import cyclopts
 from cyclopts import Parameter
 
-from orchestrator.app import registry_of
-from orchestrator.cli.edge import EXIT_FAILED
-from orchestrator.cli.options import DEFAULTS, SettingFlags
-from orchestrator.cli.output import say
-from orchestrator.contract import contract_files, newest, stale, write
-from runtime.errors import UsageError
+from kafka_saga.orchestrator.app import registry_of
+from kafka_saga.orchestrator.cli.edge import EXIT_FAILED
+from kafka_saga.orchestrator.cli.options import DEFAULTS, SettingFlags
+from kafka_saga.orchestrator.cli.output import say
+from kafka_saga.orchestrator.contract import contract_files, newest, stale, write
+from kafka_saga.runtime.errors import UsageError
 
 app = cyclopts.App(name="schemas", help="Export the contract: JSON Schemas and AsyncAPI.")
 

@@ -15,22 +15,22 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.progress import TextColumn
 
-from orchestrator.app import registry_of
-from orchestrator.cli.edge import EXIT_FAILED, EXIT_TIMED_OUT
-from orchestrator.cli.options import AS_DURATION, DEFAULTS, OutputFlag, SettingFlags
-from orchestrator.cli.output import duration, print_json, print_rows, say
-from orchestrator.cli.progress import counts, progress_bar
-from orchestrator.config import Settings
-from orchestrator.definition import Saga as Definition
-from orchestrator.machine.states import SagaState
-from orchestrator.operations import submitting
-from orchestrator.operations.requests import Request, definition_of, prepare, read_documents
-from orchestrator.operations.sample_orders import sample_orders
-from orchestrator.operations.submitting import Ended, Submission, ended_before, open_submission
-from orchestrator.registry import Registry
-from runtime.clock import SystemClock, new_id
-from runtime.errors import UsageError
-from runtime.telemetry import configure_logging
+from kafka_saga.orchestrator.app import registry_of
+from kafka_saga.orchestrator.cli.edge import EXIT_FAILED, EXIT_TIMED_OUT
+from kafka_saga.orchestrator.cli.options import AS_DURATION, DEFAULTS, OutputFlag, SettingFlags
+from kafka_saga.orchestrator.cli.output import duration, print_json, print_rows, say
+from kafka_saga.orchestrator.cli.progress import counts, progress_bar
+from kafka_saga.orchestrator.config import Settings
+from kafka_saga.orchestrator.definition import Saga as Definition
+from kafka_saga.orchestrator.machine.states import SagaState
+from kafka_saga.orchestrator.operations import submitting
+from kafka_saga.orchestrator.operations.requests import Request, definition_of, prepare, read_documents
+from kafka_saga.orchestrator.operations.sample_orders import sample_orders
+from kafka_saga.orchestrator.operations.submitting import Ended, Submission, ended_before, open_submission
+from kafka_saga.orchestrator.registry import Registry
+from kafka_saga.runtime.clock import SystemClock, new_id
+from kafka_saga.runtime.errors import UsageError
+from kafka_saga.runtime.telemetry import configure_logging
 
 app = cyclopts.App(
     name="submit",

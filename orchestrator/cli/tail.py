@@ -11,20 +11,20 @@ from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.text import Text
 
-from messaging.consumer import Consumer
-from messaging.records import Record
-from messaging.settings import KafkaSettings
-from messaging.topics import list_topics
-from orchestrator.app import registry_of
-from orchestrator.cli.options import DEFAULTS, SagaType, SettingFlags
-from orchestrator.cli.output import console, plain, print_json, say
-from orchestrator.config import Settings
-from orchestrator.operations.messages import concerns, describe, kcat_commands, topics_of
-from orchestrator.operations.reading import onwards, open_topics, until_end
-from orchestrator.operations.requests import definition_of
-from runtime.errors import NotFoundError
-from runtime.telemetry import configure_logging
-from schemas.codec import encode
+from kafka_saga.messaging.consumer import Consumer
+from kafka_saga.messaging.records import Record
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.messaging.topics import list_topics
+from kafka_saga.orchestrator.app import registry_of
+from kafka_saga.orchestrator.cli.options import DEFAULTS, SagaType, SettingFlags
+from kafka_saga.orchestrator.cli.output import console, plain, print_json, say
+from kafka_saga.orchestrator.config import Settings
+from kafka_saga.orchestrator.operations.messages import concerns, describe, kcat_commands, topics_of
+from kafka_saga.orchestrator.operations.reading import onwards, open_topics, until_end
+from kafka_saga.orchestrator.operations.requests import definition_of
+from kafka_saga.runtime.errors import NotFoundError
+from kafka_saga.runtime.telemetry import configure_logging
+from kafka_saga.schemas.codec import encode
 
 _KIND_STYLES = {"request": "bold", "command": "cyan", "reply": "green", "event": "magenta", "dead letter": "bold red"}
 

@@ -8,11 +8,11 @@ from typing import Annotated
 import cyclopts
 from cyclopts import Parameter
 
-from messaging.topics import create_topics, list_topics
-from orchestrator.app import registry_of, topic_specs
-from orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
-from orchestrator.cli.output import print_rows
-from runtime.telemetry import configure_logging
+from kafka_saga.messaging.topics import create_topics, list_topics
+from kafka_saga.orchestrator.app import registry_of, topic_specs
+from kafka_saga.orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
+from kafka_saga.orchestrator.cli.output import print_rows
+from kafka_saga.runtime.telemetry import configure_logging
 
 app = cyclopts.App(name="topics", help="Create and list the topics that sagas need.")
 

@@ -8,11 +8,11 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from orchestrator.app import registry_of
-from orchestrator.cli.options import DEFAULTS, SettingFlags
-from orchestrator.supervisor.stack import SERVICES
-from orchestrator.supervisor.system import Plan, run_system
-from runtime.telemetry import LogFormat
+from kafka_saga.orchestrator.app import registry_of
+from kafka_saga.orchestrator.cli.options import DEFAULTS, SettingFlags
+from kafka_saga.orchestrator.supervisor.stack import SERVICES
+from kafka_saga.orchestrator.supervisor.system import Plan, run_system
+from kafka_saga.runtime.telemetry import LogFormat
 
 
 def up(

@@ -8,12 +8,12 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from orchestrator.cli.acting import ActFlags, Asked, act_on_saga
-from orchestrator.cli.bulk import BulkFlags, Many, act_on_many
-from orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
-from orchestrator.machine.states import EventKind
-from runtime.errors import ContractError, UsageError
-from schemas.codec import decode_object
+from kafka_saga.orchestrator.cli.acting import ActFlags, Asked, act_on_saga
+from kafka_saga.orchestrator.cli.bulk import BulkFlags, Many, act_on_many
+from kafka_saga.orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
+from kafka_saga.orchestrator.machine.states import EventKind
+from kafka_saga.runtime.errors import ContractError, UsageError
+from kafka_saga.schemas.codec import decode_object
 
 ACT, ONE = ActFlags(), BulkFlags()
 

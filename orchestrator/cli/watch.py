@@ -14,12 +14,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.cli.options import AS_DURATION, DEFAULTS, OutputFlag, SettingFlags
-from orchestrator.cli.output import STATE_STYLES, console, duration, print_json, say, styled
-from orchestrator.machine.states import TERMINAL, SagaState
-from orchestrator.operations.watching import SAMPLE, Snapshot, Watch
-from orchestrator.store.reader import StoreReader
-from runtime.clock import SystemClock
+from kafka_saga.orchestrator.cli.options import AS_DURATION, DEFAULTS, OutputFlag, SettingFlags
+from kafka_saga.orchestrator.cli.output import STATE_STYLES, console, duration, print_json, say, styled
+from kafka_saga.orchestrator.machine.states import TERMINAL, SagaState
+from kafka_saga.orchestrator.operations.watching import SAMPLE, Snapshot, Watch
+from kafka_saga.orchestrator.store.reader import StoreReader
+from kafka_saga.runtime.clock import SystemClock
 
 
 def watch(

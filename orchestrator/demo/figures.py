@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from orchestrator.demo.orders import Order
-from runtime.sqlite import SqlConnection, open_reader
+from kafka_saga.orchestrator.demo.orders import Order
+from kafka_saga.runtime.sqlite import SqlConnection, open_reader
 
 # Per service: the table of its effects, the status of an effect that stands, and how often a row was undone.
 _EFFECTS = {

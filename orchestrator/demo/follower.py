@@ -7,12 +7,12 @@ import contextlib
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from messaging import dead_letters
-from messaging.consumer import Consumer
-from messaging.records import Record
-from runtime.errors import SagaError
-from schemas.codec import JsonObject, decode_object
-from schemas.envelope import SEQUENCE, TYPE
+from kafka_saga.messaging import dead_letters
+from kafka_saga.messaging.consumer import Consumer
+from kafka_saga.messaging.records import Record
+from kafka_saga.runtime.errors import SagaError
+from kafka_saga.schemas.codec import JsonObject, decode_object
+from kafka_saga.schemas.envelope import SEQUENCE, TYPE
 
 _POLL_MS = 100
 _RECORDS_MAX = 500

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from orchestrator.machine.states import SagaState
-from schemas.codec import encode
+from kafka_saga.orchestrator.machine.states import SagaState
+from kafka_saga.schemas.codec import encode
 
 SERVICE_DOWN: Final = "Database connection failed"
 """What the orders service says of order-123 until its retries are spent."""

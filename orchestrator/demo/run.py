@@ -9,22 +9,22 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from messaging.settings import KafkaSettings
-from orchestrator.app import registry_of
-from orchestrator.config import Settings
-from orchestrator.demo import orders
-from orchestrator.demo.figures import Figures, count
-from orchestrator.demo.scenes import Scenes
-from orchestrator.demo.screen import DemoScreen
-from orchestrator.demo.stage import Stage, Where
-from orchestrator.operations.show import read_log, show
-from orchestrator.store.reader import StoreReader
-from orchestrator.supervisor.interrupts import on_interrupt
-from orchestrator.supervisor.stack import command_name
-from runtime.clock import SystemClock, new_id
-from runtime.errors import SagaError
-from runtime.process import EXIT_INTERRUPTED
-from schemas.codec import encode
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.orchestrator.app import registry_of
+from kafka_saga.orchestrator.config import Settings
+from kafka_saga.orchestrator.demo import orders
+from kafka_saga.orchestrator.demo.figures import Figures, count
+from kafka_saga.orchestrator.demo.scenes import Scenes
+from kafka_saga.orchestrator.demo.screen import DemoScreen
+from kafka_saga.orchestrator.demo.stage import Stage, Where
+from kafka_saga.orchestrator.operations.show import read_log, show
+from kafka_saga.orchestrator.store.reader import StoreReader
+from kafka_saga.orchestrator.supervisor.interrupts import on_interrupt
+from kafka_saga.orchestrator.supervisor.stack import command_name
+from kafka_saga.runtime.clock import SystemClock, new_id
+from kafka_saga.runtime.errors import SagaError
+from kafka_saga.runtime.process import EXIT_INTERRUPTED
+from kafka_saga.schemas.codec import encode
 
 _KEPT_WORDS = 15
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from orchestrator.demo import orders
-from orchestrator.demo.follower import why
-from orchestrator.demo.screen import Board, DemoScreen
-from orchestrator.demo.stage import Stage
-from orchestrator.supervisor.stack import ORCHESTRATOR
-from runtime.errors import NotFoundError
-from schemas.codec import JsonObject
-from schemas.topics import dead_letter_topic
+from kafka_saga.orchestrator.demo import orders
+from kafka_saga.orchestrator.demo.follower import why
+from kafka_saga.orchestrator.demo.screen import Board, DemoScreen
+from kafka_saga.orchestrator.demo.stage import Stage
+from kafka_saga.orchestrator.supervisor.stack import ORCHESTRATOR
+from kafka_saga.runtime.errors import NotFoundError
+from kafka_saga.schemas.codec import JsonObject
+from kafka_saga.schemas.topics import dead_letter_topic
 
 SCENE_TIMEOUT_S = 30.0
 _LOG_INTERVAL_MS = 50

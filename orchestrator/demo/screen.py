@@ -15,10 +15,10 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.machine.decision import LogEntry
-from orchestrator.machine.states import LogStatus
-from runtime.clock import Clock
-from schemas.codec import JsonObject
+from kafka_saga.orchestrator.machine.decision import LogEntry
+from kafka_saga.orchestrator.machine.states import LogStatus
+from kafka_saga.runtime.clock import Clock
+from kafka_saga.schemas.codec import JsonObject
 
 STEPS = ("reserve_inventory", "process_payment", "create_order")
 _WIDE = 4_000

@@ -10,20 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-from messaging.consumer import Consumer
-from messaging.producer import Producer
-from messaging.records import Message
-from messaging.settings import KafkaSettings
-from orchestrator.demo.follower import DemoError, Follower
-from orchestrator.demo.orders import Order, fault_variables
-from orchestrator.store.reader import StoreReader
-from orchestrator.supervisor.child import Child
-from orchestrator.supervisor.lines import Line
-from orchestrator.supervisor.stack import BROKER, ORCHESTRATOR, SERVICES, saga_programs, start_broker
-from orchestrator.supervisor.supervisor import Death, Supervisor
-from runtime.clock import SystemClock
-from schemas.codec import JsonObject
-from schemas.topics import TopicNames, dead_letter_topic
+from kafka_saga.messaging.consumer import Consumer
+from kafka_saga.messaging.producer import Producer
+from kafka_saga.messaging.records import Message
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.orchestrator.demo.follower import DemoError, Follower
+from kafka_saga.orchestrator.demo.orders import Order, fault_variables
+from kafka_saga.orchestrator.store.reader import StoreReader
+from kafka_saga.orchestrator.supervisor.child import Child
+from kafka_saga.orchestrator.supervisor.lines import Line
+from kafka_saga.orchestrator.supervisor.stack import BROKER, ORCHESTRATOR, SERVICES, saga_programs, start_broker
+from kafka_saga.orchestrator.supervisor.supervisor import Death, Supervisor
+from kafka_saga.runtime.clock import SystemClock
+from kafka_saga.schemas.codec import JsonObject
+from kafka_saga.schemas.topics import TopicNames, dead_letter_topic
 
 START_TIMEOUT_S = 30.0
 _LINES_KEPT = 40

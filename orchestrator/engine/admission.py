@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
-from orchestrator.machine.saga import OPERATOR, Saga
-from orchestrator.machine.states import ACTIVE, SagaState
-from runtime.limits import HELD_MAX, IN_FLIGHT_MIN, PENDING_MAX
-from schemas.ids import SagaRef
+from kafka_saga.orchestrator.machine.saga import OPERATOR, Saga
+from kafka_saga.orchestrator.machine.states import ACTIVE, SagaState
+from kafka_saga.runtime.limits import HELD_MAX, IN_FLIGHT_MIN, PENDING_MAX
+from kafka_saga.schemas.ids import SagaRef
 
 HALVE_INTERVAL_MS = 1_000
 """A halved window needs a moment to show; halving at every batch would close it at the first hiccup."""

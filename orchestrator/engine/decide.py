@@ -11,29 +11,29 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
-from orchestrator.definition import Saga as Definition
-from orchestrator.engine import pauses
-from orchestrator.engine.inputs import Inputs, Reply, Request
-from orchestrator.engine.intake import Intake
-from orchestrator.engine.messages import MessageWriter
-from orchestrator.engine.pauses import NOTHING, Paused
-from orchestrator.machine.decision import Decision, Ignored, Refused, Result, Unchanged
-from orchestrator.machine.events import Act, Admitted, Event, Released, Replied, ReplyUnreadable, TimerFired
-from orchestrator.machine.missing import act_without_definition
-from orchestrator.machine.pausing import describe
-from orchestrator.machine.saga import Saga, accepted
-from orchestrator.machine.states import TERMINAL, IgnoredReason, SagaState
-from orchestrator.machine.transitions import advance
-from orchestrator.registry import Registry
-from orchestrator.store.port import ActOutcome, Batch, Changed, Known, QueuedAct, Started, UnreadableAct
-from orchestrator.store.retention import Purged
-from runtime.errors import ContractError
-from runtime.telemetry import log
-from schemas.causes import Cause
-from schemas.codec import decode_model, decode_object, to_document
-from schemas.envelope import Outcome
-from schemas.ids import Phase, SagaRef
-from schemas.topics import TopicNames
+from kafka_saga.orchestrator.definition import Saga as Definition
+from kafka_saga.orchestrator.engine import pauses
+from kafka_saga.orchestrator.engine.inputs import Inputs, Reply, Request
+from kafka_saga.orchestrator.engine.intake import Intake
+from kafka_saga.orchestrator.engine.messages import MessageWriter
+from kafka_saga.orchestrator.engine.pauses import NOTHING, Paused
+from kafka_saga.orchestrator.machine.decision import Decision, Ignored, Refused, Result, Unchanged
+from kafka_saga.orchestrator.machine.events import Act, Admitted, Event, Released, Replied, ReplyUnreadable, TimerFired
+from kafka_saga.orchestrator.machine.missing import act_without_definition
+from kafka_saga.orchestrator.machine.pausing import describe
+from kafka_saga.orchestrator.machine.saga import Saga, accepted
+from kafka_saga.orchestrator.machine.states import TERMINAL, IgnoredReason, SagaState
+from kafka_saga.orchestrator.machine.transitions import advance
+from kafka_saga.orchestrator.registry import Registry
+from kafka_saga.orchestrator.store.port import ActOutcome, Batch, Changed, Known, QueuedAct, Started, UnreadableAct
+from kafka_saga.orchestrator.store.retention import Purged
+from kafka_saga.runtime.errors import ContractError
+from kafka_saga.runtime.telemetry import log
+from kafka_saga.schemas.causes import Cause
+from kafka_saga.schemas.codec import decode_model, decode_object, to_document
+from kafka_saga.schemas.envelope import Outcome
+from kafka_saga.schemas.ids import Phase, SagaRef
+from kafka_saga.schemas.topics import TopicNames
 
 _log = log("decide")
 

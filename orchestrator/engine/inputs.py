@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from messaging.records import Message, Record, TopicPartition
-from orchestrator.definition import Saga as Definition
-from orchestrator.machine.events import Origin
-from orchestrator.store.port import Advance, QueuedAct, UnreadableAct
-from schemas.envelope import ReplyHead
-from schemas.ids import SagaRef
+from kafka_saga.messaging.records import Message, Record, TopicPartition
+from kafka_saga.orchestrator.definition import Saga as Definition
+from kafka_saga.orchestrator.machine.events import Origin
+from kafka_saga.orchestrator.store.port import Advance, QueuedAct, UnreadableAct
+from kafka_saga.schemas.envelope import ReplyHead
+from kafka_saga.schemas.ids import SagaRef
 
 
 class Request(NamedTuple):

@@ -5,19 +5,19 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
-from messaging.dead_letters import dead_letter
-from messaging.records import Record, TopicPartition
-from messaging.unreadable import UnreadableRecord
-from orchestrator.engine.inputs import Inputs, Reply, Request
-from orchestrator.registry import Registry
-from orchestrator.store.port import Advance
-from runtime.errors import ContractError
-from runtime.telemetry import log
-from schemas.causes import Cause
-from schemas.codec import decode_model, decode_object, decode_trusted, encode_model, encode_sorted
-from schemas.envelope import read_headers, read_reply, unwrap_structured
-from schemas.ids import SagaRef, check_saga_id
-from schemas.topics import TopicNames
+from kafka_saga.messaging.dead_letters import dead_letter
+from kafka_saga.messaging.records import Record, TopicPartition
+from kafka_saga.messaging.unreadable import UnreadableRecord
+from kafka_saga.orchestrator.engine.inputs import Inputs, Reply, Request
+from kafka_saga.orchestrator.registry import Registry
+from kafka_saga.orchestrator.store.port import Advance
+from kafka_saga.runtime.errors import ContractError
+from kafka_saga.runtime.telemetry import log
+from kafka_saga.schemas.causes import Cause
+from kafka_saga.schemas.codec import decode_model, decode_object, decode_trusted, encode_model, encode_sorted
+from kafka_saga.schemas.envelope import read_headers, read_reply, unwrap_structured
+from kafka_saga.schemas.ids import SagaRef, check_saga_id
+from kafka_saga.schemas.topics import TopicNames
 
 _log = log("intake")
 

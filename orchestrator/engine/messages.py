@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from functools import cache
 
-from messaging.records import Message
-from orchestrator.definition import Saga as Definition
-from orchestrator.machine.decision import Effect, SendCommand
-from orchestrator.machine.saga import Saga, record_fields
-from runtime.limits import PAYLOAD_BYTES_MAX
-from schemas.codec import encode
-from schemas.envelope import command_headers, event_headers
-from schemas.events import LifecycleEvent, event_type
-from schemas.topics import TopicNames
+from kafka_saga.messaging.records import Message
+from kafka_saga.orchestrator.definition import Saga as Definition
+from kafka_saga.orchestrator.machine.decision import Effect, SendCommand
+from kafka_saga.orchestrator.machine.saga import Saga, record_fields
+from kafka_saga.runtime.limits import PAYLOAD_BYTES_MAX
+from kafka_saga.schemas.codec import encode
+from kafka_saga.schemas.envelope import command_headers, event_headers
+from kafka_saga.schemas.events import LifecycleEvent, event_type
+from kafka_saga.schemas.topics import TopicNames
 
 
 class MessageWriter:

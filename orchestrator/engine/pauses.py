@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from orchestrator.machine.draft import Pauses
-from orchestrator.machine.events import Act
-from orchestrator.machine.pausing import Pause
-from orchestrator.machine.saga import Hold
-from orchestrator.machine.states import EventKind
-from orchestrator.registry import Registry
-from schemas.topics import TopicNames
+from kafka_saga.orchestrator.machine.draft import Pauses
+from kafka_saga.orchestrator.machine.events import Act
+from kafka_saga.orchestrator.machine.pausing import Pause
+from kafka_saga.orchestrator.machine.saga import Hold
+from kafka_saga.orchestrator.machine.states import EventKind
+from kafka_saga.orchestrator.registry import Registry
+from kafka_saga.schemas.topics import TopicNames
 
 
 @dataclass(frozen=True)

@@ -11,15 +11,15 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
-from messaging.dead_letters import instead_of
-from messaging.errors import PublishRefusedError
-from messaging.records import Message
-from orchestrator.store.port import OutboxRow
-from runtime.clock import Clock
-from runtime.errors import BrokerUnavailableError
-from runtime.failpoints import failpoint
-from runtime.limits import OUTBOX_MESSAGES_MAX
-from runtime.telemetry import log
+from kafka_saga.messaging.dead_letters import instead_of
+from kafka_saga.messaging.errors import PublishRefusedError
+from kafka_saga.messaging.records import Message
+from kafka_saga.orchestrator.store.port import OutboxRow
+from kafka_saga.runtime.clock import Clock
+from kafka_saga.runtime.errors import BrokerUnavailableError
+from kafka_saga.runtime.failpoints import failpoint
+from kafka_saga.runtime.limits import OUTBOX_MESSAGES_MAX
+from kafka_saga.runtime.telemetry import log
 
 _log = log("publish")
 

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from orchestrator.engine.messages import MessageWriter
-from orchestrator.engine.publish import Publisher
-from orchestrator.machine.missing import park_without_definition
-from orchestrator.registry import Registry
-from orchestrator.store.port import Batch, Changed, Store
-from runtime.errors import RefusedError, StoreRefusedError
-from runtime.limits import BATCH_RECORDS_MAX
-from runtime.telemetry import log
-from schemas.topics import TopicNames
+from kafka_saga.orchestrator.engine.messages import MessageWriter
+from kafka_saga.orchestrator.engine.publish import Publisher
+from kafka_saga.orchestrator.machine.missing import park_without_definition
+from kafka_saga.orchestrator.registry import Registry
+from kafka_saga.orchestrator.store.port import Batch, Changed, Store
+from kafka_saga.runtime.errors import RefusedError, StoreRefusedError
+from kafka_saga.runtime.limits import BATCH_RECORDS_MAX
+from kafka_saga.runtime.telemetry import log
+from kafka_saga.schemas.topics import TopicNames
 
 _log = log("recovery")
 

@@ -11,13 +11,13 @@ import asyncio
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from messaging.records import TopicPartition
-from orchestrator.engine.publish import SLOW_MS, Publisher
-from orchestrator.store.port import Store
-from runtime.errors import BrokerUnavailableError
-from runtime.limits import BATCH_RECORDS_MAX
-from runtime.telemetry import log
-from schemas.ids import SagaRef
+from kafka_saga.messaging.records import TopicPartition
+from kafka_saga.orchestrator.engine.publish import SLOW_MS, Publisher
+from kafka_saga.orchestrator.store.port import Store
+from kafka_saga.runtime.errors import BrokerUnavailableError
+from kafka_saga.runtime.limits import BATCH_RECORDS_MAX
+from kafka_saga.runtime.telemetry import log
+from kafka_saga.schemas.ids import SagaRef
 
 _log = log("timers")
 

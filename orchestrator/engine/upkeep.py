@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections import Counter, deque
 from dataclasses import dataclass, replace
 
-from orchestrator.store.port import Store
-from orchestrator.store.retention import Purge, QueuedPurge
-from runtime.clock import Clock
-from runtime.errors import ConflictError
-from runtime.limits import PURGE_ROWS_BUSY_MAX, PURGE_ROWS_MAX, WAL_BYTES_MAX
-from runtime.telemetry import log
+from kafka_saga.orchestrator.store.port import Store
+from kafka_saga.orchestrator.store.retention import Purge, QueuedPurge
+from kafka_saga.runtime.clock import Clock
+from kafka_saga.runtime.errors import ConflictError
+from kafka_saga.runtime.limits import PURGE_ROWS_BUSY_MAX, PURGE_ROWS_MAX, WAL_BYTES_MAX
+from kafka_saga.runtime.telemetry import log
 
 _log = log("upkeep")
 

@@ -11,28 +11,28 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from messaging.consumer import Reset
-from messaging.records import Record, TopicPartition
-from messaging.waiting import let_send
-from orchestrator.engine import recovery
-from orchestrator.engine.admission import Admission
-from orchestrator.engine.decide import Decided, Decider
-from orchestrator.engine.inputs import Inputs
-from orchestrator.engine.intake import Intake
-from orchestrator.engine.pauses import NOTHING, Paused
-from orchestrator.engine.publish import Publisher, Sender
-from orchestrator.engine.timers import Timers
-from orchestrator.engine.upkeep import Retention, Upkeep
-from orchestrator.registry import Registry
-from orchestrator.store.port import Batch, OutboxRow, Store
-from runtime.clock import Clock
-from runtime.errors import ConflictError
-from runtime.failpoints import failpoint
-from runtime.limits import ACTS_PER_BATCH_MAX, IN_FLIGHT_MAX, POLL_RECORDS_MAX, STOP_TIMEOUT_MS
-from runtime.process import Lifecycle
-from runtime.telemetry import log
-from schemas.ids import SagaRef
-from schemas.topics import TopicNames
+from kafka_saga.messaging.consumer import Reset
+from kafka_saga.messaging.records import Record, TopicPartition
+from kafka_saga.messaging.waiting import let_send
+from kafka_saga.orchestrator.engine import recovery
+from kafka_saga.orchestrator.engine.admission import Admission
+from kafka_saga.orchestrator.engine.decide import Decided, Decider
+from kafka_saga.orchestrator.engine.inputs import Inputs
+from kafka_saga.orchestrator.engine.intake import Intake
+from kafka_saga.orchestrator.engine.pauses import NOTHING, Paused
+from kafka_saga.orchestrator.engine.publish import Publisher, Sender
+from kafka_saga.orchestrator.engine.timers import Timers
+from kafka_saga.orchestrator.engine.upkeep import Retention, Upkeep
+from kafka_saga.orchestrator.registry import Registry
+from kafka_saga.orchestrator.store.port import Batch, OutboxRow, Store
+from kafka_saga.runtime.clock import Clock
+from kafka_saga.runtime.errors import ConflictError
+from kafka_saga.runtime.failpoints import failpoint
+from kafka_saga.runtime.limits import ACTS_PER_BATCH_MAX, IN_FLIGHT_MAX, POLL_RECORDS_MAX, STOP_TIMEOUT_MS
+from kafka_saga.runtime.process import Lifecycle
+from kafka_saga.runtime.telemetry import log
+from kafka_saga.schemas.ids import SagaRef
+from kafka_saga.schemas.topics import TopicNames
 
 _log = log("engine")
 

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestrator.definition import Saga as Definition
-from orchestrator.machine import compensation, forward
-from orchestrator.machine.decision import Refused, Result, Unchanged
-from orchestrator.machine.draft import Draft
-from orchestrator.machine.events import Act, Replied
-from orchestrator.machine.saga import StepState
-from orchestrator.machine.states import LogStatus, ParkReason, SagaState, StepStatus
-from runtime.limits import ERROR_TEXT_LENGTH_MAX
-from schemas.codec import encode
-from schemas.envelope import Effect, Outcome
-from schemas.events import LifecycleEvent
-from schemas.ids import Phase
+from kafka_saga.orchestrator.definition import Saga as Definition
+from kafka_saga.orchestrator.machine import compensation, forward
+from kafka_saga.orchestrator.machine.decision import Refused, Result, Unchanged
+from kafka_saga.orchestrator.machine.draft import Draft
+from kafka_saga.orchestrator.machine.events import Act, Replied
+from kafka_saga.orchestrator.machine.saga import StepState
+from kafka_saga.orchestrator.machine.states import LogStatus, ParkReason, SagaState, StepStatus
+from kafka_saga.runtime.limits import ERROR_TEXT_LENGTH_MAX
+from kafka_saga.schemas.codec import encode
+from kafka_saga.schemas.envelope import Effect, Outcome
+from kafka_saga.schemas.events import LifecycleEvent
+from kafka_saga.schemas.ids import Phase
 
 _RETRY_IN_VAIN = {
     ParkReason.DATA_LIMIT: "the saga's data is too large, and a retry cannot change that: cancel or resolve it",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from orchestrator.definition import Retry
-from runtime.limits import ATTEMPTS_MAX
+from kafka_saga.orchestrator.definition import Retry
+from kafka_saga.runtime.limits import ATTEMPTS_MAX
 
 
 def backoff_ms(retry: Retry, attempt: int) -> int:

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from orchestrator.definition import Saga as Definition
-from orchestrator.machine import waiting
-from orchestrator.machine.decision import Ignored, Result
-from orchestrator.machine.draft import Draft
-from orchestrator.machine.events import Replied, TimerFired
-from orchestrator.machine.saga import StepState
-from orchestrator.machine.states import IgnoredReason, LogStatus, ParkReason, SagaState, StepStatus
-from schemas.envelope import Effect, Reason
-from schemas.events import LifecycleEvent
-from schemas.ids import Phase
+from kafka_saga.orchestrator.definition import Saga as Definition
+from kafka_saga.orchestrator.machine import waiting
+from kafka_saga.orchestrator.machine.decision import Ignored, Result
+from kafka_saga.orchestrator.machine.draft import Draft
+from kafka_saga.orchestrator.machine.events import Replied, TimerFired
+from kafka_saga.orchestrator.machine.saga import StepState
+from kafka_saga.orchestrator.machine.states import IgnoredReason, LogStatus, ParkReason, SagaState, StepStatus
+from kafka_saga.schemas.envelope import Effect, Reason
+from kafka_saga.schemas.events import LifecycleEvent
+from kafka_saga.schemas.ids import Phase
 
 _STANDING = (StepStatus.SUCCESS, StepStatus.IN_DOUBT)
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from orchestrator.machine.saga import Saga
-from orchestrator.machine.states import IgnoredReason, LogStatus
-from schemas.events import LifecycleEvent
-from schemas.ids import CommandId
+from kafka_saga.orchestrator.machine.saga import Saga
+from kafka_saga.orchestrator.machine.states import IgnoredReason, LogStatus
+from kafka_saga.schemas.events import LifecycleEvent
+from kafka_saga.schemas.ids import CommandId
 
 
 class SendCommand(NamedTuple):

@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from orchestrator.definition import Saga as Definition
-from orchestrator.definition import SagaData
-from orchestrator.machine.decision import Decision, Effect, EmitEvent, LogEntry, SendCommand
-from orchestrator.machine.events import Event, to_detail
-from orchestrator.machine.saga import (
+from kafka_saga.orchestrator.definition import Saga as Definition
+from kafka_saga.orchestrator.definition import SagaData
+from kafka_saga.orchestrator.machine.decision import Decision, Effect, EmitEvent, LogEntry, SendCommand
+from kafka_saga.orchestrator.machine.events import Event, to_detail
+from kafka_saga.orchestrator.machine.saga import (
     Hold,
     Parked,
     Saga,
@@ -20,11 +20,11 @@ from orchestrator.machine.saga import (
     service_scope,
     type_scope,
 )
-from orchestrator.machine.states import TERMINAL, LogStatus, ParkReason, SagaState
-from runtime.errors import DefinitionError
-from runtime.limits import ERROR_TEXT_LENGTH_MAX, PAYLOAD_BYTES_MAX
-from schemas.events import LifecycleEvent
-from schemas.ids import CommandId, Phase
+from kafka_saga.orchestrator.machine.states import TERMINAL, LogStatus, ParkReason, SagaState
+from kafka_saga.runtime.errors import DefinitionError
+from kafka_saga.runtime.limits import ERROR_TEXT_LENGTH_MAX, PAYLOAD_BYTES_MAX
+from kafka_saga.schemas.events import LifecycleEvent
+from kafka_saga.schemas.ids import CommandId, Phase
 
 Pauses = Mapping[str, Hold]
 """The pauses that hold back commands, by their scope."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from orchestrator.machine.states import EventKind, ParkReason
-from runtime.limits import ERROR_TEXT_LENGTH_MAX
-from schemas.envelope import Effect, Outcome, Reason
-from schemas.ids import Phase
+from kafka_saga.orchestrator.machine.states import EventKind, ParkReason
+from kafka_saga.runtime.limits import ERROR_TEXT_LENGTH_MAX
+from kafka_saga.schemas.envelope import Effect, Outcome, Reason
+from kafka_saga.schemas.ids import Phase
 
 
 class Origin(NamedTuple):

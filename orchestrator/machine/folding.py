@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from orchestrator.definition import Saga as Definition
-from orchestrator.machine.decision import Decision, LogEntry
-from orchestrator.machine.events import from_detail
-from orchestrator.machine.saga import Hold, Saga
-from orchestrator.machine.transitions import advance
+from kafka_saga.orchestrator.definition import Saga as Definition
+from kafka_saga.orchestrator.machine.decision import Decision, LogEntry
+from kafka_saga.orchestrator.machine.events import from_detail
+from kafka_saga.orchestrator.machine.saga import Hold, Saga
+from kafka_saga.orchestrator.machine.transitions import advance
 
 
 def fold(definition: Definition, start: Saga, log: Iterable[LogEntry]) -> Saga:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from orchestrator.machine import compensation, waiting
-from orchestrator.machine.decision import Ignored, Result
-from orchestrator.machine.draft import Draft
-from orchestrator.machine.events import Replied, TimerFired
-from orchestrator.machine.states import IgnoredReason, LogStatus, ParkReason, SagaState, StepStatus
-from runtime.limits import SAGA_DATA_BYTES_MAX
-from schemas.envelope import Reason
-from schemas.events import LifecycleEvent
-from schemas.ids import Phase
+from kafka_saga.orchestrator.machine import compensation, waiting
+from kafka_saga.orchestrator.machine.decision import Ignored, Result
+from kafka_saga.orchestrator.machine.draft import Draft
+from kafka_saga.orchestrator.machine.events import Replied, TimerFired
+from kafka_saga.orchestrator.machine.states import IgnoredReason, LogStatus, ParkReason, SagaState, StepStatus
+from kafka_saga.runtime.limits import SAGA_DATA_BYTES_MAX
+from kafka_saga.schemas.envelope import Reason
+from kafka_saga.schemas.events import LifecycleEvent
+from kafka_saga.schemas.ids import Phase
 
 _BEHIND = (
     "the service has seen a later command of this step than this store knows of, as after a restore from a backup; "

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from orchestrator.machine.decision import Decision, EmitEvent, LogEntry, Refused, Result
-from orchestrator.machine.events import Act, Park, to_detail
-from orchestrator.machine.saga import Parked, Saga, held_when_parked
-from orchestrator.machine.states import TERMINAL, EventKind, LogStatus, ParkReason, SagaState, StepStatus
-from schemas.events import LifecycleEvent
+from kafka_saga.orchestrator.machine.decision import Decision, EmitEvent, LogEntry, Refused, Result
+from kafka_saga.orchestrator.machine.events import Act, Park, to_detail
+from kafka_saga.orchestrator.machine.saga import Parked, Saga, held_when_parked
+from kafka_saga.orchestrator.machine.states import TERMINAL, EventKind, LogStatus, ParkReason, SagaState, StepStatus
+from kafka_saga.schemas.events import LifecycleEvent
 
 _RESOLVED = {
     "completed": (SagaState.COMPLETED, StepStatus.SUCCESS, LifecycleEvent.COMPLETED),

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from orchestrator.machine import acts
-from orchestrator.machine.decision import Ignored, Refused, Result, Unchanged
-from orchestrator.machine.draft import Draft
-from orchestrator.machine.events import Act, Released
-from orchestrator.machine.saga import OPERATOR, Hold
-from orchestrator.machine.states import ACTIVE, IgnoredReason, LogStatus, SagaState
-from schemas.ids import Phase
+from kafka_saga.orchestrator.machine import acts
+from kafka_saga.orchestrator.machine.decision import Ignored, Refused, Result, Unchanged
+from kafka_saga.orchestrator.machine.draft import Draft
+from kafka_saga.orchestrator.machine.events import Act, Released
+from kafka_saga.orchestrator.machine.saga import OPERATOR, Hold
+from kafka_saga.orchestrator.machine.states import ACTIVE, IgnoredReason, LogStatus, SagaState
+from kafka_saga.schemas.ids import Phase
 
 
 class Pause(NamedTuple):

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple
 
-from orchestrator.definition import Saga as Definition
-from orchestrator.machine.states import ParkReason, SagaState, StepStatus
-from schemas.events import SagaRecord
-from schemas.ids import Phase, SagaRef
+from kafka_saga.orchestrator.definition import Saga as Definition
+from kafka_saga.orchestrator.machine.states import ParkReason, SagaState, StepStatus
+from kafka_saga.schemas.events import SagaRecord
+from kafka_saga.schemas.ids import Phase, SagaRef
 
 
 class StepState(NamedTuple):

@@ -9,16 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from orchestrator.definition import Saga as Definition
-from orchestrator.machine import acts, compensation, forward, pausing
-from orchestrator.machine.decision import Ignored, Refused, Result, Unchanged
-from orchestrator.machine.draft import NO_PAUSES, Draft, Pauses
-from orchestrator.machine.events import Act, Event, Park, Replied, ReplyUnreadable
-from orchestrator.machine.saga import Saga
-from orchestrator.machine.states import VERBS, EventKind, IgnoredReason, LogStatus, SagaState, StepStatus
-from runtime.limits import LOG_ROWS_MAX
-from schemas.envelope import Reason
-from schemas.ids import Phase
+from kafka_saga.orchestrator.definition import Saga as Definition
+from kafka_saga.orchestrator.machine import acts, compensation, forward, pausing
+from kafka_saga.orchestrator.machine.decision import Ignored, Refused, Result, Unchanged
+from kafka_saga.orchestrator.machine.draft import NO_PAUSES, Draft, Pauses
+from kafka_saga.orchestrator.machine.events import Act, Event, Park, Replied, ReplyUnreadable
+from kafka_saga.orchestrator.machine.saga import Saga
+from kafka_saga.orchestrator.machine.states import VERBS, EventKind, IgnoredReason, LogStatus, SagaState, StepStatus
+from kafka_saga.runtime.limits import LOG_ROWS_MAX
+from kafka_saga.schemas.envelope import Reason
+from kafka_saga.schemas.ids import Phase
 
 Rule = Callable[[Draft, Any], Result]
 

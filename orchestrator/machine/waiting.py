@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from orchestrator.machine.backoff import attempts_max, backoff_ms
-from orchestrator.machine.decision import Ignored, Result
-from orchestrator.machine.draft import Draft
-from orchestrator.machine.events import Replied, TimerFired
-from orchestrator.machine.states import IgnoredReason, LogStatus
-from schemas.ids import Phase
+from kafka_saga.orchestrator.machine.backoff import attempts_max, backoff_ms
+from kafka_saga.orchestrator.machine.decision import Ignored, Result
+from kafka_saga.orchestrator.machine.draft import Draft
+from kafka_saga.orchestrator.machine.events import Replied, TimerFired
+from kafka_saga.orchestrator.machine.states import IgnoredReason, LogStatus
+from kafka_saga.schemas.ids import Phase
 
 Spent = Callable[[Draft, int, str], None]
 """What to do with a step, by its index and its error, when its attempts are spent."""

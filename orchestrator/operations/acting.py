@@ -9,18 +9,18 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from orchestrator.machine.events import Act
-from orchestrator.machine.states import SagaState
-from orchestrator.operations.following import Result, Standing, follow
-from orchestrator.store.act_queue import ActQueue
-from orchestrator.store.act_rows import ActRow
-from orchestrator.store.port import QueuedAct
-from orchestrator.store.reader import StoreReader
-from runtime.clock import Clock
-from runtime.errors import RefusedError, UsageError
-from runtime.limits import ACT_TEXT_LENGTH_MAX, PAYLOAD_BYTES_MAX
-from schemas.codec import encode
-from schemas.ids import SagaRef
+from kafka_saga.orchestrator.machine.events import Act
+from kafka_saga.orchestrator.machine.states import SagaState
+from kafka_saga.orchestrator.operations.following import Result, Standing, follow
+from kafka_saga.orchestrator.store.act_queue import ActQueue
+from kafka_saga.orchestrator.store.act_rows import ActRow
+from kafka_saga.orchestrator.store.port import QueuedAct
+from kafka_saga.orchestrator.store.reader import StoreReader
+from kafka_saga.runtime.clock import Clock
+from kafka_saga.runtime.errors import RefusedError, UsageError
+from kafka_saga.runtime.limits import ACT_TEXT_LENGTH_MAX, PAYLOAD_BYTES_MAX
+from kafka_saga.schemas.codec import encode
+from kafka_saga.schemas.ids import SagaRef
 
 POLL_MS = 100
 """The engine looks for acts every 200 ms; asking twice as often adds half of that at most."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from runtime.errors import NotFoundError
+from kafka_saga.runtime.errors import NotFoundError
 
 ORCHESTRATOR = "orchestrator"
 

@@ -9,16 +9,16 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from orchestrator.machine.events import Act
-from orchestrator.operations.acting import HOLDER_GRACE_MS, POLL_MS, UNATTENDED, act_on, look, send
-from orchestrator.operations.choosing import Chosen
-from orchestrator.operations.following import Result, Standing
-from orchestrator.store.act_queue import ActQueue
-from orchestrator.store.port import QueuedAct
-from orchestrator.store.reader import StoreReader
-from runtime.clock import Clock
-from runtime.limits import BULK_UNSETTLED_MAX
-from schemas.ids import SagaRef
+from kafka_saga.orchestrator.machine.events import Act
+from kafka_saga.orchestrator.operations.acting import HOLDER_GRACE_MS, POLL_MS, UNATTENDED, act_on, look, send
+from kafka_saga.orchestrator.operations.choosing import Chosen
+from kafka_saga.orchestrator.operations.following import Result, Standing
+from kafka_saga.orchestrator.store.act_queue import ActQueue
+from kafka_saga.orchestrator.store.port import QueuedAct
+from kafka_saga.orchestrator.store.reader import StoreReader
+from kafka_saga.runtime.clock import Clock
+from kafka_saga.runtime.limits import BULK_UNSETTLED_MAX
+from kafka_saga.schemas.ids import SagaRef
 
 CHUNK = 100
 """Acts of one transaction: a millisecond of the store's write lock."""

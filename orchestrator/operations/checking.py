@@ -7,24 +7,24 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from messaging.cluster import Cluster
-from messaging.records import TopicPartition
-from messaging.settings import KafkaSettings
-from messaging.topics import TopicDescription, TopicSpec
-from messaging.topics import describe as describe_topics
-from orchestrator.machine.states import SagaState
-from orchestrator.operations.marks import read_marks
-from orchestrator.operations.reading import open_topics
-from orchestrator.operations.submitting import is_embedded
-from orchestrator.registry import Registry
-from orchestrator.store import migrations
-from orchestrator.store.reader import StoreReader
-from runtime.errors import BrokerUnavailableError, SagaError
-from runtime.limits import FENCE_RETENTION_MS
-from runtime.soundness import find_damage
-from runtime.sqlite import newest_schema
-from runtime.store_lock import StoreLock
-from schemas.topics import DEAD_LETTER_PREFIX, TopicNames
+from kafka_saga.messaging.cluster import Cluster
+from kafka_saga.messaging.records import TopicPartition
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.messaging.topics import TopicDescription, TopicSpec
+from kafka_saga.messaging.topics import describe as describe_topics
+from kafka_saga.orchestrator.machine.states import SagaState
+from kafka_saga.orchestrator.operations.marks import read_marks
+from kafka_saga.orchestrator.operations.reading import open_topics
+from kafka_saga.orchestrator.operations.submitting import is_embedded
+from kafka_saga.orchestrator.registry import Registry
+from kafka_saga.orchestrator.store import migrations
+from kafka_saga.orchestrator.store.reader import StoreReader
+from kafka_saga.runtime.errors import BrokerUnavailableError, SagaError
+from kafka_saga.runtime.limits import FENCE_RETENTION_MS
+from kafka_saga.runtime.soundness import find_damage
+from kafka_saga.runtime.sqlite import newest_schema
+from kafka_saga.runtime.store_lock import StoreLock
+from kafka_saga.schemas.topics import DEAD_LETTER_PREFIX, TopicNames
 
 Verdict = Literal["ok", "note", "wrong"]
 

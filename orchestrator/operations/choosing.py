@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from orchestrator.machine.saga import OPERATOR, Saga
-from orchestrator.machine.states import TERMINAL, ParkReason, SagaState
-from orchestrator.registry import Registry
-from orchestrator.store.listing import Filter
-from orchestrator.store.reader import StoreReader
-from runtime.errors import ContractError, NotFoundError, UsageError
-from schemas.codec import decode_object
-from schemas.ids import SagaRef
+from kafka_saga.orchestrator.machine.saga import OPERATOR, Saga
+from kafka_saga.orchestrator.machine.states import TERMINAL, ParkReason, SagaState
+from kafka_saga.orchestrator.registry import Registry
+from kafka_saga.orchestrator.store.listing import Filter
+from kafka_saga.orchestrator.store.reader import StoreReader
+from kafka_saga.runtime.errors import ContractError, NotFoundError, UsageError
+from kafka_saga.schemas.codec import decode_object
+from kafka_saga.schemas.ids import SagaRef
 
 PAGE = 1_000
 """Sagas read at once: a few megabytes."""

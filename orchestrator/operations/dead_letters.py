@@ -8,15 +8,15 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from messaging import dead_letters
-from messaging.records import Record
-from messaging.settings import KafkaSettings
-from messaging.topics import list_topics
-from orchestrator.operations.marks import Marks, Position, fingerprint, parse_position, read_marks
-from orchestrator.operations.messages import describe, text_of
-from orchestrator.operations.reading import check_answering, open_topics, until_end
-from runtime.errors import NotFoundError
-from schemas.topics import DEAD_LETTER_PREFIX, TopicNames, dead_letter_topic
+from kafka_saga.messaging import dead_letters
+from kafka_saga.messaging.records import Record
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.messaging.topics import list_topics
+from kafka_saga.orchestrator.operations.marks import Marks, Position, fingerprint, parse_position, read_marks
+from kafka_saga.orchestrator.operations.messages import describe, text_of
+from kafka_saga.orchestrator.operations.reading import check_answering, open_topics, until_end
+from kafka_saga.runtime.errors import NotFoundError
+from kafka_saga.schemas.topics import DEAD_LETTER_PREFIX, TopicNames, dead_letter_topic
 
 By = Literal["topic", "cause", "saga"]
 
@@ -27,7 +27,7 @@ class DeadLetterFilter:
 
     Attributes:
         topic: the dead letter topic, or the one that the records came from.
-        cause: one of `schemas.causes`, or a reason for which a broker refused a message.
+        cause: one of `kafka_saga.schemas.causes`, or a reason for which a broker refused a message.
         saga_id: the saga they are about.
         since, until: when they were set aside, in RFC 3339 as `rfc3339` writes it.
         handled: also those that were sent again or discarded.

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from orchestrator.definition import Saga as Definition
-from orchestrator.machine.acts import next_to_send
-from orchestrator.machine.pausing import Pause
-from orchestrator.machine.saga import Hold, Saga, service_scope, type_scope
-from orchestrator.machine.states import SagaState
-from orchestrator.operations.parked import explain_parked
-from runtime.clock import rfc3339
-from schemas.ids import Phase
+from kafka_saga.orchestrator.definition import Saga as Definition
+from kafka_saga.orchestrator.machine.acts import next_to_send
+from kafka_saga.orchestrator.machine.pausing import Pause
+from kafka_saga.orchestrator.machine.saga import Hold, Saga, service_scope, type_scope
+from kafka_saga.orchestrator.machine.states import SagaState
+from kafka_saga.orchestrator.operations.parked import explain_parked
+from kafka_saga.runtime.clock import rfc3339
+from kafka_saga.schemas.ids import Phase
 
 
 def explain(

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from orchestrator.machine.decision import LogEntry
-from orchestrator.machine.pausing import describe
-from orchestrator.machine.saga import Saga
-from orchestrator.machine.states import TERMINAL, EventKind, LogStatus, SagaState
-from orchestrator.store.act_rows import ActRow, verb_word
+from kafka_saga.orchestrator.machine.decision import LogEntry
+from kafka_saga.orchestrator.machine.pausing import describe
+from kafka_saga.orchestrator.machine.saga import Saga
+from kafka_saga.orchestrator.machine.states import TERMINAL, EventKind, LogStatus, SagaState
+from kafka_saga.orchestrator.store.act_rows import ActRow, verb_word
 
 
 class Result(StrEnum):

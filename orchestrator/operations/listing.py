@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator.machine.saga import Hold, Saga, current_step, status_sentence
-from orchestrator.machine.states import TERMINAL
-from runtime.clock import rfc3339
+from kafka_saga.orchestrator.machine.saga import Hold, Saga, current_step, status_sentence
+from kafka_saga.orchestrator.machine.states import TERMINAL
+from kafka_saga.runtime.clock import rfc3339
 
 
 def held_json(hold: Hold) -> dict[str, Any]:

@@ -12,15 +12,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, NamedTuple
 
-from messaging.producer import Producer
-from messaging.records import Message, Record, TopicPartition
-from messaging.settings import KafkaSettings
-from messaging.topics import TopicSpec, create_topics, list_topics
-from orchestrator.operations.reading import open_topics, until_end
-from runtime.errors import ContractError, RefusedError, UsageError
-from runtime.telemetry import log
-from schemas.codec import decode_object, encode
-from schemas.topics import TopicNames
+from kafka_saga.messaging.producer import Producer
+from kafka_saga.messaging.records import Message, Record, TopicPartition
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.messaging.topics import TopicSpec, create_topics, list_topics
+from kafka_saga.orchestrator.operations.reading import open_topics, until_end
+from kafka_saga.runtime.errors import ContractError, RefusedError, UsageError
+from kafka_saga.runtime.telemetry import log
+from kafka_saga.schemas.codec import decode_object, encode
+from kafka_saga.schemas.topics import TopicNames
 
 _log = log("marks")
 

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 from enum import StrEnum
 from typing import Any
 
-from messaging import dead_letters
-from messaging.records import Record
-from orchestrator.definition import Saga as Definition
-from orchestrator.registry import Registry
-from runtime.clock import rfc3339
-from runtime.errors import ContractError
-from schemas import envelope
-from schemas.codec import decode_trusted
-from schemas.ids import CommandId, check_saga_id, parse_command_id
-from schemas.topics import DEAD_LETTER_PREFIX, TopicNames, dead_letter_topic
+from kafka_saga.messaging import dead_letters
+from kafka_saga.messaging.records import Record
+from kafka_saga.orchestrator.definition import Saga as Definition
+from kafka_saga.orchestrator.registry import Registry
+from kafka_saga.runtime.clock import rfc3339
+from kafka_saga.runtime.errors import ContractError
+from kafka_saga.schemas import envelope
+from kafka_saga.schemas.codec import decode_trusted
+from kafka_saga.schemas.ids import CommandId, check_saga_id, parse_command_id
+from kafka_saga.schemas.topics import DEAD_LETTER_PREFIX, TopicNames, dead_letter_topic
 
 
 class Kind(StrEnum):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from orchestrator.definition import Saga as Definition
-from orchestrator.machine.pausing import describe
-from orchestrator.machine.saga import Parked, Saga
-from orchestrator.machine.states import ParkReason, SagaState, StepStatus
+from kafka_saga.orchestrator.definition import Saga as Definition
+from kafka_saga.orchestrator.machine.pausing import describe
+from kafka_saga.orchestrator.machine.saga import Parked, Saga
+from kafka_saga.orchestrator.machine.states import ParkReason, SagaState, StepStatus
 
 _WHY = {
     ParkReason.COMPENSATION_FAILED: "undoing '{step}' did not work",

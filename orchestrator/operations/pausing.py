@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from orchestrator.machine.events import Act
-from orchestrator.machine.pausing import Pause
-from orchestrator.machine.saga import OPERATOR
-from orchestrator.operations.acting import check_act
-from orchestrator.store.port import QueuedAct
-from orchestrator.store.reader import StoreReader
-from runtime.clock import rfc3339
-from schemas.ids import SagaRef
+from kafka_saga.orchestrator.machine.events import Act
+from kafka_saga.orchestrator.machine.pausing import Pause
+from kafka_saga.orchestrator.machine.saga import OPERATOR
+from kafka_saga.orchestrator.operations.acting import check_act
+from kafka_saga.orchestrator.store.port import QueuedAct
+from kafka_saga.orchestrator.store.reader import StoreReader
+from kafka_saga.runtime.clock import rfc3339
+from kafka_saga.schemas.ids import SagaRef
 
 NO_SAGA = SagaRef("", "")
 """What an act is on that is not about one saga."""

@@ -9,15 +9,15 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from orchestrator.store import purging
-from orchestrator.store.reader import StoreReader
-from orchestrator.store.retention import QueuedPurge
-from orchestrator.store.sqlite import SqliteStore, open_store
-from runtime.clock import Clock
-from runtime.errors import StoreRefusedError
-from runtime.limits import PURGE_ROWS_MAX
-from runtime.sqlite import open_beside
-from runtime.store_lock import StoreLock
+from kafka_saga.orchestrator.store import purging
+from kafka_saga.orchestrator.store.reader import StoreReader
+from kafka_saga.orchestrator.store.retention import QueuedPurge
+from kafka_saga.orchestrator.store.sqlite import SqliteStore, open_store
+from kafka_saga.runtime.clock import Clock
+from kafka_saga.runtime.errors import StoreRefusedError
+from kafka_saga.runtime.limits import PURGE_ROWS_MAX
+from kafka_saga.runtime.sqlite import open_beside
+from kafka_saga.runtime.store_lock import StoreLock
 
 POLL_MS = 200
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 
-from messaging.consumer import Consumer
-from messaging.records import Record
-from messaging.settings import KafkaSettings
-from runtime.errors import BrokerUnavailableError
-from runtime.limits import BATCH_RECORDS_MAX
+from kafka_saga.messaging.consumer import Consumer
+from kafka_saga.messaging.records import Record
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.runtime.errors import BrokerUnavailableError
+from kafka_saga.runtime.limits import BATCH_RECORDS_MAX
 
 GROUP = "saga-cli"
 """Never committed: it only names us."""

@@ -14,14 +14,14 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from messaging.dead_letters import replay_of
-from messaging.errors import PublishRefusedError
-from messaging.producer import Producer
-from messaging.records import Message, Record, TopicPartition
-from messaging.settings import KafkaSettings
-from messaging.topics import list_topics
-from orchestrator.operations.dead_letters import DeadLetterFilter, read_dead_letters, record_at, summary
-from orchestrator.operations.marks import (
+from kafka_saga.messaging.dead_letters import replay_of
+from kafka_saga.messaging.errors import PublishRefusedError
+from kafka_saga.messaging.producer import Producer
+from kafka_saga.messaging.records import Message, Record, TopicPartition
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.messaging.topics import list_topics
+from kafka_saga.orchestrator.operations.dead_letters import DeadLetterFilter, read_dead_letters, record_at, summary
+from kafka_saga.orchestrator.operations.marks import (
     Mark,
     Position,
     Verdict,
@@ -31,10 +31,10 @@ from orchestrator.operations.marks import (
     read_marks,
     write_marks,
 )
-from orchestrator.operations.reading import POLL_MS, check_answering, open_topics
-from runtime.clock import Clock, rfc3339
-from runtime.errors import BrokerUnavailableError, NotFoundError
-from runtime.limits import (
+from kafka_saga.orchestrator.operations.reading import POLL_MS, check_answering, open_topics
+from kafka_saga.runtime.clock import Clock, rfc3339
+from kafka_saga.runtime.errors import BrokerUnavailableError, NotFoundError
+from kafka_saga.runtime.limits import (
     BATCH_RECORDS_MAX,
     DEAD_LETTER_REPLAYS_MAX,
     DEAD_LETTER_VALUE_BYTES_MAX,
@@ -42,7 +42,7 @@ from runtime.limits import (
     REPLAY_BATCH_BYTES_MAX,
     REPLAY_BATCH_LETTERS_MAX,
 )
-from schemas.topics import DEAD_LETTER_PREFIX, TopicNames
+from kafka_saga.schemas.topics import DEAD_LETTER_PREFIX, TopicNames
 
 
 @dataclass(frozen=True, slots=True)

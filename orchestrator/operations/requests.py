@@ -6,13 +6,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from messaging.records import Message
-from orchestrator.definition import Saga as Definition
-from orchestrator.registry import Registry
-from runtime.errors import ContractError, UsageError
-from schemas.codec import decode_model, decode_trusted, encode
-from schemas.ids import check_saga_id
-from schemas.topics import TopicNames
+from kafka_saga.messaging.records import Message
+from kafka_saga.orchestrator.definition import Saga as Definition
+from kafka_saga.orchestrator.registry import Registry
+from kafka_saga.runtime.errors import ContractError, UsageError
+from kafka_saga.schemas.codec import decode_model, decode_trusted, encode
+from kafka_saga.schemas.ids import check_saga_id
+from kafka_saga.schemas.topics import TopicNames
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.definition import Saga as Definition
-from orchestrator.machine.decision import LogEntry
-from orchestrator.machine.saga import Saga, record, status_sentence
-from orchestrator.machine.states import LogStatus
-from orchestrator.operations.explaining import explain
-from orchestrator.operations.listing import held_json
-from orchestrator.registry import Registry
-from orchestrator.store.act_rows import ActRow
-from orchestrator.store.reader import StoreReader
+from kafka_saga.orchestrator.definition import Saga as Definition
+from kafka_saga.orchestrator.machine.decision import LogEntry
+from kafka_saga.orchestrator.machine.saga import Saga, record, status_sentence
+from kafka_saga.orchestrator.machine.states import LogStatus
+from kafka_saga.orchestrator.operations.explaining import explain
+from kafka_saga.orchestrator.operations.listing import held_json
+from kafka_saga.orchestrator.registry import Registry
+from kafka_saga.orchestrator.store.act_rows import ActRow
+from kafka_saga.orchestrator.store.reader import StoreReader
 
 OUTCOMES = (LogStatus.SUCCESS, LogStatus.FAILED, LogStatus.COMPENSATED)
 """The log rows that tell what happened; the others tell how (R28)."""

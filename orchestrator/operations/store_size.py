@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator.operations.checking import Finding
-from orchestrator.store.reader import StoreReader
-from orchestrator.store.retention import Purge
-from runtime.clock import rfc3339
-from runtime.errors import StoreRefusedError
-from runtime.limits import WAL_BYTES_MAX
-from runtime.sqlite import WAL_KEPT_BYTES_MAX
-from runtime.wal import wal_bytes
+from kafka_saga.orchestrator.operations.checking import Finding
+from kafka_saga.orchestrator.store.reader import StoreReader
+from kafka_saga.orchestrator.store.retention import Purge
+from kafka_saga.runtime.clock import rfc3339
+from kafka_saga.runtime.errors import StoreRefusedError
+from kafka_saga.runtime.limits import WAL_BYTES_MAX
+from kafka_saga.runtime.sqlite import WAL_KEPT_BYTES_MAX
+from kafka_saga.runtime.wal import wal_bytes
 
 _MEGABYTE = 1_000_000
 

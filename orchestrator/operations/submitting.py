@@ -8,21 +8,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from messaging.cluster import Cluster
-from messaging.consumer import Consumer
-from messaging.errors import PublishRefusedError, UnknownTopicError
-from messaging.producer import Producer
-from messaging.settings import KafkaSettings
-from orchestrator.machine.saga import record as saga_record
-from orchestrator.machine.states import TERMINAL, SagaState
-from orchestrator.operations.reading import check_answering, open_topics
-from orchestrator.operations.requests import Request
-from orchestrator.registry import Registry
-from orchestrator.store.reader import StoreReader
-from runtime.clock import Clock
-from runtime.errors import ContractError, NotFoundError, UnavailableError
-from runtime.limits import BATCH_RECORDS_MAX
-from schemas.codec import decode_object
+from kafka_saga.messaging.cluster import Cluster
+from kafka_saga.messaging.consumer import Consumer
+from kafka_saga.messaging.errors import PublishRefusedError, UnknownTopicError
+from kafka_saga.messaging.producer import Producer
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.orchestrator.machine.saga import record as saga_record
+from kafka_saga.orchestrator.machine.states import TERMINAL, SagaState
+from kafka_saga.orchestrator.operations.reading import check_answering, open_topics
+from kafka_saga.orchestrator.operations.requests import Request
+from kafka_saga.orchestrator.registry import Registry
+from kafka_saga.orchestrator.store.reader import StoreReader
+from kafka_saga.runtime.clock import Clock
+from kafka_saga.runtime.errors import ContractError, NotFoundError, UnavailableError
+from kafka_saga.runtime.limits import BATCH_RECORDS_MAX
+from kafka_saga.schemas.codec import decode_object
 
 BATCH = 500
 EMBEDDED_UNFINISHED_MAX = 2_000

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.machine.states import TERMINAL, SagaState
-from orchestrator.operations.listing import summary
-from orchestrator.store.listing import Filter
-from orchestrator.store.reader import StoreReader
-from runtime.clock import Clock, rfc3339
+from kafka_saga.orchestrator.machine.states import TERMINAL, SagaState
+from kafka_saga.orchestrator.operations.listing import summary
+from kafka_saga.orchestrator.store.listing import Filter
+from kafka_saga.orchestrator.store.reader import StoreReader
+from kafka_saga.runtime.clock import Clock, rfc3339
 
 SAMPLE = 1_000
 """Durations are those of so many sagas that finished last."""

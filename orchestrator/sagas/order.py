@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from orchestrator.definition import Saga, Step
-from schemas.orders import (
+from kafka_saga.orchestrator.definition import Saga, Step
+from kafka_saga.schemas.orders import (
     CancelOrder,
     ChargePayment,
     CreateOrder,

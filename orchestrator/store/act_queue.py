@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.store.act_rows import insert_row
-from orchestrator.store.port import QueuedAct
-from orchestrator.store.presence import check_exists
-from orchestrator.store.statements import SQL
-from runtime.sqlite import SqlConnection, open_beside, transaction
+from kafka_saga.orchestrator.store.act_rows import insert_row
+from kafka_saga.orchestrator.store.port import QueuedAct
+from kafka_saga.orchestrator.store.presence import check_exists
+from kafka_saga.orchestrator.store.statements import SQL
+from kafka_saga.runtime.sqlite import SqlConnection, open_beside, transaction
 
 
 @dataclass(frozen=True, slots=True)

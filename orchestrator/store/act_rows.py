@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.machine.events import Act
-from orchestrator.machine.states import VERBS, EventKind
-from orchestrator.store.port import QueuedAct, UnreadableAct
-from schemas.codec import decode_trusted, encode
-from schemas.ids import SagaRef
+from kafka_saga.orchestrator.machine.events import Act
+from kafka_saga.orchestrator.machine.states import VERBS, EventKind
+from kafka_saga.orchestrator.store.port import QueuedAct, UnreadableAct
+from kafka_saga.schemas.codec import decode_trusted, encode
+from kafka_saga.schemas.ids import SagaRef
 
 _WORDS = {kind.value: word for word, kind in VERBS.items()}
 _KINDS = frozenset(VERBS.values())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from orchestrator.machine.states import TERMINAL, SagaState
+from kafka_saga.orchestrator.machine.states import TERMINAL, SagaState
 
 KEY_MAX = 2**63 - 1
 

@@ -7,15 +7,15 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from messaging.records import TopicPartition
-from orchestrator.machine.decision import LogEntry
-from orchestrator.machine.pausing import Pause
-from orchestrator.machine.states import TERMINAL, SagaState
-from orchestrator.store.port import ActOutcome, Advance, Batch, Known, OutboxRow, QueuedAct, UnreadableAct
-from orchestrator.store.retention import Purged, PurgeStep, QueuedPurge
-from runtime.clock import Clock, ForwardClock
-from runtime.errors import ConflictError
-from schemas.ids import SagaRef
+from kafka_saga.messaging.records import TopicPartition
+from kafka_saga.orchestrator.machine.decision import LogEntry
+from kafka_saga.orchestrator.machine.pausing import Pause
+from kafka_saga.orchestrator.machine.states import TERMINAL, SagaState
+from kafka_saga.orchestrator.store.port import ActOutcome, Advance, Batch, Known, OutboxRow, QueuedAct, UnreadableAct
+from kafka_saga.orchestrator.store.retention import Purged, PurgeStep, QueuedPurge
+from kafka_saga.runtime.clock import Clock, ForwardClock
+from kafka_saga.runtime.errors import ConflictError
+from kafka_saga.schemas.ids import SagaRef
 
 
 class MemoryStore:

@@ -6,14 +6,14 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from messaging.records import Message, TopicPartition
-from orchestrator.machine.decision import LogEntry
-from orchestrator.machine.events import Act
-from orchestrator.machine.pausing import Pause
-from orchestrator.machine.saga import Saga
-from orchestrator.machine.states import SagaState
-from orchestrator.store.retention import Purged, PurgeStep, QueuedPurge
-from schemas.ids import SagaRef
+from kafka_saga.messaging.records import Message, TopicPartition
+from kafka_saga.orchestrator.machine.decision import LogEntry
+from kafka_saga.orchestrator.machine.events import Act
+from kafka_saga.orchestrator.machine.pausing import Pause
+from kafka_saga.orchestrator.machine.saga import Saga
+from kafka_saga.orchestrator.machine.states import SagaState
+from kafka_saga.orchestrator.store.retention import Purged, PurgeStep, QueuedPurge
+from kafka_saga.schemas.ids import SagaRef
 
 
 @dataclass(frozen=True, slots=True)

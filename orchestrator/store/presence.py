@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from runtime.errors import StoreUnavailableError
+from kafka_saga.runtime.errors import StoreUnavailableError
 
 
 def check_exists(path: Path) -> None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from orchestrator.machine.states import SagaState
-from orchestrator.store.retention import Purge, Purged, PurgeStep, QueuedPurge, digest
-from orchestrator.store.statements import SQL
-from runtime.errors import ConflictError
-from runtime.sqlite import SqlConnection, transaction
-from schemas.codec import decode_trusted, encode
-from schemas.ids import SagaRef
+from kafka_saga.orchestrator.machine.states import SagaState
+from kafka_saga.orchestrator.store.retention import Purge, Purged, PurgeStep, QueuedPurge, digest
+from kafka_saga.orchestrator.store.statements import SQL
+from kafka_saga.runtime.errors import ConflictError
+from kafka_saga.runtime.sqlite import SqlConnection, transaction
+from kafka_saga.schemas.codec import decode_trusted, encode
+from kafka_saga.schemas.ids import SagaRef
 
 
 async def purge(connection: SqlConnection, queued: QueuedPurge, rows_max: int, now: int) -> PurgeStep:

@@ -7,22 +7,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from orchestrator.machine.decision import LogEntry
-from orchestrator.machine.pausing import Pause
-from orchestrator.machine.saga import Saga
-from orchestrator.machine.states import SagaState
-from orchestrator.store import migrations, rows
-from orchestrator.store.act_rows import ActRow, read_row
-from orchestrator.store.listing import KEY_MAX, Filter
-from orchestrator.store.presence import check_exists
-from orchestrator.store.purging import read_purged
-from orchestrator.store.retention import Purge, Purged, digest
-from orchestrator.store.statements import SQL
-from runtime.clock import rfc3339
-from runtime.errors import NotFoundError, StoreRefusedError
-from runtime.sqlite import SqlConnection, newest_schema, open_reader
-from schemas.codec import encode
-from schemas.ids import SagaRef
+from kafka_saga.orchestrator.machine.decision import LogEntry
+from kafka_saga.orchestrator.machine.pausing import Pause
+from kafka_saga.orchestrator.machine.saga import Saga
+from kafka_saga.orchestrator.machine.states import SagaState
+from kafka_saga.orchestrator.store import migrations, rows
+from kafka_saga.orchestrator.store.act_rows import ActRow, read_row
+from kafka_saga.orchestrator.store.listing import KEY_MAX, Filter
+from kafka_saga.orchestrator.store.presence import check_exists
+from kafka_saga.orchestrator.store.purging import read_purged
+from kafka_saga.orchestrator.store.retention import Purge, Purged, digest
+from kafka_saga.orchestrator.store.statements import SQL
+from kafka_saga.runtime.clock import rfc3339
+from kafka_saga.runtime.errors import NotFoundError, StoreRefusedError
+from kafka_saga.runtime.sqlite import SqlConnection, newest_schema, open_reader
+from kafka_saga.schemas.codec import encode
+from kafka_saga.schemas.ids import SagaRef
 
 
 def was_purged(gone: Purged) -> str:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 
-from orchestrator.machine.states import TERMINAL, SagaState
-from schemas.ids import SagaRef
+from kafka_saga.orchestrator.machine.states import TERMINAL, SagaState
+from kafka_saga.schemas.ids import SagaRef
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,13 +8,13 @@ from typing import Any
 
 import ormsgpack
 
-from messaging.records import Message
-from orchestrator.machine.decision import LogEntry
-from orchestrator.machine.pausing import Pause
-from orchestrator.machine.saga import Hold, Parked, Saga, StepState, current_step
-from orchestrator.machine.states import LogStatus, ParkReason, SagaState, StepStatus
-from schemas.codec import decode_trusted, encode
-from schemas.ids import SagaRef
+from kafka_saga.messaging.records import Message
+from kafka_saga.orchestrator.machine.decision import LogEntry
+from kafka_saga.orchestrator.machine.pausing import Pause
+from kafka_saga.orchestrator.machine.saga import Hold, Parked, Saga, StepState, current_step
+from kafka_saga.orchestrator.machine.states import LogStatus, ParkReason, SagaState, StepStatus
+from kafka_saga.schemas.codec import decode_trusted, encode
+from kafka_saga.schemas.ids import SagaRef
 
 HASH_COLUMN = 11
 """Where the statements that read sagas have the request's hash."""

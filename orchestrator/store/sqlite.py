@@ -11,23 +11,23 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
-from messaging.records import TopicPartition
-from orchestrator.machine.pausing import Pause
-from orchestrator.machine.saga import Saga
-from orchestrator.machine.states import TERMINAL, SagaState
-from orchestrator.store import act_rows, migrations, purging, rows
-from orchestrator.store.port import ActOutcome, Advance, Batch, Known, OutboxRow, QueuedAct, UnreadableAct
-from orchestrator.store.retention import Purged, PurgeStep, QueuedPurge
-from orchestrator.store.statements import SQL
-from runtime.clock import Clock, ForwardClock, new_id
-from runtime.errors import ConflictError, StoreRefusedError
-from runtime.failpoints import failpoint
-from runtime.soundness import check_at_start
-from runtime.sqlite import SqlConnection, migrate, open_inline, transaction
-from runtime.store_lock import StoreLock
-from runtime.wal import truncate_wal, wal_bytes
-from schemas.codec import encode
-from schemas.ids import SagaRef
+from kafka_saga.messaging.records import TopicPartition
+from kafka_saga.orchestrator.machine.pausing import Pause
+from kafka_saga.orchestrator.machine.saga import Saga
+from kafka_saga.orchestrator.machine.states import TERMINAL, SagaState
+from kafka_saga.orchestrator.store import act_rows, migrations, purging, rows
+from kafka_saga.orchestrator.store.port import ActOutcome, Advance, Batch, Known, OutboxRow, QueuedAct, UnreadableAct
+from kafka_saga.orchestrator.store.retention import Purged, PurgeStep, QueuedPurge
+from kafka_saga.orchestrator.store.statements import SQL
+from kafka_saga.runtime.clock import Clock, ForwardClock, new_id
+from kafka_saga.runtime.errors import ConflictError, StoreRefusedError
+from kafka_saga.runtime.failpoints import failpoint
+from kafka_saga.runtime.soundness import check_at_start
+from kafka_saga.runtime.sqlite import SqlConnection, migrate, open_inline, transaction
+from kafka_saga.runtime.store_lock import StoreLock
+from kafka_saga.runtime.wal import truncate_wal, wal_bytes
+from kafka_saga.schemas.codec import encode
+from kafka_saga.schemas.ids import SagaRef
 
 IDS_PER_QUERY = 500
 """Well below SQLite's limit of parameters, large enough that a batch is a handful of queries."""

@@ -10,7 +10,7 @@ from asyncio.subprocess import PIPE, Process
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from orchestrator.supervisor.lines import Line, read_line
+from kafka_saga.orchestrator.supervisor.lines import Line, read_line
 
 LINE_BYTES_MAX = 1024 * 1024
 
@@ -37,7 +37,7 @@ class Program:
 
 def saga_command(*arguments: str) -> tuple[str, ...]:
     """The `saga` command with these arguments, which ends with the process that started it."""
-    return (sys.executable, "-P", "-m", "orchestrator.cli.leash", *arguments)
+    return (sys.executable, "-P", "-m", "kafka_saga.orchestrator.cli.leash", *arguments)
 
 
 class Child:

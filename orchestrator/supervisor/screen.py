@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
-from orchestrator.supervisor.lines import Line
+from kafka_saga.orchestrator.supervisor.lines import Line
 
 _COLOURS = ("cyan", "green", "magenta", "blue", "yellow")
 _LEVEL_STYLES = {"error": "bold red", "critical": "bold red", "warning": "yellow", "debug": "dim"}

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from orchestrator.supervisor.child import Child, Program, Tell, saga_command
-from runtime.errors import BrokerUnavailableError, ConfigError
-from runtime.sqlite import open_inline, transaction
-from runtime.store_lock import StoreLock
+from kafka_saga.orchestrator.supervisor.child import Child, Program, Tell, saga_command
+from kafka_saga.runtime.errors import BrokerUnavailableError, ConfigError
+from kafka_saga.runtime.sqlite import open_inline, transaction
+from kafka_saga.runtime.store_lock import StoreLock
 
 BROKER = "broker"
 ORCHESTRATOR = "orchestrator"
@@ -53,7 +53,7 @@ async def start_broker(environment: Mapping[str, str], tell: Tell) -> Child:
         BrokerUnavailableError: it did not come up.
 
     """
-    command = (sys.executable, "-P", "-m", "messaging.embedded", "--until-input-ends")
+    command = (sys.executable, "-P", "-m", "kafka_saga.messaging.embedded", "--until-input-ends")
     broker = await Child.start(Program(BROKER, command, environment), tell)
     if await broker.until_ready(BROKER_START_TIMEOUT_S):
         return broker

@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.supervisor.child import Child, Program, Tell, how_it_ended
-from runtime.clock import Clock
-from runtime.errors import SagaError
+from kafka_saga.orchestrator.supervisor.child import Child, Program, Tell, how_it_ended
+from kafka_saga.runtime.clock import Clock
+from kafka_saga.runtime.errors import SagaError
 
 BACKOFF_MS_FIRST = 500
 BACKOFF_MS_MAX = 15_000
@@ -23,7 +23,7 @@ STOP_TIMEOUT_S = 15.0
 """Longer than a client of ours waits for a broker that is away, so that a clean stop is what usually happens."""
 
 _HOPELESS = frozenset({2, 4})
-"""Exit codes that starting again does not change: a wrong setting, and a refusal (see `runtime.errors`)."""
+"""Exit codes that starting again does not change: a wrong setting, and a refusal (see `kafka_saga.runtime.errors`)."""
 
 
 class GaveUpError(SagaError):

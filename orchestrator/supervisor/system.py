@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.broker_file import BrokerFile
-from orchestrator.config import Settings
-from orchestrator.supervisor.child import Child, how_it_ended
-from orchestrator.supervisor.interrupts import on_interrupt
-from orchestrator.supervisor.screen import ProcessScreen
-from orchestrator.supervisor.stack import (
+from kafka_saga.orchestrator.broker_file import BrokerFile
+from kafka_saga.orchestrator.config import Settings
+from kafka_saga.orchestrator.supervisor.child import Child, how_it_ended
+from kafka_saga.orchestrator.supervisor.interrupts import on_interrupt
+from kafka_saga.orchestrator.supervisor.screen import ProcessScreen
+from kafka_saga.orchestrator.supervisor.stack import (
     BROKER_LIMITS,
     ORCHESTRATOR,
     SERVICES,
@@ -24,11 +24,11 @@ from orchestrator.supervisor.stack import (
     saga_programs,
     start_broker,
 )
-from orchestrator.supervisor.supervisor import DEATHS_MANY, STOP_TIMEOUT_S, Death, Supervisor, backoff_ms
-from runtime.clock import SystemClock
-from runtime.errors import StoreRefusedError
-from runtime.process import EXIT_INTERRUPTED
-from runtime.store_lock import StoreLock
+from kafka_saga.orchestrator.supervisor.supervisor import DEATHS_MANY, STOP_TIMEOUT_S, Death, Supervisor, backoff_ms
+from kafka_saga.runtime.clock import SystemClock
+from kafka_saga.runtime.errors import StoreRefusedError
+from kafka_saga.runtime.process import EXIT_INTERRUPTED
+from kafka_saga.runtime.store_lock import StoreLock
 
 _EXAMPLE = '{"order_id": "order-1", "customer_id": "alice", "items": [{"sku": "book", "quantity": 1}], "amount": 1990, "currency": "EUR"}'  # noqa: E501 -- to be copied as one line
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from participants.services import inventory, orders, payment
-from participants.services.service import Seed, SeedAccount, Service, read_seed
+from kafka_saga.participants.services import inventory, orders, payment
+from kafka_saga.participants.services.service import Seed, SeedAccount, Service, read_seed
 
 SERVICES: dict[str, Service] = {
     service.participant.name: service for service in (inventory.SERVICE, payment.SERVICE, orders.SERVICE)

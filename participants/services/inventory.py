@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from participants.handlers import Participant
-from participants.outcomes import Rejected
-from participants.services.service import Seed, Service
-from participants.transaction import Transaction
-from runtime.sqlite import SqlConnection
-from schemas.codec import decode_trusted, encode
-from schemas.orders import ItemsReserved, OrderItem, ReleaseItems, ReserveItems
+from kafka_saga.participants.handlers import Participant
+from kafka_saga.participants.outcomes import Rejected
+from kafka_saga.participants.services.service import Seed, Service
+from kafka_saga.participants.transaction import Transaction
+from kafka_saga.runtime.sqlite import SqlConnection
+from kafka_saga.schemas.codec import decode_trusted, encode
+from kafka_saga.schemas.orders import ItemsReserved, OrderItem, ReleaseItems, ReserveItems
 
 inventory = Participant("inventory")
 

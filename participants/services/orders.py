@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from participants.handlers import Participant
-from participants.outcomes import Rejected
-from participants.services.service import Service
-from participants.transaction import Transaction
-from schemas.codec import encode
-from schemas.orders import CancelOrder, CreateOrder, OrderCreated
+from kafka_saga.participants.handlers import Participant
+from kafka_saga.participants.outcomes import Rejected
+from kafka_saga.participants.services.service import Service
+from kafka_saga.participants.transaction import Transaction
+from kafka_saga.schemas.codec import encode
+from kafka_saga.schemas.orders import CancelOrder, CreateOrder, OrderCreated
 
 orders = Participant("orders")
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from participants.handlers import Participant
-from runtime.errors import ConfigError
-from runtime.sqlite import SqlConnection, transaction
-from schemas.codec import describe
+from kafka_saga.participants.handlers import Participant
+from kafka_saga.runtime.errors import ConfigError
+from kafka_saga.runtime.sqlite import SqlConnection, transaction
+from kafka_saga.schemas.codec import describe
 
 
 class SeedAccount(BaseModel):
@@ -45,7 +45,9 @@ class Service:
     @property
     def schema(self) -> str:
         """The SQL of its tables; running it again changes nothing."""
-        return resources.files("participants.services").joinpath(f"sql/{self.participant.name}.sql").read_text()
+        return (
+            resources.files("kafka_saga.participants.services").joinpath(f"sql/{self.participant.name}.sql").read_text()
+        )
 
     async def prepare(self, connection: SqlConnection, seed: Seed | None = None) -> None:
         """Create the tables where they are missing, and fill them; `seed` is the shipped one when not given."""
@@ -62,7 +64,7 @@ def read_seed(path: Path | None = None) -> Seed:
         ConfigError: the file cannot be read, or is no seed.
 
     """
-    source = path or resources.files("participants.services").joinpath("seed.json")
+    source = path or resources.files("kafka_saga.participants.services").joinpath("seed.json")
     try:
         return Seed.model_validate_json(source.read_text())
     except OSError as error:

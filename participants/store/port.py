@@ -6,10 +6,10 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import NamedTuple, Protocol
 
-from messaging.records import TopicPartition
-from participants.command import FenceKey
-from participants.fence import FenceRow
-from runtime.sqlite import SqlConnection
+from kafka_saga.messaging.records import TopicPartition
+from kafka_saga.participants.command import FenceKey
+from kafka_saga.participants.fence import FenceRow
+from kafka_saga.runtime.sqlite import SqlConnection
 
 Prepare = Callable[[SqlConnection], Awaitable[None]]
 """Creates a service's own tables where they are missing, and fills them; runs at every start."""

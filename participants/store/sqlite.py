@@ -8,18 +8,18 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Self
 
-from messaging.records import TopicPartition
-from participants.command import FenceKey
-from participants.fence import FenceRow, Status
-from participants.store.port import PruneStep
-from runtime.clock import new_id
-from runtime.errors import ConflictError
-from runtime.failpoints import failpoint
-from runtime.soundness import check_at_start
-from runtime.sqlite import InlineConnection, SqlConnection, migrate, open_inline, transaction
-from schemas.codec import encode
+from kafka_saga.messaging.records import TopicPartition
+from kafka_saga.participants.command import FenceKey
+from kafka_saga.participants.fence import FenceRow, Status
+from kafka_saga.participants.store.port import PruneStep
+from kafka_saga.runtime.clock import new_id
+from kafka_saga.runtime.errors import ConflictError
+from kafka_saga.runtime.failpoints import failpoint
+from kafka_saga.runtime.soundness import check_at_start
+from kafka_saga.runtime.sqlite import InlineConnection, SqlConnection, migrate, open_inline, transaction
+from kafka_saga.schemas.codec import encode
 
-MIGRATIONS = "participants.store.migrations"
+MIGRATIONS = "kafka_saga.participants.store.migrations"
 
 # All rows of the batch's sagas: a service has one or two steps in a saga, so few rows come that nobody asked for,
 # and one JSON parameter keeps the statement the same, whatever the number of commands.

@@ -12,11 +12,11 @@ from bench.broker import Kafka
 from bench.generate import SERVICES, fill, renamed
 from bench.measure import measure
 from bench.system import prepared
-from orchestrator.app import registry_of
-from orchestrator.config import Settings
-from orchestrator.operations.show import read_log, show
-from orchestrator.store.reader import StoreReader
-from schemas.codec import encode_sorted
+from kafka_saga.orchestrator.app import registry_of
+from kafka_saga.orchestrator.config import Settings
+from kafka_saga.orchestrator.operations.show import read_log, show
+from kafka_saga.orchestrator.store.reader import StoreReader
+from kafka_saga.schemas.codec import encode_sorted
 from tests.brokers import BrokerUnderTest
 
 MADE = 60

@@ -7,8 +7,8 @@ import orjson
 import pytest
 
 from bench.orders import COMPENSATED, SUCCEED, Mix, order_id, requests
-from participants.services import read_seed
-from schemas.orders import OrderRequested
+from kafka_saga.participants.services import read_seed
+from kafka_saga.schemas.orders import OrderRequested
 
 
 def test_every_order_is_a_valid_request_whose_key_is_its_id() -> None:

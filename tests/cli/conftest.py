@@ -16,16 +16,24 @@ from typing import Any, Protocol
 import orjson
 import pytest
 
-from orchestrator.cli import app, edge
-from orchestrator.machine.events import Replied
-from orchestrator.sagas.order import order_saga
-from orchestrator.store.port import Batch, Started
-from orchestrator.store.sqlite import open_store
-from orchestrator.testing import Story, given
-from runtime.clock import SystemClock
-from schemas.envelope import Outcome
-from schemas.ids import Phase
-from schemas.orders import ChargePayment, CreateOrder, ItemsReserved, OrderCreated, PaymentCharged, ReserveItems
+from kafka_saga.orchestrator.cli import edge
+from kafka_saga.orchestrator.cli.commands import app
+from kafka_saga.orchestrator.machine.events import Replied
+from kafka_saga.orchestrator.sagas.order import order_saga
+from kafka_saga.orchestrator.store.port import Batch, Started
+from kafka_saga.orchestrator.store.sqlite import open_store
+from kafka_saga.orchestrator.testing import Story, given
+from kafka_saga.runtime.clock import SystemClock
+from kafka_saga.schemas.envelope import Outcome
+from kafka_saga.schemas.ids import Phase
+from kafka_saga.schemas.orders import (
+    ChargePayment,
+    CreateOrder,
+    ItemsReserved,
+    OrderCreated,
+    PaymentCharged,
+    ReserveItems,
+)
 from tests.brokers import BrokerUnderTest
 
 PATIENCE_S = 60
@@ -61,7 +69,7 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
 
 
 def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "orchestrator.cli", *arguments]
+    return [sys.executable, "-m", "kafka_saga.orchestrator.cli", *arguments]
 
 
 INSIDE = frozenset({"list", "show", "log", "explain", "config", "schemas"})

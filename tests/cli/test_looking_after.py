@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from messaging.topics import TopicDescription
-from orchestrator.cli.scaffold import write_project
-from orchestrator.operations.checking import _misconfigured
-from runtime.errors import RefusedError, UsageError
+from kafka_saga.messaging.topics import TopicDescription
+from kafka_saga.orchestrator.cli.scaffold import write_project
+from kafka_saga.orchestrator.operations.checking import _misconfigured
+from kafka_saga.runtime.errors import RefusedError, UsageError
 from tests.cli.conftest import FillStore, Saga, System, completed, environment
 
 
@@ -129,7 +129,7 @@ def test_a_new_project_passes_its_own_tests(saga: Saga, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert "6 passed" in done.stdout
     shown = subprocess.run(
-        [sys.executable, "-m", "orchestrator.cli", "topics", "list", "-b", "127.0.0.1:1"],
+        [sys.executable, "-m", "kafka_saga.orchestrator.cli", "topics", "list", "-b", "127.0.0.1:1"],
         capture_output=True, text=True, cwd=project, env=environment(tmp_path), check=False,
     )  # fmt: skip
     assert shown.returncode == 5, "its definition is found through saga.toml; only Kafka is missing"

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.machine.decision import Decision
-from orchestrator.machine.pausing import Pause
-from orchestrator.machine.saga import Hold
-from orchestrator.machine.states import EventKind
-from orchestrator.sagas.order import order_saga
-from orchestrator.store.port import Batch
-from orchestrator.store.sqlite import open_store
-from orchestrator.testing import Story, given
-from runtime.clock import SystemClock
-from schemas.orders import ItemsReserved, ReserveItems
+from kafka_saga.orchestrator.machine.decision import Decision
+from kafka_saga.orchestrator.machine.pausing import Pause
+from kafka_saga.orchestrator.machine.saga import Hold
+from kafka_saga.orchestrator.machine.states import EventKind
+from kafka_saga.orchestrator.sagas.order import order_saga
+from kafka_saga.orchestrator.store.port import Batch
+from kafka_saga.orchestrator.store.sqlite import open_store
+from kafka_saga.orchestrator.testing import Story, given
+from kafka_saga.runtime.clock import SystemClock
+from kafka_saga.schemas.orders import ItemsReserved, ReserveItems
 from tests.cli.conftest import FillStore, Saga, completed, order, parked, running, waiting
 from tests.cli.test_verbs import queued
 

@@ -21,9 +21,9 @@ AGES_S = (90 * DAY_S, 80 * DAY_S, 70 * DAY_S, 5 * DAY_S, 1)
 OWNER = """
 import asyncio, sys
 from pathlib import Path
-from orchestrator.engine.upkeep import Retention, Upkeep
-from orchestrator.store.sqlite import open_store
-from runtime.clock import SystemClock
+from kafka_saga.orchestrator.engine.upkeep import Retention, Upkeep
+from kafka_saga.orchestrator.store.sqlite import open_store
+from kafka_saga.runtime.clock import SystemClock
 
 async def own():
     clock = SystemClock()
@@ -129,7 +129,7 @@ def test_an_owner_that_dies_leaves_the_rest_to_the_command(
 ) -> None:
     """It is stopped first, so the purge waits for it; the command takes over once it is gone."""
     owner.send_signal(signal.SIGSTOP)
-    command = [sys.executable, "-m", "orchestrator.cli", "purge", "--older-than", "30d", "--yes", "--json"]
+    command = [sys.executable, "-m", "kafka_saga.orchestrator.cli", "purge", "--older-than", "30d", "--yes", "--json"]
     purging = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=tmp_path, env=environment(tmp_path))
     _until(lambda: ask(path, "SELECT count(*) FROM purges") == [(1,)])
     assert ids(path) == EVERYTHING

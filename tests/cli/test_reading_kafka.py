@@ -6,12 +6,12 @@ import asyncio
 
 import pytest
 
-from messaging.producer import Producer
-from messaging.records import Message
-from messaging.settings import KafkaSettings
-from orchestrator.operations.marks import parse_position
-from orchestrator.operations.messages import kcat_commands
-from runtime.errors import ContractError, UsageError
+from kafka_saga.messaging.producer import Producer
+from kafka_saga.messaging.records import Message
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.orchestrator.operations.marks import parse_position
+from kafka_saga.orchestrator.operations.messages import kcat_commands
+from kafka_saga.runtime.errors import ContractError, UsageError
 from tests.cli.conftest import PATIENCE_S, Saga, System
 
 pytestmark = [pytest.mark.kafka, pytest.mark.processes]

@@ -6,10 +6,10 @@ import sqlite3
 
 import pytest
 
-from orchestrator.operations.explaining import explain
-from orchestrator.sagas.order import order_saga
-from orchestrator.store.statements import SQL
-from schemas.orders import ChargePayment
+from kafka_saga.orchestrator.operations.explaining import explain
+from kafka_saga.orchestrator.sagas.order import order_saga
+from kafka_saga.orchestrator.store.statements import SQL
+from kafka_saga.schemas.orders import ChargePayment
 from tests.cli.conftest import (
     FillStore,
     Saga,

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from messaging.dead_letters import dead_letter
-from messaging.producer import Producer
-from messaging.settings import KafkaSettings
-from messaging.topics import TopicSpec, create_topics
-from orchestrator.cli.letters import LETTERS, LetterFlags, read_moment
-from orchestrator.config import Settings
-from runtime.errors import UsageError
-from schemas.topics import TopicNames
+from kafka_saga.messaging.dead_letters import dead_letter
+from kafka_saga.messaging.producer import Producer
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.messaging.topics import TopicSpec, create_topics
+from kafka_saga.orchestrator.cli.letters import LETTERS, LetterFlags, read_moment
+from kafka_saga.orchestrator.config import Settings
+from kafka_saga.runtime.errors import UsageError
+from kafka_saga.schemas.topics import TopicNames
 from tests.brokers import BrokerUnderTest
 from tests.cli.conftest import Run, Saga
 from tests.operations.letters import Poison

@@ -9,11 +9,11 @@ from typing import Any
 import orjson
 import pytest
 
-from orchestrator.operations.requests import prepare, read_documents
-from orchestrator.operations.sample_orders import sample_orders
-from orchestrator.sagas.order import order_saga
-from runtime.errors import UsageError
-from schemas.topics import TopicNames
+from kafka_saga.orchestrator.operations.requests import prepare, read_documents
+from kafka_saga.orchestrator.operations.sample_orders import sample_orders
+from kafka_saga.orchestrator.sagas.order import order_saga
+from kafka_saga.runtime.errors import UsageError
+from kafka_saga.schemas.topics import TopicNames
 from tests.brokers import BrokerUnderTest
 from tests.cli.conftest import Saga, System, order
 

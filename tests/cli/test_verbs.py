@@ -15,10 +15,10 @@ from typing import Any
 
 import pytest
 
-from orchestrator.cli.asking import actor
-from orchestrator.store.act_rows import ActRow
-from orchestrator.store.reader import StoreReader
-from runtime.store_lock import StoreLock
+from kafka_saga.orchestrator.cli.asking import actor
+from kafka_saga.orchestrator.store.act_rows import ActRow
+from kafka_saga.orchestrator.store.reader import StoreReader
+from kafka_saga.runtime.store_lock import StoreLock
 from tests.cli.conftest import (
     PATIENCE_S,
     FillStore,
@@ -218,7 +218,7 @@ def test_a_filter_chooses_the_oldest_first_and_a_dry_run_sends_nothing(
 
 
 def test_a_long_list_is_read_page_by_page(saga: Saga, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.operations.choosing.PAGE", 2)
+    monkeypatch.setattr("kafka_saga.orchestrator.operations.choosing.PAGE", 2)
     run = saga("retry", "--all", "--dry-run", "-o", "jsonl")
     assert [row["sagaId"] for row in run.rows] == ["stuck-1", "stuck-2", "stuck-3"]
     assert queued(store) == []

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.store.port import Store
+from kafka_saga.orchestrator.store.port import Store
 from tests.contracts.stores import InSqlite, Subject, open_subject
 
 

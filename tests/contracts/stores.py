@@ -11,24 +11,24 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.machine.decision import Decision, LogEntry
-from orchestrator.machine.events import Act, Admitted, Event, Replied
-from orchestrator.machine.saga import Saga, accepted
-from orchestrator.machine.states import EventKind
-from orchestrator.machine.transitions import advance
-from orchestrator.sagas.order import order_saga
-from orchestrator.store import purging
-from orchestrator.store.memory import MemoryStore
-from orchestrator.store.port import ActOutcome, Batch, Changed, QueuedAct, Started, Store
-from orchestrator.store.reader import StoreReader
-from orchestrator.store.retention import QueuedPurge
-from orchestrator.store.sqlite import SqliteStore
-from orchestrator.store.statements import SQL
-from runtime.errors import NotFoundError
-from runtime.sqlite import SqlConnection, open_inline, open_threaded, transaction
-from schemas.codec import encode
-from schemas.envelope import Outcome
-from schemas.ids import Phase, SagaRef
+from kafka_saga.orchestrator.machine.decision import Decision, LogEntry
+from kafka_saga.orchestrator.machine.events import Act, Admitted, Event, Replied
+from kafka_saga.orchestrator.machine.saga import Saga, accepted
+from kafka_saga.orchestrator.machine.states import EventKind
+from kafka_saga.orchestrator.machine.transitions import advance
+from kafka_saga.orchestrator.sagas.order import order_saga
+from kafka_saga.orchestrator.store import purging
+from kafka_saga.orchestrator.store.memory import MemoryStore
+from kafka_saga.orchestrator.store.port import ActOutcome, Batch, Changed, QueuedAct, Started, Store
+from kafka_saga.orchestrator.store.reader import StoreReader
+from kafka_saga.orchestrator.store.retention import QueuedPurge
+from kafka_saga.orchestrator.store.sqlite import SqliteStore
+from kafka_saga.orchestrator.store.statements import SQL
+from kafka_saga.runtime.errors import NotFoundError
+from kafka_saga.runtime.sqlite import SqlConnection, open_inline, open_threaded, transaction
+from kafka_saga.schemas.codec import encode
+from kafka_saga.schemas.envelope import Outcome
+from kafka_saga.schemas.ids import Phase, SagaRef
 
 NOW = 1_700_000_000_000
 REQUEST = {

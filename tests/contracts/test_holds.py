@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.machine.events import Act, Admitted
-from orchestrator.machine.pausing import Pause
-from orchestrator.machine.saga import Hold
-from orchestrator.machine.states import EventKind, SagaState
-from orchestrator.store.port import ActOutcome, Advance, Batch, Store
-from runtime.errors import ConflictError
-from schemas.ids import SagaRef
+from kafka_saga.orchestrator.machine.events import Act, Admitted
+from kafka_saga.orchestrator.machine.pausing import Pause
+from kafka_saga.orchestrator.machine.saga import Hold
+from kafka_saga.orchestrator.machine.states import EventKind, SagaState
+from kafka_saga.orchestrator.store.port import ActOutcome, Advance, Batch, Store
+from kafka_saga.runtime.errors import ConflictError
+from kafka_saga.schemas.ids import SagaRef
 from tests.contracts.stores import (
     NOW,
     InSqlite,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from orchestrator.machine.states import SagaState
-from orchestrator.store.port import ActOutcome, Batch, QueuedAct, Started, Store
-from orchestrator.store.retention import Purge, Purged, PurgeStep, QueuedPurge
-from schemas.ids import SagaRef
+from kafka_saga.orchestrator.machine.states import SagaState
+from kafka_saga.orchestrator.store.port import ActOutcome, Batch, QueuedAct, Started, Store
+from kafka_saga.orchestrator.store.retention import Purge, Purged, PurgeStep, QueuedPurge
+from kafka_saga.schemas.ids import SagaRef
 from tests.contracts.stores import (
     HASH,
     NOW,

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from messaging.records import Message, TopicPartition
-from orchestrator.machine.events import Admitted
-from orchestrator.machine.saga import Parked
-from orchestrator.machine.states import EventKind, ParkReason, SagaState
-from orchestrator.store.port import ActOutcome, Advance, Batch, Changed, Started, Store
-from runtime.errors import ConflictError
-from schemas.ids import SagaRef
+from kafka_saga.messaging.records import Message, TopicPartition
+from kafka_saga.orchestrator.machine.events import Admitted
+from kafka_saga.orchestrator.machine.saga import Parked
+from kafka_saga.orchestrator.machine.states import EventKind, ParkReason, SagaState
+from kafka_saga.orchestrator.store.port import ActOutcome, Advance, Batch, Changed, Started, Store
+from kafka_saga.runtime.errors import ConflictError
+from kafka_saga.schemas.ids import SagaRef
 from tests.contracts.stores import (
     HASH,
     NOW,

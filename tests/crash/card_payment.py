@@ -7,13 +7,13 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from participants.handlers import Participant
-from participants.outcomes import Rejected
-from participants.services import SERVICES
-from participants.services import payment as shipped
-from participants.transaction import Transaction
-from runtime.sqlite import SqlConnection
-from schemas.orders import ChargePayment, PaymentCharged, RefundPayment
+from kafka_saga.participants.handlers import Participant
+from kafka_saga.participants.outcomes import Rejected
+from kafka_saga.participants.services import SERVICES
+from kafka_saga.participants.services import payment as shipped
+from kafka_saga.participants.transaction import Transaction
+from kafka_saga.runtime.sqlite import SqlConnection
+from kafka_saga.schemas.orders import ChargePayment, PaymentCharged, RefundPayment
 
 NAME = "tests.crash.card_payment:payment"
 PROCESSOR = "cards.db"

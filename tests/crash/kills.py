@@ -11,9 +11,9 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.store.statements import SQL
-from runtime.clock import new_id
-from runtime.failpoints import ALLOW, FAILPOINTS, LOG_VARIABLE, VARIABLE
+from kafka_saga.orchestrator.store.statements import SQL
+from kafka_saga.runtime.clock import new_id
+from kafka_saga.runtime.failpoints import ALLOW, FAILPOINTS, LOG_VARIABLE, VARIABLE
 from tests.crash import card_payment
 from tests.crash.logs import check_logs
 from tests.integration.processes import CLOCK, Process, saga_command

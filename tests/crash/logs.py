@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from orchestrator.machine.folding import fold
-from orchestrator.machine.saga import accepted
-from orchestrator.store.reader import StoreReader
-from schemas.ids import SagaRef
+from kafka_saga.orchestrator.machine.folding import fold
+from kafka_saga.orchestrator.machine.saga import accepted
+from kafka_saga.orchestrator.store.reader import StoreReader
+from kafka_saga.schemas.ids import SagaRef
 from tests.crash.brisk_sagas import brisk_order_saga
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.failpoints import ALLOW, LOG_VARIABLE, VARIABLE
-from runtime.limits import SESSION_TIMEOUT_MS
+from kafka_saga.runtime.failpoints import ALLOW, LOG_VARIABLE, VARIABLE
+from kafka_saga.runtime.limits import SESSION_TIMEOUT_MS
 from tests.brokers import BrokerUnderTest
 from tests.integration.processes import CLOCK, run_saga, until
 from tests.integration.world import World

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from runtime.failpoints import FAILPOINTS
+from kafka_saga.runtime.failpoints import FAILPOINTS
 from tests.brokers import BrokerUnderTest
 from tests.crash.kills import CARDS, Cell, Killed, cells, hits_max, in_lanes, run_lanes
 from tests.integration.world import SERVICES

@@ -7,9 +7,9 @@ from contextlib import suppress
 
 import pytest
 
-from messaging.consumer import Consumer
-from messaging.records import Message, Record
-from schemas.envelope import Headers
+from kafka_saga.messaging.consumer import Consumer
+from kafka_saga.messaging.records import Message, Record
+from kafka_saga.schemas.envelope import Headers
 from tests.crash.kills import APP, FAULTS
 from tests.crash.logs import check_logs
 from tests.integration.world import SERVICES, World

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict, field_validator
 
-from orchestrator.definition import Saga, SagaData, Step, from_reply
-from orchestrator.sagas.order import order_saga
-from runtime.errors import DefinitionError
-from schemas.codec import decode_trusted
-from schemas.ids import Phase
+from kafka_saga.orchestrator.definition import Saga, SagaData, Step, from_reply
+from kafka_saga.orchestrator.sagas.order import order_saga
+from kafka_saga.runtime.errors import DefinitionError
+from kafka_saga.schemas.codec import decode_trusted
+from kafka_saga.schemas.ids import Phase
 
 REQUEST = {
     "order_id": "order-123",

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
-from orchestrator.definition import NoReply, Retry, Saga, SagaData, Step, from_reply, from_request
-from orchestrator.sagas.order import order_saga
-from runtime.errors import DefinitionError
-from schemas.ids import Phase
+from kafka_saga.orchestrator.definition import NoReply, Retry, Saga, SagaData, Step, from_reply, from_request
+from kafka_saga.orchestrator.sagas.order import order_saga
+from kafka_saga.runtime.errors import DefinitionError
+from kafka_saga.schemas.ids import Phase
 
 
 class Wanted(BaseModel):

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from orchestrator.definition import NoReply, Retry, Saga, SagaData, Step, from_reply, from_request
-from orchestrator.sagas.order import order_saga
+from kafka_saga.orchestrator.definition import NoReply, Retry, Saga, SagaData, Step, from_reply, from_request
+from kafka_saga.orchestrator.sagas.order import order_saga
 
 ORDER_V1 = "ed352034c866f72b65671132f53d9552fd6f33b59bf326bd79785235c348cbb0"
 
@@ -71,7 +71,7 @@ def test_the_shipped_sagas_fingerprint_is_the_one_that_stores_remember_R30() -> 
 
 
 def test_a_fingerprint_is_the_same_in_another_process_R30() -> None:
-    program = "from orchestrator.sagas.order import order_saga; print(order_saga.fingerprint)"
+    program = "from kafka_saga.orchestrator.sagas.order import order_saga; print(order_saga.fingerprint)"
     for seed in ("1", "2"):
         told = subprocess.run(
             [sys.executable, "-c", program],

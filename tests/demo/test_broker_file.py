@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from messaging.settings import KafkaSettings
-from orchestrator.broker_file import BrokerFile, DepartedBroker, DepartedBrokerError
-from orchestrator.config import BOOTSTRAP_SERVERS, Loaded, load_settings
-from runtime.errors import StoreRefusedError
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.orchestrator.broker_file import BrokerFile, DepartedBroker, DepartedBrokerError
+from kafka_saga.orchestrator.config import BOOTSTRAP_SERVERS, Loaded, load_settings
+from kafka_saga.runtime.errors import StoreRefusedError
 
 
 def load(data_dir: Path, **environment: str) -> Loaded:

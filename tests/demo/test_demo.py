@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.demo import orders
-from orchestrator.demo.figures import count
+from kafka_saga.orchestrator.demo import orders
+from kafka_saga.orchestrator.demo.figures import count
 from tests.brokers import BrokerUnderTest
 from tests.demo.upper import PATIENCE_S, SAGA, clean_environment
 

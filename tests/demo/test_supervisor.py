@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.supervisor.child import Child, Program, how_it_ended
-from orchestrator.supervisor.lines import Line, read_line
-from orchestrator.supervisor.stack import forget_positions
-from orchestrator.supervisor.supervisor import Death, GaveUpError, Supervisor, backoff_ms
-from runtime.clock import SystemClock
-from runtime.errors import StoreRefusedError
-from runtime.store_lock import StoreLock
+from kafka_saga.orchestrator.supervisor.child import Child, Program, how_it_ended
+from kafka_saga.orchestrator.supervisor.lines import Line, read_line
+from kafka_saga.orchestrator.supervisor.stack import forget_positions
+from kafka_saga.orchestrator.supervisor.supervisor import Death, GaveUpError, Supervisor, backoff_ms
+from kafka_saga.runtime.clock import SystemClock
+from kafka_saga.runtime.errors import StoreRefusedError
+from kafka_saga.runtime.store_lock import StoreLock
 
 READY = """import sys, os; sys.stderr.write('{"event": "it.works", "level": "info"}\\n'); sys.stderr.flush()\n"""
 

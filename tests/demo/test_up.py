@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from messaging.embedded import embedded_broker
-from orchestrator.demo.orders import Order
-from orchestrator.machine.states import SagaState
+from kafka_saga.messaging.embedded import embedded_broker
+from kafka_saga.orchestrator.demo.orders import Order
+from kafka_saga.orchestrator.machine.states import SagaState
 from tests.demo.upper import PATIENCE_S, SAGA, clean_environment, saga_up, until_gone
 
 pytestmark = pytest.mark.processes
@@ -80,7 +80,11 @@ def test_a_dead_embedded_broker_is_replaced_and_sagas_go_on(tmp_path: Path) -> N
         seen = up.until(READY)
         assert up.complete(Order("order-1")) == ["COMPLETED"]
         first = up.settings.kafka.bootstrap_servers
-        [broker] = [pid for pid in up.children() if b"messaging.embedded" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+        [broker] = [
+            pid
+            for pid in up.children()
+            if b"kafka_saga.messaging.embedded" in Path(f"/proc/{pid}/cmdline").read_bytes()
+        ]
         os.kill(broker, signal.SIGKILL)
         seen = up.until("the embedded broker died", after=seen)
         up.until(READY, after=seen)

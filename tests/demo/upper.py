@@ -14,16 +14,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from messaging.consumer import Consumer
-from messaging.producer import Producer
-from messaging.records import Message
-from orchestrator.config import Settings, load_settings
-from orchestrator.demo.follower import Follower
-from orchestrator.demo.orders import Order
-from runtime.store_lock import StoreLock
+from kafka_saga.messaging.consumer import Consumer
+from kafka_saga.messaging.producer import Producer
+from kafka_saga.messaging.records import Message
+from kafka_saga.orchestrator.config import Settings, load_settings
+from kafka_saga.orchestrator.demo.follower import Follower
+from kafka_saga.orchestrator.demo.orders import Order
+from kafka_saga.runtime.store_lock import StoreLock
 
 PATIENCE_S = 60.0
-SAGA = (sys.executable, "-P", "-m", "orchestrator.cli")
+SAGA = (sys.executable, "-P", "-m", "kafka_saga.orchestrator.cli")
 
 
 def clean_environment(**more: str) -> dict[str, str]:

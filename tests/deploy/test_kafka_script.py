@@ -29,7 +29,7 @@ def test_without_java_it_says_so_and_names_the_alternative(tmp_path: Path) -> No
     result = run("start", "--data-dir", str(tmp_path / "data"), "--port", "1", path=str(tmp_path))
     assert result.returncode == 1
     assert "java is not installed" in result.stderr
-    assert "messaging.embedded" in result.stderr
+    assert "kafka_saga.messaging.embedded" in result.stderr
     assert "Traceback" not in result.stderr
 
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.engine.admission import Admission
-from orchestrator.machine.states import SagaState
-from schemas.envelope import Outcome
+from kafka_saga.orchestrator.engine.admission import Admission
+from kafka_saga.orchestrator.machine.states import SagaState
+from kafka_saga.schemas.envelope import Outcome
 from tests.engine.world import REQUESTS, World
 
 
@@ -105,7 +105,7 @@ async def test_the_window_halves_while_replies_are_late_and_grows_again_after_R2
 async def test_a_full_outbox_pauses_intake_until_the_broker_takes_it_I20(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.engine.publish.OUTBOX_MESSAGES_MAX", 10)
+    monkeypatch.setattr("kafka_saga.orchestrator.engine.publish.OUTBOX_MESSAGES_MAX", 10)
     world.kafka.away = True
     for number in range(5):
         world.request(f"order-{number}")
@@ -122,7 +122,7 @@ async def test_a_full_outbox_pauses_intake_until_the_broker_takes_it_I20(
 
 
 async def test_a_window_of_any_size_accepts_only_so_many_in_advance_R20(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("orchestrator.engine.admission.PENDING_MAX", 10)
+    monkeypatch.setattr("kafka_saga.orchestrator.engine.admission.PENDING_MAX", 10)
     admission = Admission(in_flight_max=1_000_000)
     admission.begin({SagaState.PENDING: 4})
     assert admission.request_wanted

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from orchestrator.machine.events import Act
-from orchestrator.machine.states import EventKind, SagaState
-from orchestrator.store.memory import MemoryStore
-from orchestrator.store.port import QueuedAct
-from runtime.limits import HEADERS_MAX, PAYLOAD_BYTES_MAX
-from schemas.codec import encode
-from schemas.envelope import Effect, Headers, Outcome
-from schemas.ids import SagaRef
+from kafka_saga.orchestrator.machine.events import Act
+from kafka_saga.orchestrator.machine.states import EventKind, SagaState
+from kafka_saga.orchestrator.store.memory import MemoryStore
+from kafka_saga.orchestrator.store.port import QueuedAct
+from kafka_saga.runtime.limits import HEADERS_MAX, PAYLOAD_BYTES_MAX
+from kafka_saga.schemas.codec import encode
+from kafka_saga.schemas.envelope import Effect, Headers, Outcome
+from kafka_saga.schemas.ids import SagaRef
 from tests.contracts.stores import REQUEST
 from tests.engine.world import REQUESTS, World
 

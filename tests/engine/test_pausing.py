@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from orchestrator.machine.events import Act
-from orchestrator.machine.states import EventKind, SagaState
-from orchestrator.sagas.order import order_saga
-from orchestrator.store.memory import MemoryStore
-from orchestrator.store.port import ActOutcome, QueuedAct
-from schemas.envelope import Outcome
-from schemas.ids import SagaRef
+from kafka_saga.orchestrator.machine.events import Act
+from kafka_saga.orchestrator.machine.states import EventKind, SagaState
+from kafka_saga.orchestrator.sagas.order import order_saga
+from kafka_saga.orchestrator.store.memory import MemoryStore
+from kafka_saga.orchestrator.store.port import ActOutcome, QueuedAct
+from kafka_saga.schemas.envelope import Outcome
+from kafka_saga.schemas.ids import SagaRef
 from tests.engine.world import REQUESTS, World
 from tests.machine.worlds import plain_saga
 
@@ -189,7 +189,7 @@ async def test_held_commands_do_not_shrink_the_window_R20(world: World, operator
 async def test_too_many_held_sagas_stop_admission_so_that_the_disk_does_not_fill_I20(
     narrow: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("orchestrator.engine.admission.HELD_MAX", 6)
+    monkeypatch.setattr("kafka_saga.orchestrator.engine.admission.HELD_MAX", 6)
     operator = Operator(narrow)
     await operator("pause", scope="service:payment")
     await orders(narrow, 40)

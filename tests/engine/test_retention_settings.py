@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import pytest
 
-from messaging.settings import KafkaSettings
-from messaging.topics import TopicDescription
-from orchestrator import app
-from orchestrator.config import DAY_MS, Settings
-from orchestrator.engine.upkeep import Retention
-from orchestrator.registry import Registry
-from orchestrator.sagas.order import order_saga
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.messaging.topics import TopicDescription
+from kafka_saga.orchestrator import app
+from kafka_saga.orchestrator.config import DAY_MS, Settings
+from kafka_saga.orchestrator.engine.upkeep import Retention
+from kafka_saga.orchestrator.registry import Registry
+from kafka_saga.orchestrator.sagas.order import order_saga
 
 
 @pytest.mark.parametrize(

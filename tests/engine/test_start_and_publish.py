@@ -7,19 +7,19 @@ from pathlib import Path
 
 import pytest
 
-from messaging.consumer import Reset
-from messaging.errors import PublishRefusedError, RefusalReason
-from messaging.records import Message, TopicPartition
-from orchestrator.definition import Retry, Saga, Step
-from orchestrator.machine.states import SagaState
-from orchestrator.sagas.order import order_saga
-from orchestrator.store.memory import MemoryStore
-from orchestrator.store.port import Batch
-from orchestrator.store.sqlite import SqliteStore
-from runtime.errors import ConflictError, RefusedError, StoreRefusedError
-from runtime.sqlite import open_inline
-from schemas.envelope import Outcome
-from schemas.orders import OrderRequested
+from kafka_saga.messaging.consumer import Reset
+from kafka_saga.messaging.errors import PublishRefusedError, RefusalReason
+from kafka_saga.messaging.records import Message, TopicPartition
+from kafka_saga.orchestrator.definition import Retry, Saga, Step
+from kafka_saga.orchestrator.machine.states import SagaState
+from kafka_saga.orchestrator.sagas.order import order_saga
+from kafka_saga.orchestrator.store.memory import MemoryStore
+from kafka_saga.orchestrator.store.port import Batch
+from kafka_saga.orchestrator.store.sqlite import SqliteStore
+from kafka_saga.runtime.errors import ConflictError, RefusedError, StoreRefusedError
+from kafka_saga.runtime.sqlite import open_inline
+from kafka_saga.schemas.envelope import Outcome
+from kafka_saga.schemas.orders import OrderRequested
 from tests.engine.world import GROUP, REQUESTS, StillClock, World
 
 newer_saga = Saga("order", version=2, request=OrderRequested, id_from="order_id", steps=order_saga.steps[:2])

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from orchestrator.machine.states import SagaState
-from orchestrator.store.memory import MemoryStore
-from schemas.envelope import Outcome
+from kafka_saga.orchestrator.machine.states import SagaState
+from kafka_saga.orchestrator.store.memory import MemoryStore
+from kafka_saga.schemas.envelope import Outcome
 from tests.contracts.stores import NOW
 from tests.engine.world import World
 

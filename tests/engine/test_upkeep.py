@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.definition import Saga
-from orchestrator.engine.upkeep import QUIET_MS, SWEEP_INTERVAL_MS, Retention, Upkeep
-from orchestrator.machine.states import SagaState
-from orchestrator.sagas.order import order_saga
-from orchestrator.store.memory import MemoryStore
-from orchestrator.store.retention import Purge, PurgeStep, QueuedPurge
-from runtime.clock import Clock
-from schemas.envelope import Outcome
-from schemas.ids import SagaRef
+from kafka_saga.orchestrator.definition import Saga
+from kafka_saga.orchestrator.engine.upkeep import QUIET_MS, SWEEP_INTERVAL_MS, Retention, Upkeep
+from kafka_saga.orchestrator.machine.states import SagaState
+from kafka_saga.orchestrator.sagas.order import order_saga
+from kafka_saga.orchestrator.store.memory import MemoryStore
+from kafka_saga.orchestrator.store.retention import Purge, PurgeStep, QueuedPurge
+from kafka_saga.runtime.clock import Clock
+from kafka_saga.schemas.envelope import Outcome
+from kafka_saga.schemas.ids import SagaRef
 from tests.contracts.stores import NOW, SetClock, cancel, finish, start_running
 from tests.engine.world import REQUESTS, StillClock, World
 

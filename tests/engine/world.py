@@ -11,24 +11,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from messaging.consumer import Reset
-from messaging.records import Message, TopicPartition
-from orchestrator.definition import Saga as Definition
-from orchestrator.engine.upkeep import Retention
-from orchestrator.engine.worker import FOR_EVER, Engine
-from orchestrator.machine.decision import LogEntry
-from orchestrator.machine.saga import Saga
-from orchestrator.registry import Registry
-from orchestrator.sagas.order import order_saga
-from orchestrator.store.memory import MemoryStore
-from orchestrator.store.port import Store
-from runtime.clock import Clock
-from runtime.errors import BrokerUnavailableError
-from runtime.process import Lifecycle
-from schemas.codec import decode_trusted, encode
-from schemas.envelope import CommandHead, Effect, Headers, Outcome, Reason, read_command, reply_headers
-from schemas.ids import SagaRef
-from schemas.topics import DEAD_LETTER_PREFIX, TopicNames, dead_letter_topic
+from kafka_saga.messaging.consumer import Reset
+from kafka_saga.messaging.records import Message, TopicPartition
+from kafka_saga.orchestrator.definition import Saga as Definition
+from kafka_saga.orchestrator.engine.upkeep import Retention
+from kafka_saga.orchestrator.engine.worker import FOR_EVER, Engine
+from kafka_saga.orchestrator.machine.decision import LogEntry
+from kafka_saga.orchestrator.machine.saga import Saga
+from kafka_saga.orchestrator.registry import Registry
+from kafka_saga.orchestrator.sagas.order import order_saga
+from kafka_saga.orchestrator.store.memory import MemoryStore
+from kafka_saga.orchestrator.store.port import Store
+from kafka_saga.runtime.clock import Clock
+from kafka_saga.runtime.errors import BrokerUnavailableError
+from kafka_saga.runtime.process import Lifecycle
+from kafka_saga.schemas.codec import decode_trusted, encode
+from kafka_saga.schemas.envelope import CommandHead, Effect, Headers, Outcome, Reason, read_command, reply_headers
+from kafka_saga.schemas.ids import SagaRef
+from kafka_saga.schemas.topics import DEAD_LETTER_PREFIX, TopicNames, dead_letter_topic
 from tests.contracts.stores import NOW, REQUEST
 
 REQUESTS = "order.requests"

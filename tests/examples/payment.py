@@ -7,9 +7,9 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from messaging.records import Record
-from schemas.codec import decode_trusted, encode
-from schemas.envelope import Headers
+from kafka_saga.messaging.records import Record
+from kafka_saga.schemas.codec import decode_trusted, encode
+from kafka_saga.schemas.envelope import Headers
 from tests.integration.processes import Process, run_saga
 from tests.integration.world import World
 

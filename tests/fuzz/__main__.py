@@ -17,11 +17,10 @@ import tempfile
 from contextlib import redirect_stderr
 from pathlib import Path
 
-from runtime.clock import SystemClock
-from runtime.telemetry import configure_logging
+from kafka_saga.runtime.clock import SystemClock
+from kafka_saga.runtime.telemetry import configure_logging
 
 NAMES = ("decoding", "heading", "orchestrating", "participating")
-ROOMS = ["runtime", "schemas", "messaging", "orchestrator", "participants"]
 EXAMPLES = 500
 INPUT_BYTES_MAX = 64 * 1024
 CORPUS_INPUTS = 100
@@ -64,7 +63,10 @@ def run_target(name: str, engine: str, seconds: int, seed: int) -> bool:
 def with_atheris(name: str, seconds: int, seed: int | None) -> int:
     import atheris  # noqa: PLC0415 -- optional
 
-    with redirect_stderr(io.StringIO()), atheris.instrument_imports(include=ROOMS, enable_loader_override=False):
+    with (
+        redirect_stderr(io.StringIO()),
+        atheris.instrument_imports(include=["kafka_saga"], enable_loader_override=False),
+    ):
         target = one_input(name)
     folder = tempfile.mkdtemp(prefix="saga-fuzz-")
     corpus = Path(folder, "corpus")

@@ -8,16 +8,16 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from messaging.dead_letters import ERROR_HEADERS
-from runtime.limits import (
+from kafka_saga.messaging.dead_letters import ERROR_HEADERS
+from kafka_saga.runtime.limits import (
     DEAD_LETTER_WHOLE_BYTES_MAX,
     HEADERS_BYTES_MAX,
     HEADERS_MAX,
     JSON_DEPTH_MAX,
     PAYLOAD_BYTES_MAX,
 )
-from schemas import envelope
-from schemas.codec import encode
+from kafka_saga.schemas import envelope
+from kafka_saga.schemas.codec import encode
 from tests.contracts.stores import REQUEST
 
 HeaderList = tuple[tuple[str, bytes | None], ...]

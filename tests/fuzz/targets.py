@@ -13,16 +13,16 @@ from typing import Any, TypeVar
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from messaging.dead_letters import CAUSE, ERROR_HEADERS, OFFSET, TRUNCATED
-from messaging.records import Message, TopicPartition
-from orchestrator.engine.worker import Engine
-from orchestrator.store.sqlite import SqliteStore
-from runtime.errors import ContractError
-from runtime.limits import DEAD_LETTER_WHOLE_BYTES_MAX, HEADERS_BYTES_MAX
-from runtime.sqlite import SqlConnection, open_inline
-from schemas.causes import Cause
-from schemas.codec import decode_object, decode_trusted, encode
-from schemas.envelope import read_command, read_headers, read_reply, unwrap_structured
+from kafka_saga.messaging.dead_letters import CAUSE, ERROR_HEADERS, OFFSET, TRUNCATED
+from kafka_saga.messaging.records import Message, TopicPartition
+from kafka_saga.orchestrator.engine.worker import Engine
+from kafka_saga.orchestrator.store.sqlite import SqliteStore
+from kafka_saga.runtime.errors import ContractError
+from kafka_saga.runtime.limits import DEAD_LETTER_WHOLE_BYTES_MAX, HEADERS_BYTES_MAX
+from kafka_saga.runtime.sqlite import SqlConnection, open_inline
+from kafka_saga.schemas.causes import Cause
+from kafka_saga.schemas.codec import decode_object, decode_trusted, encode
+from kafka_saga.schemas.envelope import read_command, read_headers, read_reply, unwrap_structured
 from tests.engine.world import REQUESTS, StillClock, World
 from tests.fuzz.hostile import REPLIES as REPLY_BODIES
 from tests.fuzz.hostile import Hostile, anything, commands, replies, requests, structured, values

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from structlog.testing import capture_logs
 
-import participants.intake
-from messaging.dead_letters import dead_letter
-from messaging.records import Message
-from orchestrator.engine import intake
-from schemas import envelope
+import kafka_saga.participants.intake
+from kafka_saga.messaging.dead_letters import dead_letter
+from kafka_saga.messaging.records import Message
+from kafka_saga.orchestrator.engine import intake
+from kafka_saga.schemas import envelope
 from tests.fuzz import hostile
 from tests.fuzz.targets import BYSTANDER, TARGETS, run_examples
 
@@ -69,7 +69,7 @@ def test_it_notices_a_letter_that_is_not_the_original(monkeypatch: pytest.Monkey
         return dead_letter(*arguments, **more)._replace(key=b"another")
 
     monkeypatch.setattr(intake, "dead_letter", without_key)
-    monkeypatch.setattr(participants.intake, "dead_letter", without_key)
+    monkeypatch.setattr(kafka_saga.participants.intake, "dead_letter", without_key)
     harm("orchestrating")
     harm("participating")
 

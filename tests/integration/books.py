@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from schemas.codec import decode_trusted
+from kafka_saga.schemas.codec import decode_trusted
 
 
 class Books:

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from orchestrator import Saga
-from orchestrator.sagas import order
-from schemas import orders
+from kafka_saga import Saga
+from kafka_saga.orchestrator.sagas import order
+from kafka_saga.schemas import orders
 
 
 class OrderRequested(orders.OrderRequested):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from orchestrator import Saga
-from orchestrator.sagas import order
-from schemas.orders import OrderRequested
+from kafka_saga import Saga
+from kafka_saga.orchestrator.sagas import order
+from kafka_saga.schemas.orders import OrderRequested
 
 patient_order_saga = Saga(
     "order",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO
 
-from runtime.clock import SystemClock
+from kafka_saga.runtime.clock import SystemClock
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE_MS = 60_000
@@ -111,7 +111,7 @@ def environment(bootstrap_servers: str, data_dir: Path, prefix: str) -> dict[str
 
 
 def saga_command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "orchestrator.cli", *arguments]
+    return [sys.executable, "-m", "kafka_saga.orchestrator.cli", *arguments]
 
 
 def run_saga(environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from orchestrator import Retry, Saga
-from orchestrator.sagas import order
-from schemas.orders import OrderRequested
+from kafka_saga import Retry, Saga
+from kafka_saga.orchestrator.sagas import order
+from kafka_saga.schemas.orders import OrderRequested
 
 slow_retry_saga = Saga(
     "order",

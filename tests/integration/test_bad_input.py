@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.codec import encode
-from schemas.envelope import Headers
+from kafka_saga.schemas.codec import encode
+from kafka_saga.schemas.envelope import Headers
 from tests.integration.world import World, order
 
 pytestmark = [pytest.mark.kafka, pytest.mark.processes]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.store.sqlite import open_store
-from runtime.clock import SystemClock
-from runtime.store_lock import StoreLock
+from kafka_saga.orchestrator.store.sqlite import open_store
+from kafka_saga.runtime.clock import SystemClock
+from kafka_saga.runtime.store_lock import StoreLock
 from tests.integration.processes import environment, run_saga
 from tests.integration.world import World
 

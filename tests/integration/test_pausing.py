@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from schemas.codec import decode_trusted
+from kafka_saga.schemas.codec import decode_trusted
 from tests.integration.processes import CLOCK, run_saga, saga_command, until
 from tests.integration.world import World
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.codec import encode
-from schemas.envelope import read_command, read_headers
+from kafka_saga.schemas.codec import encode
+from kafka_saga.schemas.envelope import read_command, read_headers
 from tests.integration.processes import run_saga
 from tests.integration.world import World
 

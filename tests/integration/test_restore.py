@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.operations.backing_up import Source, sources, targets
-from runtime.backup import back_up
+from kafka_saga.orchestrator.operations.backing_up import Source, sources, targets
+from kafka_saga.runtime.backup import back_up
 from tests.integration.processes import PATIENCE_MS, until
 from tests.integration.world import SERVICES, World
 

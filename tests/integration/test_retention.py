@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from schemas.codec import decode_trusted
-from schemas.envelope import Outcome, read_command, reply_headers
+from kafka_saga.schemas.codec import decode_trusted
+from kafka_saga.schemas.envelope import Outcome, read_command, reply_headers
 from tests.integration.processes import run_saga
 from tests.integration.world import World
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from messaging.consumer import Consumer
-from messaging.producer import Producer
-from messaging.records import Message, Record
-from messaging.settings import KafkaSettings
-from schemas.codec import decode_trusted, encode
-from schemas.envelope import Headers
-from schemas.topics import TopicNames, dead_letter_topic
+from kafka_saga.messaging.consumer import Consumer
+from kafka_saga.messaging.producer import Producer
+from kafka_saga.messaging.records import Message, Record
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.schemas.codec import decode_trusted, encode
+from kafka_saga.schemas.envelope import Headers
+from kafka_saga.schemas.topics import TopicNames, dead_letter_topic
 from tests.integration.books import Books
 from tests.integration.processes import CLOCK, PATIENCE_MS, Process, environment, run_saga, saga_command
 

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from orchestrator.definition import Saga
-from orchestrator.machine.decision import Decision, Result
-from orchestrator.machine.draft import NO_PAUSES, Pauses
-from orchestrator.machine.events import (
+from kafka_saga.orchestrator.definition import Saga
+from kafka_saga.orchestrator.machine.decision import Decision, Result
+from kafka_saga.orchestrator.machine.draft import NO_PAUSES, Pauses
+from kafka_saga.orchestrator.machine.events import (
     Act,
     Admitted,
     Event,
@@ -26,13 +26,13 @@ from orchestrator.machine.events import (
     ReplyUnreadable,
     TimerFired,
 )
-from orchestrator.machine.saga import Hold, StepState, service_scope, type_scope
-from orchestrator.machine.saga import Saga as SagaInstance
-from orchestrator.machine.states import EventKind, ParkReason, StepStatus
-from orchestrator.machine.transitions import advance
-from runtime.limits import SAGA_DATA_BYTES_MAX
-from schemas.envelope import Effect, Outcome, Reason
-from schemas.ids import Phase
+from kafka_saga.orchestrator.machine.saga import Hold, StepState, service_scope, type_scope
+from kafka_saga.orchestrator.machine.saga import Saga as SagaInstance
+from kafka_saga.orchestrator.machine.states import EventKind, ParkReason, StepStatus
+from kafka_saga.orchestrator.machine.transitions import advance
+from kafka_saga.runtime.limits import SAGA_DATA_BYTES_MAX
+from kafka_saga.schemas.envelope import Effect, Outcome, Reason
+from kafka_saga.schemas.ids import Phase
 from tests.machine.worlds import accepted_saga, reply_of
 
 ACT_VERBS = (

@@ -7,9 +7,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from orchestrator.definition import Saga
-from orchestrator.machine.decision import Decision, LogEntry, Result, SendCommand
-from orchestrator.machine.events import (
+from kafka_saga.orchestrator.definition import Saga
+from kafka_saga.orchestrator.machine.decision import Decision, LogEntry, Result, SendCommand
+from kafka_saga.orchestrator.machine.events import (
     Act,
     Admitted,
     Event,
@@ -20,12 +20,12 @@ from orchestrator.machine.events import (
     ReplyUnreadable,
     TimerFired,
 )
-from orchestrator.machine.saga import Hold
-from orchestrator.machine.saga import Saga as SagaInstance
-from orchestrator.machine.states import EventKind, ParkReason
-from orchestrator.machine.transitions import advance
-from runtime.limits import SAGA_DATA_BYTES_MAX
-from schemas.envelope import Effect, Outcome, Reason
+from kafka_saga.orchestrator.machine.saga import Hold
+from kafka_saga.orchestrator.machine.saga import Saga as SagaInstance
+from kafka_saga.orchestrator.machine.states import EventKind, ParkReason
+from kafka_saga.orchestrator.machine.transitions import advance
+from kafka_saga.runtime.limits import SAGA_DATA_BYTES_MAX
+from kafka_saga.schemas.envelope import Effect, Outcome, Reason
 from tests.machine.worlds import ALL, accepted_saga, reply_of
 
 

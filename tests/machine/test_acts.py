@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.machine.decision import Decision, Refused
-from orchestrator.machine.events import Act, Park, Replied
-from orchestrator.machine.states import EventKind, LogStatus, ParkReason, SagaState, StepStatus
-from orchestrator.testing import Story, expect_refused
-from runtime.limits import SAGA_DATA_BYTES_MAX
-from schemas.envelope import Outcome, Reason
-from schemas.ids import Phase
-from schemas.orders import ChargePayment, CreateOrder, RefundPayment, ReleaseItems, ReserveItems
+from kafka_saga.orchestrator.machine.decision import Decision, Refused
+from kafka_saga.orchestrator.machine.events import Act, Park, Replied
+from kafka_saga.orchestrator.machine.states import EventKind, LogStatus, ParkReason, SagaState, StepStatus
+from kafka_saga.orchestrator.testing import Story, expect_refused
+from kafka_saga.runtime.limits import SAGA_DATA_BYTES_MAX
+from kafka_saga.schemas.envelope import Outcome, Reason
+from kafka_saga.schemas.ids import Phase
+from kafka_saga.schemas.orders import ChargePayment, CreateOrder, RefundPayment, ReleaseItems, ReserveItems
 from tests.machine.worlds import (
     CHARGED,
     RESERVED,

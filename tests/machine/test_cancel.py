@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.machine.decision import Unchanged
-from orchestrator.machine.events import Park, Replied
-from orchestrator.machine.states import ParkReason, SagaState, StepStatus
-from orchestrator.testing import Story, expect_refused
-from runtime.limits import ERROR_TEXT_LENGTH_MAX
-from schemas.envelope import Outcome
-from schemas.ids import Phase
-from schemas.orders import ChargePayment, CreateOrder, RefundPayment, ReleaseItems, ReserveItems
+from kafka_saga.orchestrator.machine.decision import Unchanged
+from kafka_saga.orchestrator.machine.events import Park, Replied
+from kafka_saga.orchestrator.machine.states import ParkReason, SagaState, StepStatus
+from kafka_saga.orchestrator.testing import Story, expect_refused
+from kafka_saga.runtime.limits import ERROR_TEXT_LENGTH_MAX
+from kafka_saga.schemas.envelope import Outcome
+from kafka_saga.schemas.ids import Phase
+from kafka_saga.schemas.orders import ChargePayment, CreateOrder, RefundPayment, ReleaseItems, ReserveItems
 from tests.machine.worlds import (
     CREATED,
     RESERVED,

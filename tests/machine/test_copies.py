@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from orchestrator.machine.draft import Draft
-from orchestrator.machine.events import Admitted
-from orchestrator.machine.saga import Hold, Parked, Saga, StepState
-from orchestrator.machine.states import LogStatus, ParkReason, SagaState, StepStatus
-from schemas.ids import Phase, SagaRef
+from kafka_saga.orchestrator.machine.draft import Draft
+from kafka_saga.orchestrator.machine.events import Admitted
+from kafka_saga.orchestrator.machine.saga import Hold, Parked, Saga, StepState
+from kafka_saga.orchestrator.machine.states import LogStatus, ParkReason, SagaState, StepStatus
+from kafka_saga.schemas.ids import Phase, SagaRef
 from tests.machine.worlds import plain_saga
 
 NOW = 1_700_000_000_000

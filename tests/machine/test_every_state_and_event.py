@@ -6,15 +6,15 @@ from collections import defaultdict
 
 import pytest
 
-from orchestrator.definition import Saga
-from orchestrator.diagram import EDGES
-from orchestrator.machine.decision import Decision, Ignored, LogEntry, Refused, SendCommand, Unchanged
-from orchestrator.machine.events import Act, Released, Replied, from_detail
-from orchestrator.machine.saga import current_step, record, status_sentence
-from orchestrator.machine.states import ACTIVE, TERMINAL, EventKind, IgnoredReason, SagaState
-from orchestrator.machine.transitions import TABLE, advance
-from schemas.codec import decode_trusted, encode
-from schemas.ids import Phase
+from kafka_saga.orchestrator.definition import Saga
+from kafka_saga.orchestrator.diagram import EDGES
+from kafka_saga.orchestrator.machine.decision import Decision, Ignored, LogEntry, Refused, SendCommand, Unchanged
+from kafka_saga.orchestrator.machine.events import Act, Released, Replied, from_detail
+from kafka_saga.orchestrator.machine.saga import current_step, record, status_sentence
+from kafka_saga.orchestrator.machine.states import ACTIVE, TERMINAL, EventKind, IgnoredReason, SagaState
+from kafka_saga.orchestrator.machine.transitions import TABLE, advance
+from kafka_saga.schemas.codec import decode_trusted, encode
+from kafka_saga.schemas.ids import Phase
 from tests.machine.exploration import ACT_VERBS, decided, reachable
 from tests.machine.worlds import ALL
 

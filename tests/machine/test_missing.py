@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.machine.decision import Decision
-from orchestrator.machine.events import Act, Park
-from orchestrator.machine.missing import act_without_definition
-from orchestrator.machine.states import EventKind, ParkReason
-from orchestrator.testing import Story, expect_refused
-from schemas.orders import ChargePayment, ReserveItems
+from kafka_saga.orchestrator.machine.decision import Decision
+from kafka_saga.orchestrator.machine.events import Act, Park
+from kafka_saga.orchestrator.machine.missing import act_without_definition
+from kafka_saga.orchestrator.machine.states import EventKind, ParkReason
+from kafka_saga.orchestrator.testing import Story, expect_refused
+from kafka_saga.schemas.orders import ChargePayment, ReserveItems
 from tests.machine.worlds import RESERVED, order_story, plain_saga, story_of
 
 

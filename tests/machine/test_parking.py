@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.definition import Retry
-from orchestrator.machine.decision import Decision, Ignored
-from orchestrator.machine.events import Park, Replied
-from orchestrator.machine.states import EventKind, IgnoredReason, ParkReason, SagaState, StepStatus
-from orchestrator.testing import Command, Story
-from runtime.limits import ATTEMPTS_MAX, BACKOFF_MS_MAX, ERROR_TEXT_LENGTH_MAX, PAYLOAD_BYTES_MAX
-from schemas.envelope import Outcome, Reason
-from schemas.ids import Phase
+from kafka_saga.orchestrator.definition import Retry
+from kafka_saga.orchestrator.machine.decision import Decision, Ignored
+from kafka_saga.orchestrator.machine.events import Park, Replied
+from kafka_saga.orchestrator.machine.states import EventKind, IgnoredReason, ParkReason, SagaState, StepStatus
+from kafka_saga.orchestrator.testing import Command, Story
+from kafka_saga.runtime.limits import ATTEMPTS_MAX, BACKOFF_MS_MAX, ERROR_TEXT_LENGTH_MAX, PAYLOAD_BYTES_MAX
+from kafka_saga.schemas.envelope import Outcome, Reason
+from kafka_saga.schemas.ids import Phase
 from tests.machine.worlds import Do, Undo, irreversible_saga, pivot_saga, plain_saga, saga, step, story_of
 
 

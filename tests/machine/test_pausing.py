@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.machine.decision import Decision, Ignored, Unchanged
-from orchestrator.machine.events import Admitted, Park, Released
-from orchestrator.machine.folding import fold
-from orchestrator.machine.pausing import describe
-from orchestrator.machine.saga import Hold, status_sentence
-from orchestrator.machine.states import EventKind, IgnoredReason, LogStatus, ParkReason, SagaState
-from orchestrator.sagas.order import order_saga
-from orchestrator.testing import Story, expect_refused
-from schemas.orders import ChargePayment, CreateOrder, RefundPayment, ReleaseItems, ReserveItems
+from kafka_saga.orchestrator.machine.decision import Decision, Ignored, Unchanged
+from kafka_saga.orchestrator.machine.events import Admitted, Park, Released
+from kafka_saga.orchestrator.machine.folding import fold
+from kafka_saga.orchestrator.machine.pausing import describe
+from kafka_saga.orchestrator.machine.saga import Hold, status_sentence
+from kafka_saga.orchestrator.machine.states import EventKind, IgnoredReason, LogStatus, ParkReason, SagaState
+from kafka_saga.orchestrator.sagas.order import order_saga
+from kafka_saga.orchestrator.testing import Story, expect_refused
+from kafka_saga.schemas.orders import ChargePayment, CreateOrder, RefundPayment, ReleaseItems, ReserveItems
 from tests.machine.worlds import CHARGED, CREATED, RESERVED, accepted_saga, order_story, plain_saga, story_of
 
 PAYMENT_PAUSED = Hold("service:payment", "ann", "migration", 900_000)

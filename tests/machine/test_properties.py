@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, given, settings
 
-from orchestrator.machine.decision import Decision, Ignored, LogEntry, SendCommand
-from orchestrator.machine.events import Act, Released, Replied, TimerFired
-from orchestrator.machine.folding import fold
-from orchestrator.machine.saga import record
-from orchestrator.machine.states import ACTIVE, TERMINAL, EventKind, LogStatus, SagaState
-from orchestrator.machine.transitions import advance
-from runtime.limits import ATTEMPTS_MAX
-from schemas.codec import decode_trusted, encode
-from schemas.envelope import Outcome
-from schemas.ids import Phase, parse_command_id
+from kafka_saga.orchestrator.machine.decision import Decision, Ignored, LogEntry, SendCommand
+from kafka_saga.orchestrator.machine.events import Act, Released, Replied, TimerFired
+from kafka_saga.orchestrator.machine.folding import fold
+from kafka_saga.orchestrator.machine.saga import record
+from kafka_saga.orchestrator.machine.states import ACTIVE, TERMINAL, EventKind, LogStatus, SagaState
+from kafka_saga.orchestrator.machine.transitions import advance
+from kafka_saga.runtime.limits import ATTEMPTS_MAX
+from kafka_saga.schemas.codec import decode_trusted, encode
+from kafka_saga.schemas.envelope import Outcome
+from kafka_saga.schemas.ids import Phase, parse_command_id
 from tests.machine.histories import History, histories
 
 thorough = settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])

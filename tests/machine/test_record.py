@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from orchestrator.machine.events import Park
-from orchestrator.machine.saga import current_step, status_sentence
-from orchestrator.machine.states import ParkReason
-from orchestrator.testing import Story
+from kafka_saga.orchestrator.machine.events import Park
+from kafka_saga.orchestrator.machine.saga import current_step, status_sentence
+from kafka_saga.orchestrator.machine.states import ParkReason
+from kafka_saga.orchestrator.testing import Story
 from tests.machine.worlds import Do, Undo, plain_saga, story_of
 
 

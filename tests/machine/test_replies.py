@@ -6,16 +6,16 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.definition import Retry
-from orchestrator.machine.decision import Decision, Ignored
-from orchestrator.machine.events import Origin, Replied, ReplyUnreadable
-from orchestrator.machine.folding import fold
-from orchestrator.machine.states import IgnoredReason, LogStatus, SagaState, StepStatus
-from orchestrator.testing import Story
-from runtime.limits import ERROR_TEXT_LENGTH_MAX, LOG_ROWS_MAX, SAGA_DATA_BYTES_MAX
-from schemas.envelope import Outcome, Reason
-from schemas.ids import Phase
-from schemas.orders import ChargePayment, CreateOrder, ReleaseItems, ReserveItems
+from kafka_saga.orchestrator.definition import Retry
+from kafka_saga.orchestrator.machine.decision import Decision, Ignored
+from kafka_saga.orchestrator.machine.events import Origin, Replied, ReplyUnreadable
+from kafka_saga.orchestrator.machine.folding import fold
+from kafka_saga.orchestrator.machine.states import IgnoredReason, LogStatus, SagaState, StepStatus
+from kafka_saga.orchestrator.testing import Story
+from kafka_saga.runtime.limits import ERROR_TEXT_LENGTH_MAX, LOG_ROWS_MAX, SAGA_DATA_BYTES_MAX
+from kafka_saga.schemas.envelope import Outcome, Reason
+from kafka_saga.schemas.ids import Phase
+from kafka_saga.schemas.orders import ChargePayment, CreateOrder, ReleaseItems, ReserveItems
 from tests.machine.worlds import (
     CHARGED,
     CREATED,

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.machine.events import Replied
-from orchestrator.machine.states import LogStatus
-from orchestrator.testing import Command, Story
-from schemas.envelope import Outcome
-from schemas.ids import Phase
-from schemas.orders import (
+from kafka_saga.orchestrator.machine.events import Replied
+from kafka_saga.orchestrator.machine.states import LogStatus
+from kafka_saga.orchestrator.testing import Command, Story
+from kafka_saga.schemas.envelope import Outcome
+from kafka_saga.schemas.ids import Phase
+from kafka_saga.schemas.orders import (
     CancelOrder,
     ChargePayment,
     CreateOrder,

@@ -1,4 +1,4 @@
-"""`orchestrator.testing`: what users test their own sagas with. It must fail when the saga does something else."""
+"""`kafka_saga.testing`: what users test their own sagas with. It must fail when the saga does something else."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from typing import Any
 
 import pytest
 
-import orchestrator.testing
-from orchestrator.definition import Saga
-from orchestrator.machine.states import EventKind
-from orchestrator.sagas.order import order_saga
-from orchestrator.testing import Story, expect_refused, given
-from schemas.orders import ReleaseItems, ReserveItems
+import kafka_saga.orchestrator.testing
+from kafka_saga.orchestrator.definition import Saga
+from kafka_saga.orchestrator.machine.states import EventKind
+from kafka_saga.orchestrator.sagas.order import order_saga
+from kafka_saga.orchestrator.testing import Story, expect_refused, given
+from kafka_saga.schemas.orders import ReleaseItems, ReserveItems
 from tests.machine.worlds import CHARGED, ORDER, RESERVED, Asked, Do, order_story, pivot_saga, step, story_of
 
 
 def test_the_example_in_the_documentation_runs() -> None:
-    documentation = inspect.getdoc(orchestrator.testing) or ""
+    documentation = inspect.getdoc(kafka_saga.orchestrator.testing) or ""
     assert documentation.count(">>>") > 5
 
-    failures, tried = doctest.testmod(orchestrator.testing)
+    failures, tried = doctest.testmod(kafka_saga.orchestrator.testing)
 
     assert (failures, tried > 5) == (0, True)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator.definition import Retry
-from orchestrator.machine.backoff import attempts_max, backoff_ms
-from orchestrator.machine.decision import Decision, Ignored
-from orchestrator.machine.events import TimerFired
-from orchestrator.machine.states import IgnoredReason, LogStatus
-from orchestrator.testing import Story
-from runtime.limits import ATTEMPTS_MAX, BACKOFF_MS_MAX
-from schemas.orders import ReserveItems
+from kafka_saga.orchestrator.definition import Retry
+from kafka_saga.orchestrator.machine.backoff import attempts_max, backoff_ms
+from kafka_saga.orchestrator.machine.decision import Decision, Ignored
+from kafka_saga.orchestrator.machine.events import TimerFired
+from kafka_saga.orchestrator.machine.states import IgnoredReason, LogStatus
+from kafka_saga.orchestrator.testing import Story
+from kafka_saga.runtime.limits import ATTEMPTS_MAX, BACKOFF_MS_MAX
+from kafka_saga.schemas.orders import ReserveItems
 from tests.machine.worlds import Do, Undo, order_story, single_saga, story_of
 
 

@@ -6,14 +6,14 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from orchestrator.definition import NoReply, Retry, Saga, SagaData, Step
-from orchestrator.machine.saga import Saga as SagaInstance
-from orchestrator.machine.saga import accepted
-from orchestrator.sagas.order import order_saga
-from orchestrator.testing import Story, given
-from schemas.codec import encode
-from schemas.ids import SagaRef
-from schemas.orders import ItemsReserved, OrderCreated, OrderItem, OrderRequested, PaymentCharged
+from kafka_saga.orchestrator.definition import NoReply, Retry, Saga, SagaData, Step
+from kafka_saga.orchestrator.machine.saga import Saga as SagaInstance
+from kafka_saga.orchestrator.machine.saga import accepted
+from kafka_saga.orchestrator.sagas.order import order_saga
+from kafka_saga.orchestrator.testing import Story, given
+from kafka_saga.schemas.codec import encode
+from kafka_saga.schemas.ids import SagaRef
+from kafka_saga.schemas.orders import ItemsReserved, OrderCreated, OrderItem, OrderRequested, PaymentCharged
 
 ORDER = OrderRequested(
     order_id="order-123", customer_id="c-1", items=[OrderItem(sku="lamp", quantity=2)], amount=4_990, currency="EUR"

@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 
 import pytest
 
-from messaging import waiting
-from messaging.consumer import Consumer
-from messaging.embedded import embedded_broker
-from messaging.producer import Producer
-from messaging.records import Message, Record, TopicPartition
-from messaging.topics import TopicSpec, create_topics
+from kafka_saga.messaging import waiting
+from kafka_saga.messaging.consumer import Consumer
+from kafka_saga.messaging.embedded import embedded_broker
+from kafka_saga.messaging.producer import Producer
+from kafka_saga.messaging.records import Message, Record, TopicPartition
+from kafka_saga.messaging.topics import TopicSpec, create_topics
 from tests.brokers import BrokerUnderTest
 
 PATIENCE_S = 60

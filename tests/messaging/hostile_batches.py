@@ -9,11 +9,11 @@ import asyncio
 import sys
 from pathlib import Path
 
-from messaging.consumer import Consumer
-from messaging.settings import KafkaSettings
-from messaging.unreadable import UnreadableRecord
-from runtime.telemetry import configure_logging
-from schemas.codec import encode
+from kafka_saga.messaging.consumer import Consumer
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.messaging.unreadable import UnreadableRecord
+from kafka_saga.runtime.telemetry import configure_logging
+from kafka_saga.schemas.codec import encode
 
 
 def peak_kb() -> int:

@@ -4,7 +4,7 @@ import pytest
 from confluent_kafka import Consumer as LibrdkafkaConsumer
 from confluent_kafka import TopicPartition as LibrdkafkaPartition
 
-from messaging.records import TopicPartition
+from kafka_saga.messaging.records import TopicPartition
 from tests.brokers import BrokerUnderTest
 from tests.messaging.conftest import Read, make_topic
 

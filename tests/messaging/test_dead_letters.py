@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from messaging.dead_letters import ERROR_HEADERS, dead_letter, instead_of, replay_count, replay_of
-from messaging.errors import PublishRefusedError
-from messaging.producer import Producer
-from messaging.records import Message, Record
-from messaging.unreadable import UnreadableRecord
-from runtime import limits
+from kafka_saga.messaging.dead_letters import ERROR_HEADERS, dead_letter, instead_of, replay_count, replay_of
+from kafka_saga.messaging.errors import PublishRefusedError
+from kafka_saga.messaging.producer import Producer
+from kafka_saga.messaging.records import Message, Record
+from kafka_saga.messaging.unreadable import UnreadableRecord
+from kafka_saga.runtime import limits
 from tests.brokers import BrokerUnderTest
 from tests.messaging.conftest import Read, make_topic, read
 

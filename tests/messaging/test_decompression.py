@@ -17,10 +17,10 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from messaging import decompression
-from messaging.decompression import AllowanceSpentError, BatchTooLargeError, gunzip, unlz4, unsnappy, unzstd
-from runtime.limits import BATCH_DECOMPRESSED_BYTES_MAX, POLL_DECOMPRESSED_BYTES_MAX
-from schemas.codec import decode_trusted
+from kafka_saga.messaging import decompression
+from kafka_saga.messaging.decompression import AllowanceSpentError, BatchTooLargeError, gunzip, unlz4, unsnappy, unzstd
+from kafka_saga.runtime.limits import BATCH_DECOMPRESSED_BYTES_MAX, POLL_DECOMPRESSED_BYTES_MAX
+from kafka_saga.schemas.codec import decode_trusted
 from tests.brokers import BrokerUnderTest
 from tests.messaging.conftest import PATIENCE_S, make_topic
 

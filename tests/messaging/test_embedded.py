@@ -9,18 +9,18 @@ import sys
 import pytest
 from structlog.testing import CapturingLogger
 
-from messaging import consumer as consumer_module
-from messaging import embedded as embedded_module
-from messaging.consumer import Consumer, Reset
-from messaging.embedded import embedded_broker
-from messaging.records import TopicPartition
-from messaging.settings import KafkaSettings
-from runtime.errors import ConfigError
+from kafka_saga.messaging import consumer as consumer_module
+from kafka_saga.messaging import embedded as embedded_module
+from kafka_saga.messaging.consumer import Consumer, Reset
+from kafka_saga.messaging.embedded import embedded_broker
+from kafka_saga.messaging.records import TopicPartition
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.runtime.errors import ConfigError
 
 WITHOUT_CONFLUENT_KAFKA = """
 import sys
 sys.modules["confluent_kafka"] = None
-from messaging.embedded import main
+from kafka_saga.messaging.embedded import main
 sys.argv = ["embedded"]
 sys.exit(main())
 """
@@ -35,7 +35,7 @@ def listens(address: str) -> bool:
 @pytest.mark.processes
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_command_prints_its_address_and_runs_until_told_to_end(number: signal.Signals) -> None:
-    command = [sys.executable, "-m", "messaging.embedded"]
+    command = [sys.executable, "-m", "kafka_saga.messaging.embedded"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         address = process.stdout.readline().strip()
@@ -57,7 +57,7 @@ def test_the_helper_ends_its_broker() -> None:
 @pytest.mark.processes
 def test_the_broker_ends_with_the_process_that_started_it() -> None:
     starter = (
-        "from messaging.embedded import embedded_broker\nimport os, signal\n"
+        "from kafka_saga.messaging.embedded import embedded_broker\nimport os, signal\n"
         "with embedded_broker() as broker:\n"
         "    print(broker.bootstrap_servers, broker.pid, flush=True)\n"
         "    os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -10,10 +10,10 @@ from aiokafka.conn import AIOKafkaConnection
 from aiokafka.consumer.fetcher import PartitionRecords
 from aiokafka.errors import KafkaConnectionError
 
-from messaging import fetching
-from messaging.consumer import Consumer
-from messaging.producer import Producer
-from runtime.errors import BrokerUnavailableError
+from kafka_saga.messaging import fetching
+from kafka_saga.messaging.consumer import Consumer
+from kafka_saga.messaging.producer import Producer
+from kafka_saga.runtime.errors import BrokerUnavailableError
 from tests.brokers import BrokerUnderTest
 from tests.messaging.conftest import PATIENCE_S, Read, first_read, make_topic, messages
 

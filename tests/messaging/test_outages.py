@@ -7,12 +7,12 @@ import asyncio
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 
-from messaging import consumer as consumer_module
-from messaging.consumer import Reset
-from messaging.producer import Producer
-from messaging.records import TopicPartition
-from runtime import limits
-from runtime.errors import BrokerUnavailableError
+from kafka_saga.messaging import consumer as consumer_module
+from kafka_saga.messaging.consumer import Reset
+from kafka_saga.messaging.producer import Producer
+from kafka_saga.messaging.records import TopicPartition
+from kafka_saga.runtime import limits
+from kafka_saga.runtime.errors import BrokerUnavailableError
 from tests.brokers import BrokerUnderTest
 from tests.messaging.conftest import Read, make_topic, messages, numbers, poll_until, read
 

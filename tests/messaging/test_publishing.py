@@ -5,12 +5,12 @@ import asyncio
 import pytest
 from confluent_kafka import Producer as LibrdkafkaProducer
 
-from messaging.errors import PublishRefusedError
-from messaging.producer import Producer
-from messaging.records import Message
-from messaging.settings import KafkaSettings
-from runtime import limits
-from runtime.errors import BrokerUnavailableError
+from kafka_saga.messaging.errors import PublishRefusedError
+from kafka_saga.messaging.producer import Producer
+from kafka_saga.messaging.records import Message
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.runtime import limits
+from kafka_saga.runtime.errors import BrokerUnavailableError
 from tests.brokers import BrokerUnderTest
 from tests.messaging.conftest import Read, make_topic, messages, numbers, read
 

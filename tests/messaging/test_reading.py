@@ -10,12 +10,12 @@ from aiokafka.record.default_records import _DefaultRecordBatchBuilderPy
 from aiokafka.structs import TopicPartition as KafkaPartition
 from confluent_kafka import Producer as LibrdkafkaProducer
 
-from messaging.consumer import Reset
-from messaging.errors import UnknownTopicError
-from messaging.producer import Producer
-from messaging.records import Message, TopicPartition
-from messaging.unreadable import UnreadableRecord
-from runtime.errors import ConfigError
+from kafka_saga.messaging.consumer import Reset
+from kafka_saga.messaging.errors import UnknownTopicError
+from kafka_saga.messaging.producer import Producer
+from kafka_saga.messaging.records import Message, TopicPartition
+from kafka_saga.messaging.unreadable import UnreadableRecord
+from kafka_saga.runtime.errors import ConfigError
 from tests.brokers import BrokerUnderTest
 from tests.messaging.conftest import Read, make_topic, messages, numbers, poll_until, read
 

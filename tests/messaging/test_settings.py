@@ -5,8 +5,8 @@ import ssl
 import pytest
 from pydantic import ValidationError
 
-from messaging.settings import KafkaSettings
-from runtime.errors import ConfigError
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.runtime.errors import ConfigError
 
 
 def test_the_defaults_suit_a_broker_on_this_machine() -> None:

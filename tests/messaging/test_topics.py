@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from messaging import topics
-from messaging.cluster import Cluster
-from messaging.settings import KafkaSettings
-from messaging.topics import TopicDescription, TopicReport, TopicSpec, create_topics, describe, list_topics
-from runtime.clock import SystemClock
-from runtime.errors import BrokerUnavailableError
+from kafka_saga.messaging import topics
+from kafka_saga.messaging.cluster import Cluster
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.messaging.topics import TopicDescription, TopicReport, TopicSpec, create_topics, describe, list_topics
+from kafka_saga.runtime.clock import SystemClock
+from kafka_saga.runtime.errors import BrokerUnavailableError
 from tests.brokers import BrokerUnderTest
 
 pytestmark = pytest.mark.kafka

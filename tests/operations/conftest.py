@@ -9,16 +9,16 @@ from typing import Any
 
 import pytest
 
-from orchestrator.machine.events import Act
-from orchestrator.machine.states import EventKind, SagaState
-from orchestrator.operations.acting import meant_for, send, wait
-from orchestrator.operations.following import Standing
-from orchestrator.store.act_queue import ActQueue
-from orchestrator.store.port import QueuedAct
-from orchestrator.store.reader import StoreReader
-from orchestrator.store.sqlite import SqliteStore
-from runtime.sqlite import open_threaded
-from schemas.envelope import Outcome, Reason
+from kafka_saga.orchestrator.machine.events import Act
+from kafka_saga.orchestrator.machine.states import EventKind, SagaState
+from kafka_saga.orchestrator.operations.acting import meant_for, send, wait
+from kafka_saga.orchestrator.operations.following import Standing
+from kafka_saga.orchestrator.store.act_queue import ActQueue
+from kafka_saga.orchestrator.store.port import QueuedAct
+from kafka_saga.orchestrator.store.reader import StoreReader
+from kafka_saga.orchestrator.store.sqlite import SqliteStore
+from kafka_saga.runtime.sqlite import open_threaded
+from kafka_saga.schemas.envelope import Outcome, Reason
 from tests.engine.world import Sent, StillClock, World
 
 HELD = "saga orchestrator (process 1)"

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from messaging.dead_letters import dead_letter
-from messaging.producer import Producer
-from messaging.records import Message, Record
-from messaging.topics import TopicSpec, create_topics
-from orchestrator.operations.dead_letters import DeadLetterFilter, read_dead_letters
-from orchestrator.operations.marks import Position
-from orchestrator.operations.reading import open_topics, until_end
-from orchestrator.operations.redriving import Author, Plan, Progress, plan_for, redrive
-from runtime.clock import SystemClock
-from schemas.topics import TopicNames, dead_letter_topic
+from kafka_saga.messaging.dead_letters import dead_letter
+from kafka_saga.messaging.producer import Producer
+from kafka_saga.messaging.records import Message, Record
+from kafka_saga.messaging.topics import TopicSpec, create_topics
+from kafka_saga.orchestrator.operations.dead_letters import DeadLetterFilter, read_dead_letters
+from kafka_saga.orchestrator.operations.marks import Position
+from kafka_saga.orchestrator.operations.reading import open_topics, until_end
+from kafka_saga.orchestrator.operations.redriving import Author, Plan, Progress, plan_for, redrive
+from kafka_saga.runtime.clock import SystemClock
+from kafka_saga.schemas.topics import TopicNames, dead_letter_topic
 from tests.brokers import BrokerUnderTest
 
 EVERY = DeadLetterFilter()

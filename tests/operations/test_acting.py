@@ -7,14 +7,14 @@ from dataclasses import replace
 
 import pytest
 
-from orchestrator.machine.states import EventKind, SagaState
-from orchestrator.operations.acting import HOLDER_GRACE_MS, UNATTENDED, look, meant_for, send
-from orchestrator.operations.following import Result, Standing
-from orchestrator.store.act_queue import ActQueue
-from orchestrator.store.reader import StoreReader
-from runtime.errors import NotFoundError, RefusedError, StoreRefusedError, StoreUnavailableError, UsageError
-from runtime.limits import ACT_TEXT_LENGTH_MAX, PAYLOAD_BYTES_MAX
-from schemas.envelope import Effect, Outcome, Reason
+from kafka_saga.orchestrator.machine.states import EventKind, SagaState
+from kafka_saga.orchestrator.operations.acting import HOLDER_GRACE_MS, UNATTENDED, look, meant_for, send
+from kafka_saga.orchestrator.operations.following import Result, Standing
+from kafka_saga.orchestrator.store.act_queue import ActQueue
+from kafka_saga.orchestrator.store.reader import StoreReader
+from kafka_saga.runtime.errors import NotFoundError, RefusedError, StoreRefusedError, StoreUnavailableError, UsageError
+from kafka_saga.runtime.limits import ACT_TEXT_LENGTH_MAX, PAYLOAD_BYTES_MAX
+from kafka_saga.schemas.envelope import Effect, Outcome, Reason
 from tests.machine.worlds import plain_saga
 from tests.operations.conftest import Desk
 

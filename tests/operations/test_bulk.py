@@ -7,17 +7,17 @@ from collections.abc import Callable
 
 import pytest
 
-from orchestrator.machine.states import EventKind, ParkReason, SagaState
-from orchestrator.operations import bulk as bulk_module
-from orchestrator.operations.acting import UNATTENDED
-from orchestrator.operations.bulk import Bulk, BulkRun, bulk_acts
-from orchestrator.operations.choosing import Frozen, Wanted, choose, choose_ids
-from orchestrator.operations.following import Result
-from orchestrator.registry import Registry
-from orchestrator.sagas.order import order_saga
-from orchestrator.store.listing import Filter
-from schemas.envelope import Outcome
-from schemas.ids import SagaRef
+from kafka_saga.orchestrator.machine.states import EventKind, ParkReason, SagaState
+from kafka_saga.orchestrator.operations import bulk as bulk_module
+from kafka_saga.orchestrator.operations.acting import UNATTENDED
+from kafka_saga.orchestrator.operations.bulk import Bulk, BulkRun, bulk_acts
+from kafka_saga.orchestrator.operations.choosing import Frozen, Wanted, choose, choose_ids
+from kafka_saga.orchestrator.operations.following import Result
+from kafka_saga.orchestrator.registry import Registry
+from kafka_saga.orchestrator.sagas.order import order_saga
+from kafka_saga.orchestrator.store.listing import Filter
+from kafka_saga.schemas.envelope import Outcome
+from kafka_saga.schemas.ids import SagaRef
 from tests.engine.world import Sent
 from tests.machine.worlds import plain_saga
 from tests.operations.conftest import Desk

@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from orchestrator.definition import Saga as Definition
-from orchestrator.machine.decision import Decision
-from orchestrator.machine.events import Act, Park
-from orchestrator.machine.saga import Saga
-from orchestrator.machine.states import VERBS, ParkReason, SagaState
-from orchestrator.machine.transitions import advance
-from orchestrator.operations.explaining import explain
-from orchestrator.sagas.order import order_saga
-from orchestrator.testing import Story
-from schemas.envelope import Reason
-from schemas.orders import ChargePayment, RefundPayment, ReserveItems
+from kafka_saga.orchestrator.definition import Saga as Definition
+from kafka_saga.orchestrator.machine.decision import Decision
+from kafka_saga.orchestrator.machine.events import Act, Park
+from kafka_saga.orchestrator.machine.saga import Saga
+from kafka_saga.orchestrator.machine.states import VERBS, ParkReason, SagaState
+from kafka_saga.orchestrator.machine.transitions import advance
+from kafka_saga.orchestrator.operations.explaining import explain
+from kafka_saga.orchestrator.sagas.order import order_saga
+from kafka_saga.orchestrator.testing import Story
+from kafka_saga.schemas.envelope import Reason
+from kafka_saga.schemas.orders import ChargePayment, RefundPayment, ReserveItems
 from tests.machine.exploration import reachable
 from tests.machine.worlds import RESERVED, irreversible_saga, order_story, pivot_saga, plain_saga, reply_of
 

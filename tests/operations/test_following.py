@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from orchestrator.machine.decision import Decision
-from orchestrator.machine.events import Act, Replied
-from orchestrator.machine.saga import Hold, service_scope
-from orchestrator.machine.states import EventKind, LogStatus
-from orchestrator.machine.transitions import advance
-from orchestrator.operations.following import Result, follow
-from orchestrator.store.act_rows import ActRow
-from orchestrator.testing import Story
-from schemas.envelope import Outcome
-from schemas.ids import Phase
-from schemas.orders import ChargePayment, RefundPayment, ReleaseItems, ReserveItems
+from kafka_saga.orchestrator.machine.decision import Decision
+from kafka_saga.orchestrator.machine.events import Act, Replied
+from kafka_saga.orchestrator.machine.saga import Hold, service_scope
+from kafka_saga.orchestrator.machine.states import EventKind, LogStatus
+from kafka_saga.orchestrator.machine.transitions import advance
+from kafka_saga.orchestrator.operations.following import Result, follow
+from kafka_saga.orchestrator.store.act_rows import ActRow
+from kafka_saga.orchestrator.testing import Story
+from kafka_saga.schemas.envelope import Outcome
+from kafka_saga.schemas.ids import Phase
+from kafka_saga.schemas.orders import ChargePayment, RefundPayment, ReleaseItems, ReserveItems
 from tests.machine.worlds import RESERVED, Do, order_story, plain_saga, story_of
 
 INVENTORY = service_scope("inventory")

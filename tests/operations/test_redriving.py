@@ -7,16 +7,23 @@ from typing import Any
 
 import pytest
 
-from messaging.producer import Producer
-from messaging.records import Message
-from orchestrator.operations import redriving
-from orchestrator.operations.dead_letters import DeadLetterFilter, count_dead_letters, read_one
-from orchestrator.operations.marks import Mark, Position, fingerprint, parse_position, read_marks, write_marks
-from orchestrator.operations.redriving import Progress, discard, plan_for, refusal, send_all
-from runtime.clock import SystemClock
-from runtime.errors import BrokerUnavailableError, NotFoundError
-from schemas.codec import encode
-from schemas.topics import TopicNames
+from kafka_saga.messaging.producer import Producer
+from kafka_saga.messaging.records import Message
+from kafka_saga.orchestrator.operations import redriving
+from kafka_saga.orchestrator.operations.dead_letters import DeadLetterFilter, count_dead_letters, read_one
+from kafka_saga.orchestrator.operations.marks import (
+    Mark,
+    Position,
+    fingerprint,
+    parse_position,
+    read_marks,
+    write_marks,
+)
+from kafka_saga.orchestrator.operations.redriving import Progress, discard, plan_for, refusal, send_all
+from kafka_saga.runtime.clock import SystemClock
+from kafka_saga.runtime.errors import BrokerUnavailableError, NotFoundError
+from kafka_saga.schemas.codec import encode
+from kafka_saga.schemas.topics import TopicNames
 from tests.brokers import BrokerUnderTest
 from tests.operations.letters import AUTHOR, EVERY, Letters, Poison
 

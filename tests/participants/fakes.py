@@ -6,11 +6,11 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from messaging.consumer import Reset
-from messaging.errors import PublishRefusedError
-from messaging.records import Message, Record, TopicPartition
-from runtime.errors import BrokerUnavailableError
-from schemas.envelope import Outcome, ReplyHead, read_headers, read_reply
+from kafka_saga.messaging.consumer import Reset
+from kafka_saga.messaging.errors import PublishRefusedError
+from kafka_saga.messaging.records import Message, Record, TopicPartition
+from kafka_saga.runtime.errors import BrokerUnavailableError
+from kafka_saga.schemas.envelope import Outcome, ReplyHead, read_headers, read_reply
 
 COMMANDS = "shop.commands"
 REPLIES = "shop.replies"

@@ -6,13 +6,13 @@ import os
 import sys
 from pathlib import Path
 
-from messaging.settings import KafkaSettings
-from participants.app import run_participant
-from participants.faults import Faults
-from participants.services import SERVICES
-from runtime.process import Lifecycle, run_process
-from runtime.telemetry import configure_logging
-from schemas.topics import TopicNames
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.participants.app import run_participant
+from kafka_saga.participants.faults import Faults
+from kafka_saga.participants.services import SERVICES
+from kafka_saga.runtime.process import Lifecycle, run_process
+from kafka_saga.runtime.telemetry import configure_logging
+from kafka_saga.schemas.topics import TopicNames
 
 
 def main(name: str, brokers: str, prefix: str, database: str) -> int:

@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from participants import Participant, Rejected, Transaction
+from kafka_saga import Participant, Rejected, Transaction
 
 SCHEMA = """
 CREATE TABLE effects (saga_id TEXT, step TEXT, kind TEXT);

@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
-from participants.calls import ExternalCalls, make_call
-from participants.faults import FaultInjector, Faults
-from participants.guard import Handled
-from participants.testing import Harness
-from schemas.envelope import Effect, Outcome, Reason
+from kafka_saga.participants.calls import ExternalCalls, make_call
+from kafka_saga.participants.faults import FaultInjector, Faults
+from kafka_saga.participants.guard import Handled
+from kafka_saga.participants.testing import Harness
+from kafka_saga.schemas.envelope import Effect, Outcome, Reason
 from tests.participants.shop import SCHEMA, Call, Outside, Uncall, make_shop
 
 WHERE = {"saga_id": "order-1", "step": "pay"}

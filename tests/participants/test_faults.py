@@ -4,12 +4,12 @@ from collections.abc import Mapping
 
 import pytest
 
-from participants import Rejected
-from participants.faults import FaultInjector, FaultKind, FaultRule, Faults, InjectedFault
-from participants.testing import Harness
-from runtime.errors import ConfigError
-from schemas.envelope import CommandHead, Outcome
-from schemas.ids import CommandId, Phase
+from kafka_saga import Rejected
+from kafka_saga.participants.faults import FaultInjector, FaultKind, FaultRule, Faults, InjectedFault
+from kafka_saga.participants.testing import Harness
+from kafka_saga.runtime.errors import ConfigError
+from kafka_saga.schemas.envelope import CommandHead, Outcome
+from kafka_saga.schemas.ids import CommandId, Phase
 from tests.participants.shop import SCHEMA, Do, make_shop
 
 

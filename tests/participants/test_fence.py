@@ -7,12 +7,12 @@ from typing import NamedTuple
 
 import pytest
 
-from participants.command import FenceKey
-from participants.fence import Decision, FenceRow, Status, decide
-from participants.outcomes import Reply
-from participants.testing import Harness
-from schemas.envelope import Effect, Outcome, Reason
-from schemas.ids import CommandId, Phase
+from kafka_saga.participants.command import FenceKey
+from kafka_saga.participants.fence import Decision, FenceRow, Status, decide
+from kafka_saga.participants.outcomes import Reply
+from kafka_saga.participants.testing import Harness
+from kafka_saga.schemas.envelope import Effect, Outcome, Reason
+from kafka_saga.schemas.ids import CommandId, Phase
 from tests.participants.shop import SCHEMA, Call, Do, Outside, Undo, make_shop
 
 D, S = Decision, Status

@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from participants import Participant, Transaction
-from participants.outcomes import reply_from_json
-from participants.testing import Harness, body_of
-from runtime import limits
-from runtime.errors import BrokenStoreError, DefinitionError, UsageError
-from schemas.envelope import Effect, Outcome, Reason
+from kafka_saga import Participant, Transaction
+from kafka_saga.participants.outcomes import reply_from_json
+from kafka_saga.participants.testing import Harness, body_of
+from kafka_saga.runtime import limits
+from kafka_saga.runtime.errors import BrokenStoreError, DefinitionError, UsageError
+from kafka_saga.schemas.envelope import Effect, Outcome, Reason
 from tests.participants.shop import SCHEMA, Do, Done, Undo, make_shop
 
 WHERE = {"saga_id": "order-1", "step": "pay"}

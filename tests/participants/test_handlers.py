@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, RootModel
 
-from participants import Participant, Transaction
-from runtime.errors import DefinitionError
-from schemas.ids import Phase
+from kafka_saga import Participant, Transaction
+from kafka_saga.runtime.errors import DefinitionError
+from kafka_saga.schemas.ids import Phase
 from tests.participants.shop import Call, Called, Do, Done, make_shop
 
 

@@ -14,15 +14,15 @@ from pathlib import Path
 
 import pytest
 
-from messaging.consumer import Consumer
-from messaging.producer import Producer
-from messaging.records import Message, Record
-from messaging.topics import TopicSpec, create_topics
-from participants.store.sqlite import open_store
-from runtime.clock import SystemClock
-from schemas.envelope import Outcome, ReplyHead, command_headers, read_headers, read_reply
-from schemas.orders import OrderItem, ReleaseItems, ReserveItems
-from schemas.topics import TopicNames, dead_letter_topic
+from kafka_saga.messaging.consumer import Consumer
+from kafka_saga.messaging.producer import Producer
+from kafka_saga.messaging.records import Message, Record
+from kafka_saga.messaging.topics import TopicSpec, create_topics
+from kafka_saga.participants.store.sqlite import open_store
+from kafka_saga.runtime.clock import SystemClock
+from kafka_saga.schemas.envelope import Outcome, ReplyHead, command_headers, read_headers, read_reply
+from kafka_saga.schemas.orders import OrderItem, ReleaseItems, ReserveItems
+from kafka_saga.schemas.topics import TopicNames, dead_letter_topic
 from tests.brokers import BrokerUnderTest
 
 pytestmark = [pytest.mark.kafka, pytest.mark.processes]

@@ -3,11 +3,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
-from messaging.errors import PublishRefusedError
-from messaging.records import Message
-from participants.progress import Progress
-from participants.publisher import Outgoing, Publisher
-from runtime.clock import SystemClock
+from kafka_saga.messaging.errors import PublishRefusedError
+from kafka_saga.messaging.records import Message
+from kafka_saga.participants.progress import Progress
+from kafka_saga.participants.publisher import Outgoing, Publisher
+from kafka_saga.runtime.clock import SystemClock
 
 
 class HeldProducer:

@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from participants.outcomes import Reply
-from participants.services import SERVICES, Seed, SeedAccount, read_seed
-from participants.testing import Harness, body_of
-from runtime.errors import ConfigError
-from schemas.envelope import Effect, Outcome
-from schemas.orders import (
+from kafka_saga.participants.outcomes import Reply
+from kafka_saga.participants.services import SERVICES, Seed, SeedAccount, read_seed
+from kafka_saga.participants.testing import Harness, body_of
+from kafka_saga.runtime.errors import ConfigError
+from kafka_saga.schemas.envelope import Effect, Outcome
+from kafka_saga.schemas.orders import (
     CancelOrder,
     ChargePayment,
     CreateOrder,

@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from messaging.records import TopicPartition
-from participants.command import FenceKey
-from participants.fence import FenceRow, Status
-from participants.store.sqlite import SqliteStore, open_store
-from runtime.errors import ConflictError
+from kafka_saga.messaging.records import TopicPartition
+from kafka_saga.participants.command import FenceKey
+from kafka_saga.participants.fence import FenceRow, Status
+from kafka_saga.participants.store.sqlite import SqliteStore, open_store
+from kafka_saga.runtime.errors import ConflictError
 
 TP = TopicPartition("shop.commands", 0)
 OTHER = TopicPartition("shop.commands", 1)

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from messaging.settings import KafkaSettings
-from messaging.topics import TopicDescription
-from participants import app
-from participants.command import FenceKey
-from participants.fence import FenceRow, Status
-from participants.store.sqlite import SqliteStore, open_store
-from participants.upkeep import (
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.messaging.topics import TopicDescription
+from kafka_saga.participants import app
+from kafka_saga.participants.command import FenceKey
+from kafka_saga.participants.fence import FenceRow, Status
+from kafka_saga.participants.store.sqlite import SqliteStore, open_store
+from kafka_saga.participants.upkeep import (
     BUSY_INTERVAL_MS,
     BUSY_ROWS_MAX,
     IDLE_ROWS_MAX,
@@ -21,8 +21,8 @@ from participants.upkeep import (
     PRUNE_MARGIN_MS,
     Upkeep,
 )
-from runtime.errors import ConfigError
-from runtime.wal import wal_bytes
+from kafka_saga.runtime.errors import ConfigError
+from kafka_saga.runtime.wal import wal_bytes
 from tests.participants.fakes import FakeClock
 from tests.participants.shop import Do
 from tests.participants.worker_world import World

@@ -9,10 +9,10 @@ from types import coroutine
 
 import pytest
 
-from participants import Participant, Rejected, Transaction
-from participants.eager import go_on
-from participants.testing import Harness, body_of
-from schemas.envelope import Outcome, Reason
+from kafka_saga import Participant, Rejected, Transaction
+from kafka_saga.participants.eager import go_on
+from kafka_saga.participants.testing import Harness, body_of
+from kafka_saga.schemas.envelope import Outcome, Reason
 from tests.participants.shop import SCHEMA, Do, Done, effect_of
 
 WHERE = {"saga_id": "order-1", "step": "pay"}

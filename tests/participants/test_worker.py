@@ -5,14 +5,14 @@ import asyncio
 import pytest
 from pydantic import BaseModel
 
-from messaging.consumer import Reset
-from messaging.dead_letters import CAUSE, ERROR_HEADERS, STAGE
-from messaging.errors import PublishRefusedError
-from messaging.records import Message
-from runtime.errors import BrokerUnavailableError
-from schemas.causes import Cause
-from schemas.codec import decode_object
-from schemas.envelope import REPLY_TO, TYPE, Effect, Outcome, Reason, command_headers, read_headers
+from kafka_saga.messaging.consumer import Reset
+from kafka_saga.messaging.dead_letters import CAUSE, ERROR_HEADERS, STAGE
+from kafka_saga.messaging.errors import PublishRefusedError
+from kafka_saga.messaging.records import Message
+from kafka_saga.runtime.errors import BrokerUnavailableError
+from kafka_saga.schemas.causes import Cause
+from kafka_saga.schemas.codec import decode_object
+from kafka_saga.schemas.envelope import REPLY_TO, TYPE, Effect, Outcome, Reason, command_headers, read_headers
 from tests.participants.fakes import COMMANDS, REPLIES
 from tests.participants.shop import Do, Undo
 from tests.participants.worker_world import P0, P1, World

@@ -5,8 +5,8 @@ import os
 
 import pytest
 
-from participants.faults import Faults
-from schemas.envelope import Outcome
+from kafka_saga.participants.faults import Faults
+from kafka_saga.schemas.envelope import Outcome
 from tests.participants.shop import Call, Do, Uncall
 from tests.participants.worker_world import P0, World
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from messaging.records import TopicPartition
-from participants.faults import Faults
-from participants.handlers import wire_type
-from participants.store.sqlite import SqliteStore, open_store
-from participants.worker import Worker
-from runtime.process import Lifecycle
-from schemas.envelope import command_headers
-from schemas.ids import Phase
-from schemas.topics import TopicNames
+from kafka_saga.messaging.records import TopicPartition
+from kafka_saga.participants.faults import Faults
+from kafka_saga.participants.handlers import wire_type
+from kafka_saga.participants.store.sqlite import SqliteStore, open_store
+from kafka_saga.participants.worker import Worker
+from kafka_saga.runtime.process import Lifecycle
+from kafka_saga.schemas.envelope import command_headers
+from kafka_saga.schemas.ids import Phase
+from kafka_saga.schemas.topics import TopicNames
 from tests.participants.fakes import COMMANDS, REPLIES, FakeBroker, FakeClock, FakeConsumer, FakeProducer
 from tests.participants.shop import SCHEMA, Outside, Uncall, Undo, make_shop
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from runtime.backup import PAGES_PER_STEP, back_up
-from runtime.errors import BrokenStoreError, RefusedError, StoreUnavailableError
-from runtime.sqlite import open_inline
+from kafka_saga.runtime.backup import PAGES_PER_STEP, back_up
+from kafka_saga.runtime.errors import BrokenStoreError, RefusedError, StoreUnavailableError
+from kafka_saga.runtime.sqlite import open_inline
 
 PAIRS = 20_000
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from runtime.errors import ConfigError
-from runtime.failpoints import FAILPOINTS, FailpointError, arm, arm_from_environment, failpoint
+from kafka_saga.runtime.errors import ConfigError
+from kafka_saga.runtime.failpoints import FAILPOINTS, FailpointError, arm, arm_from_environment, failpoint
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 ROOMS = ("runtime", "schemas", "messaging", "orchestrator", "participants")
@@ -21,9 +21,9 @@ POINT = "orchestrator.commit.after"
 
 PROCESS = f"""
 import sys
-from runtime.failpoints import failpoint
-from runtime.process import run_process
-from runtime.telemetry import configure_logging
+from kafka_saga.runtime.failpoints import failpoint
+from kafka_saga.runtime.process import run_process
+from kafka_saga.runtime.telemetry import configure_logging
 configure_logging(process="test")
 async def main(lifecycle):
     for number in range(1, 4):

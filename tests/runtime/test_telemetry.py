@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from runtime.errors import BrokenStoreError
+from kafka_saga.runtime.errors import BrokenStoreError
 
 PROGRAM = """
 import logging
-from runtime.telemetry import configure_logging
+from kafka_saga.runtime.telemetry import configure_logging
 configure_logging(process="test")
 def _do_waitpid():
     logging.getLogger("asyncio").warning("Unknown child process pid %d, will report returncode 255", 7)
@@ -28,9 +28,9 @@ def test_a_child_that_was_reaped_twice_is_no_news_and_other_warnings_are() -> No
 
 
 LOGGER = """
-from runtime.errors import BrokenStoreError
-from runtime.process import run_process
-from runtime.telemetry import configure_logging, log
+from kafka_saga.runtime.errors import BrokenStoreError
+from kafka_saga.runtime.process import run_process
+from kafka_saga.runtime.telemetry import configure_logging, log
 
 async def main(lifecycle):
     for number in range(2_000):

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from runtime.errors import ContractError
-from runtime.limits import JSON_DEPTH_MAX, PAYLOAD_BYTES_MAX
-from schemas.causes import Cause
-from schemas.codec import check_size, decode_model, decode_object, decode_trusted, encode, encode_sorted
-from schemas.orders import OrderRequested
+from kafka_saga.runtime.errors import ContractError
+from kafka_saga.runtime.limits import JSON_DEPTH_MAX, PAYLOAD_BYTES_MAX
+from kafka_saga.schemas.causes import Cause
+from kafka_saga.schemas.codec import check_size, decode_model, decode_object, decode_trusted, encode, encode_sorted
+from kafka_saga.schemas.orders import OrderRequested
 
 
 class Anything(BaseModel):

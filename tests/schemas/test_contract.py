@@ -14,20 +14,28 @@ import pytest
 from jsonschema import Draft202012Validator, ValidationError  # type: ignore[import-untyped, unused-ignore]
 from pydantic import BaseModel
 
-from orchestrator import contract
-from orchestrator.asyncapi import document
-from orchestrator.contract import GENERATED, ROOT, contract_files, main, newest, stale, write
-from orchestrator.definition import Saga, Step
-from orchestrator.diagram import BEGIN, END, with_drawing
-from orchestrator.machine.saga import record
-from orchestrator.machine.states import EventKind, SagaState
-from orchestrator.sagas.order import order_saga
-from orchestrator.testing import given
-from runtime.errors import DefinitionError
-from schemas import envelope
-from schemas.envelope import Outcome, Reason, command_headers, event_headers, read_command, read_headers, reply_headers
-from schemas.failure import Failure
-from schemas.orders import (
+from kafka_saga.orchestrator import contract
+from kafka_saga.orchestrator.asyncapi import document
+from kafka_saga.orchestrator.contract import GENERATED, ROOT, contract_files, main, newest, stale, write
+from kafka_saga.orchestrator.definition import Saga, Step
+from kafka_saga.orchestrator.diagram import BEGIN, END, with_drawing
+from kafka_saga.orchestrator.machine.saga import record
+from kafka_saga.orchestrator.machine.states import EventKind, SagaState
+from kafka_saga.orchestrator.sagas.order import order_saga
+from kafka_saga.orchestrator.testing import given
+from kafka_saga.runtime.errors import DefinitionError
+from kafka_saga.schemas import envelope
+from kafka_saga.schemas.envelope import (
+    Outcome,
+    Reason,
+    command_headers,
+    event_headers,
+    read_command,
+    read_headers,
+    reply_headers,
+)
+from kafka_saga.schemas.failure import Failure
+from kafka_saga.schemas.orders import (
     CancelOrder,
     ChargePayment,
     CreateOrder,
@@ -40,7 +48,7 @@ from schemas.orders import (
     ReleaseItems,
     ReserveItems,
 )
-from schemas.topics import TopicNames
+from kafka_saga.schemas.topics import TopicNames
 
 ITEMS = [OrderItem(sku="lamp", quantity=2)]
 PAID: dict[str, Any] = {"order_id": "order-123", "customer_id": "c-1", "amount": 4_990, "currency": "EUR"}
@@ -297,8 +305,8 @@ def test_two_messages_of_one_name_are_refused() -> None:
 
 def test_the_same_definitions_give_the_same_bytes() -> None:
     program = (
-        "import sys; from orchestrator.contract import contract_files; "
-        "from orchestrator.sagas.order import order_saga; from schemas.topics import TopicNames; "
+        "import sys; from kafka_saga.orchestrator.contract import contract_files; "
+        "from kafka_saga.orchestrator.sagas.order import order_saga; from kafka_saga.schemas.topics import TopicNames; "
         "sys.stdout.buffer.write(b''.join(contract_files([order_saga], TopicNames()).values()))"
     )
     outputs = {
@@ -325,7 +333,7 @@ def test_a_check_names_what_is_stale_and_the_command_to_run(tmp_path: Path, caps
         f"{tmp_path}/failure.schema.json is out of date",
         f"{tmp_path}/asyncapi.json is out of date",
         f"{tmp_path}/gone.schema.json is left over: delete it",
-        "run `python -m orchestrator.contract` and commit what it writes",
+        "run `python -m kafka_saga.orchestrator.contract` and commit what it writes",
     ]
 
 

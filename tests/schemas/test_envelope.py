@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.errors import ContractError
-from runtime.limits import HEADERS_BYTES_MAX, HEADERS_MAX
-from schemas import envelope
-from schemas.causes import Cause
-from schemas.codec import decode_trusted, encode
-from schemas.envelope import (
+from kafka_saga.runtime.errors import ContractError
+from kafka_saga.runtime.limits import HEADERS_BYTES_MAX, HEADERS_MAX
+from kafka_saga.schemas import envelope
+from kafka_saga.schemas.causes import Cause
+from kafka_saga.schemas.codec import decode_trusted, encode
+from kafka_saga.schemas.envelope import (
     CommandHead,
     Effect,
     Headers,
@@ -26,7 +26,7 @@ from schemas.envelope import (
     reply_headers,
     unwrap_structured,
 )
-from schemas.ids import CommandId, Phase, parse_command_id
+from kafka_saga.schemas.ids import CommandId, Phase, parse_command_id
 
 COMMAND_ID = "order/order-123/process_payment/forward/1"
 KEY = b"order-123"

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from runtime.errors import ContractError
-from schemas.causes import Cause
-from schemas.ids import CommandId, Phase, SagaRef, check_saga_id, is_name, is_saga_id, parse_command_id
+from kafka_saga.runtime.errors import ContractError
+from kafka_saga.schemas.causes import Cause
+from kafka_saga.schemas.ids import CommandId, Phase, SagaRef, check_saga_id, is_name, is_saga_id, parse_command_id
 
 TEXT = "order/order-123/process_payment/forward/1"
 

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from schemas.topics import TopicNames, dead_letter_topic
+from kafka_saga.schemas.topics import TopicNames, dead_letter_topic
 
 KAFKA_NAME_LENGTH_MAX = 249
 

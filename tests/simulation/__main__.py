@@ -12,8 +12,8 @@ from collections.abc import Iterable, Iterator
 
 import structlog
 
-from runtime.clock import SystemClock
-from runtime.failpoints import FAILPOINTS
+from kafka_saga.runtime.clock import SystemClock
+from kafka_saga.runtime.failpoints import FAILPOINTS
 from tests.simulation.chance import draw
 from tests.simulation.running import ALONE_MAX, Outcome, outcomes
 

@@ -8,7 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from zlib import crc32
 
-from messaging.records import Message, TopicPartition
+from kafka_saga.messaging.records import Message, TopicPartition
 from tests.simulation.chance import Swarm
 from tests.simulation.virtual_time import SimClock
 

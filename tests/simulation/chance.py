@@ -5,7 +5,7 @@ from __future__ import annotations
 import random  # noqa: TID251 -- the one source of chance in a simulation
 from dataclasses import dataclass
 
-from runtime.failpoints import FAILPOINTS
+from kafka_saga.runtime.failpoints import FAILPOINTS
 
 OFTEN = (0.002, 0.01, 0.05)
 SELDOM = (0.02, 0.1, 0.3)

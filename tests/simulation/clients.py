@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
-from messaging.consumer import Reset
-from messaging.records import Message, TopicPartition
-from runtime.errors import BrokerUnavailableError
-from runtime.failpoints import failpoint
+from kafka_saga.messaging.consumer import Reset
+from kafka_saga.messaging.records import Message, TopicPartition
+from kafka_saga.runtime.errors import BrokerUnavailableError
+from kafka_saga.runtime.failpoints import failpoint
 from tests.simulation.broker import Partition, SimBroker, SimRecord
 
 PUBLISH_TIMEOUT_MS = 10_000

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from tests.simulation.breakages import MUTANTS, ROOT, Mutant
 
-ROOMS = ("runtime", "schemas", "messaging", "orchestrator", "participants", "tests")
+COPIED = ("src", "runtime", "schemas", "messaging", "orchestrator", "participants", "tests")
 SEEDS_MAX = 100
 PARALLEL = 2
 WALL_S_MAX = 600
@@ -42,14 +42,14 @@ def main() -> int:
 def _is_killed(mutant: Mutant) -> bool:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder)
-        for room in ROOMS:
-            shutil.copytree(ROOT / room, copy / room, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in COPIED:
+            shutil.copytree(ROOT / name, copy / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
         target = copy / mutant.file
         target.write_text(target.read_text().replace(mutant.old, mutant.new))
         command = [sys.executable, "-m", "tests.simulation", "--seeds", str(SEEDS_MAX), "--until-violation", "--alone"]
         if mutant.settings is not None:
             command += ["--settings", json.dumps(mutant.settings)]
-        environment = {**os.environ, "PYTHONHASHSEED": "0", "SIM_WALL_S_MAX": "60"}
+        environment = {**os.environ, "PYTHONHASHSEED": "0", "PYTHONPATH": str(copy / "src"), "SIM_WALL_S_MAX": "60"}
         try:
             run = subprocess.run(
                 command, cwd=copy, env=environment, capture_output=True, text=True, timeout=WALL_S_MAX, check=False

@@ -7,10 +7,10 @@ import sqlite3
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from orchestrator.machine.states import EventKind, SagaState
-from orchestrator.sagas.order import order_saga
-from orchestrator.store.statements import SQL
-from schemas.codec import encode
+from kafka_saga.orchestrator.machine.states import EventKind, SagaState
+from kafka_saga.orchestrator.sagas.order import order_saga
+from kafka_saga.orchestrator.store.statements import SQL
+from kafka_saga.schemas.codec import encode
 from tests.simulation.broker import SimBroker
 
 THOUGHT_MS_MAX = 3_000

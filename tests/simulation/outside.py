@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 
-from participants.handlers import Participant
-from participants.outcomes import Rejected
-from participants.services import SERVICES, Seed
-from participants.services.payment import charge_payment, refund_payment
-from participants.services.service import Service
-from participants.transaction import Transaction
-from schemas.orders import ChargePayment, PaymentCharged, RefundPayment
+from kafka_saga.participants.handlers import Participant
+from kafka_saga.participants.outcomes import Rejected
+from kafka_saga.participants.services import SERVICES, Seed
+from kafka_saga.participants.services.payment import charge_payment, refund_payment
+from kafka_saga.participants.services.service import Service
+from kafka_saga.participants.transaction import Transaction
+from kafka_saga.schemas.orders import ChargePayment, PaymentCharged, RefundPayment
 from tests.simulation.broker import SimBroker
 
 

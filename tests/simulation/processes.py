@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextvars import ContextVar
 from typing import Any
 
-from runtime.errors import BrokenStoreError
-from runtime.failpoints import arm
-from runtime.process import Lifecycle
-from runtime.sqlite import InlineConnection, Params, Row
+from kafka_saga.runtime.errors import BrokenStoreError
+from kafka_saga.runtime.failpoints import arm
+from kafka_saga.runtime.process import Lifecycle
+from kafka_saga.runtime.sqlite import InlineConnection, Params, Row
 from tests.simulation.broker import SimBroker
 
 Start = Callable[["Incarnation"], Awaitable[None]]

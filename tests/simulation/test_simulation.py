@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import structlog
 
-from runtime.failpoints import FAILPOINTS
+from kafka_saga.runtime.failpoints import FAILPOINTS
 from tests.simulation.checkers import check
 from tests.simulation.running import Outcome, outcome_of
 from tests.simulation.world import World, scenario, simulate

@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from participants.services import SERVICES
-from schemas.topics import TopicNames
+from kafka_saga.participants.services import SERVICES
+from kafka_saga.schemas.topics import TopicNames
 from tests.simulation.broker import Partition, SimBroker
 from tests.simulation.processes import Process
 from tests.simulation.virtual_time import SimClock

@@ -9,16 +9,16 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from messaging.records import Message
-from orchestrator.engine.worker import Engine
-from orchestrator.registry import Registry
-from orchestrator.sagas.order import order_saga
-from orchestrator.store.sqlite import SqliteStore
-from participants.faults import Faults
-from participants.services import SERVICES, Seed, SeedAccount
-from participants.store.sqlite import SqliteStore as ParticipantStore
-from participants.worker import Worker
-from schemas.topics import TopicNames
+from kafka_saga.messaging.records import Message
+from kafka_saga.orchestrator.engine.worker import Engine
+from kafka_saga.orchestrator.registry import Registry
+from kafka_saga.orchestrator.sagas.order import order_saga
+from kafka_saga.orchestrator.store.sqlite import SqliteStore
+from kafka_saga.participants.faults import Faults
+from kafka_saga.participants.services import SERVICES, Seed, SeedAccount
+from kafka_saga.participants.store.sqlite import SqliteStore as ParticipantStore
+from kafka_saga.participants.worker import Worker
+from kafka_saga.schemas.topics import TopicNames
 from tests.simulation.broker import SimBroker
 from tests.simulation.chance import Swarm, draw
 from tests.simulation.clients import SimConsumer, SimProducer

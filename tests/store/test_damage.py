@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.operations.checking import check_store
-from orchestrator.store.sqlite import open_store
-from participants.store import sqlite as participant_store
-from runtime import soundness
-from runtime.errors import BrokenStoreError
-from runtime.store_lock import StoreLock
+from kafka_saga.orchestrator.operations.checking import check_store
+from kafka_saga.orchestrator.store.sqlite import open_store
+from kafka_saga.participants.store import sqlite as participant_store
+from kafka_saga.runtime import soundness
+from kafka_saga.runtime.errors import BrokenStoreError
+from kafka_saga.runtime.store_lock import StoreLock
 from tests.contracts.stores import SetClock
 
 PAGE = 4096

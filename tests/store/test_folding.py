@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.machine.events import Act, Admitted, Event, Replied, TimerFired
-from orchestrator.machine.folding import fold
-from orchestrator.machine.states import EventKind
-from orchestrator.sagas.order import order_saga
-from orchestrator.store.reader import StoreReader
-from orchestrator.store.sqlite import open_store
-from schemas.envelope import Effect, Outcome, Reason
-from schemas.ids import Phase
+from kafka_saga.orchestrator.machine.events import Act, Admitted, Event, Replied, TimerFired
+from kafka_saga.orchestrator.machine.folding import fold
+from kafka_saga.orchestrator.machine.states import EventKind
+from kafka_saga.orchestrator.sagas.order import order_saga
+from kafka_saga.orchestrator.store.reader import StoreReader
+from kafka_saga.orchestrator.store.sqlite import open_store
+from kafka_saga.schemas.envelope import Effect, Outcome, Reason
+from kafka_saga.schemas.ids import Phase
 from tests.contracts.stores import NOW, SetClock, move, new_saga, rejection, start, success
 
 RESERVED = success("reserve_inventory", reservation_id="r-1")

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.store.sqlite import open_store
-from orchestrator.store.statements import SQL
-from runtime.clock import SystemClock
+from kafka_saga.orchestrator.store.sqlite import open_store
+from kafka_saga.orchestrator.store.statements import SQL
+from kafka_saga.runtime.clock import SystemClock
 
 ASKED_WHILE_RUNNING = (
     "pending",

@@ -15,24 +15,24 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.machine.events import Admitted
-from orchestrator.store import migrations
-from orchestrator.store.act_queue import ActQueue
-from orchestrator.store.port import Batch
-from orchestrator.store.reader import StoreReader
-from orchestrator.store.sqlite import SqliteStore, open_store
-from orchestrator.store.statements import SQL
-from runtime.errors import BrokenStoreError, NotFoundError, StoreRefusedError, StoreUnavailableError
-from runtime.sqlite import open_inline
-from runtime.store_lock import StoreLock
+from kafka_saga.orchestrator.machine.events import Admitted
+from kafka_saga.orchestrator.store import migrations
+from kafka_saga.orchestrator.store.act_queue import ActQueue
+from kafka_saga.orchestrator.store.port import Batch
+from kafka_saga.orchestrator.store.reader import StoreReader
+from kafka_saga.orchestrator.store.sqlite import SqliteStore, open_store
+from kafka_saga.orchestrator.store.statements import SQL
+from kafka_saga.runtime.errors import BrokenStoreError, NotFoundError, StoreRefusedError, StoreUnavailableError
+from kafka_saga.runtime.sqlite import open_inline
+from kafka_saga.runtime.store_lock import StoreLock
 from tests.contracts.stores import NOW, SetClock, cancel, move, new_saga, start, start_running, success
 
 HOLDER = """
 import asyncio, sys
 from pathlib import Path
-from orchestrator.store.statements import SQL
-from orchestrator.store.sqlite import open_store
-from runtime.clock import SystemClock
+from kafka_saga.orchestrator.store.statements import SQL
+from kafka_saga.orchestrator.store.sqlite import open_store
+from kafka_saga.runtime.clock import SystemClock
 
 async def hold():
     await open_store(Path(sys.argv[1]), SystemClock())

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from messaging.records import Message
-from orchestrator.engine.upkeep import Retention, Upkeep
-from orchestrator.store.port import Batch
-from orchestrator.store.reader import StoreReader
-from orchestrator.store.sqlite import SqliteStore, open_store
-from runtime.clock import SystemClock
-from runtime.sqlite import BUSY_TIMEOUT_MS, WAL_KEPT_BYTES_MAX, WAL_PAGES_MAX
-from runtime.wal import wal_bytes
+from kafka_saga.messaging.records import Message
+from kafka_saga.orchestrator.engine.upkeep import Retention, Upkeep
+from kafka_saga.orchestrator.store.port import Batch
+from kafka_saga.orchestrator.store.reader import StoreReader
+from kafka_saga.orchestrator.store.sqlite import SqliteStore, open_store
+from kafka_saga.runtime.clock import SystemClock
+from kafka_saga.runtime.sqlite import BUSY_TIMEOUT_MS, WAL_KEPT_BYTES_MAX, WAL_PAGES_MAX
+from kafka_saga.runtime.wal import wal_bytes
 from tests.contracts.stores import NOW, SetClock, new_saga, start
 
 TURN_BYTES = WAL_PAGES_MAX * 4_096

@@ -8,8 +8,8 @@ from importlib import metadata, resources
 from pathlib import Path
 from string import Template
 
-from runtime.errors import RefusedError, UsageError
-from schemas.ids import NAME_PATTERN, is_name
+from kafka_saga.runtime.errors import RefusedError, UsageError
+from kafka_saga.schemas.ids import NAME_PATTERN, is_name
 
 _FILES = {
     "README.md": "README.md",
@@ -24,7 +24,7 @@ _FILES = {
     "tests/test_saga.py": "test_saga.py",
     "tests/test_services.py": "test_services.py",
 }
-_OURS = frozenset({"runtime", "schemas", "messaging", "orchestrator", "participants", "tests"})
+_TAKEN = frozenset({"kafka_saga", "tests"})
 
 
 def write_project(folder: Path) -> list[Path]:
@@ -39,7 +39,7 @@ def write_project(folder: Path) -> list[Path]:
     package = name.replace("-", "_")
     if not is_name(name):
         raise UsageError(f"'{name}' cannot name a saga: it must match {NAME_PATTERN}")
-    if package in _OURS or package in sys.stdlib_module_names or keyword.iskeyword(package):
+    if package in _TAKEN or package in sys.stdlib_module_names or keyword.iskeyword(package):
         raise UsageError(f"'{name}' cannot name a package: Python, or kafka-saga, has one of that name")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RefusedError(f"{folder} exists and is not empty: choose another name")

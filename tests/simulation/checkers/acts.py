@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from orchestrator.machine.states import LogStatus
+from kafka_saga.orchestrator.machine.states import LogStatus
 from tests.simulation.checkers.evidence import Evidence
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.machine.states import LogStatus
-from schemas.ids import Phase, parse_command_id
+from kafka_saga.orchestrator.machine.states import LogStatus
+from kafka_saga.schemas.ids import Phase, parse_command_id
 from tests.simulation.checkers.evidence import SERVICES, STEPS, Evidence
 
 PHASES = {LogStatus.IN_PROGRESS: Phase.FORWARD, LogStatus.COMPENSATING: Phase.COMPENSATE}

@@ -6,7 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 
-from schemas.ids import Phase
+from kafka_saga.schemas.ids import Phase
 from tests.simulation.checkers.evidence import Evidence
 
 

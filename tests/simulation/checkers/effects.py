@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from schemas.ids import Phase
+from kafka_saga.schemas.ids import Phase
 from tests.simulation.checkers.evidence import SERVICES, Evidence
 
 

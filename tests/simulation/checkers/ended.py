@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.machine.backoff import attempts_max
-from orchestrator.machine.states import LogStatus, ParkReason, SagaState
-from orchestrator.sagas.order import order_saga
+from kafka_saga.orchestrator.machine.backoff import attempts_max
+from kafka_saga.orchestrator.machine.states import LogStatus, ParkReason, SagaState
+from kafka_saga.orchestrator.sagas.order import order_saga
 from tests.simulation.checkers.evidence import STEPS, Evidence
 
 ENDS = {"COMPLETED", "COMPENSATED", "PARKED"}

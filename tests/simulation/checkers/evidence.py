@@ -10,12 +10,12 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
-from orchestrator.machine.decision import LogEntry
-from orchestrator.machine.saga import Saga
-from orchestrator.sagas.order import order_saga
-from orchestrator.store import rows
-from orchestrator.store.statements import SQL
-from schemas.ids import Phase
+from kafka_saga.orchestrator.machine.decision import LogEntry
+from kafka_saga.orchestrator.machine.saga import Saga
+from kafka_saga.orchestrator.sagas.order import order_saga
+from kafka_saga.orchestrator.store import rows
+from kafka_saga.orchestrator.store.statements import SQL
+from kafka_saga.schemas.ids import Phase
 from tests.simulation.broker import SimRecord
 from tests.simulation.world import World
 

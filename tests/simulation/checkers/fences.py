@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.machine.states import LogStatus
-from schemas.ids import Phase
+from kafka_saga.orchestrator.machine.states import LogStatus
+from kafka_saga.schemas.ids import Phase
 from tests.simulation.checkers.evidence import SERVICES, Evidence
 
 EXPECTED = {"done": (1, 0), "failed": (0, 0), "cancelled": (0, 0), "compensated": (1, 1), "started": (0, 0)}

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.machine.folding import fold
-from orchestrator.machine.saga import accepted
-from orchestrator.sagas.order import order_saga
-from schemas.ids import SagaRef
+from kafka_saga.orchestrator.machine.folding import fold
+from kafka_saga.orchestrator.machine.saga import accepted
+from kafka_saga.orchestrator.sagas.order import order_saga
+from kafka_saga.schemas.ids import SagaRef
 from tests.simulation.checkers.evidence import Evidence
 
 LEGAL = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.sagas.order import order_saga
+from kafka_saga.orchestrator.sagas.order import order_saga
 from tests.simulation.checkers.evidence import SERVICES, STEPS, Evidence
 
 

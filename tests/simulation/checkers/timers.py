@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator.engine.publish import SLOW_MS
-from orchestrator.machine.decision import LogEntry
-from orchestrator.machine.states import LogStatus
-from orchestrator.sagas.order import order_saga
-from schemas.ids import Phase
+from kafka_saga.orchestrator.engine.publish import SLOW_MS
+from kafka_saga.orchestrator.machine.decision import LogEntry
+from kafka_saga.orchestrator.machine.states import LogStatus
+from kafka_saga.orchestrator.sagas.order import order_saga
+from kafka_saga.schemas.ids import Phase
 from tests.simulation.checkers.evidence import STEPS, Evidence
 from tests.simulation.virtual_time import START_MS
 

@@ -1,0 +1,55 @@
+"""How a participant becomes a process: what `saga participant` does, without the command line's libraries."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from kafka_saga.orchestrator.cli import check_interpreter
+from kafka_saga.orchestrator.config import DAY_MS, Settings, load_settings
+from kafka_saga.participants.app import run_participant as run
+from kafka_saga.participants.faults import Faults
+from kafka_saga.participants.handlers import Participant
+from kafka_saga.participants.store.port import Prepare
+from kafka_saga.runtime.process import run_process
+from kafka_saga.runtime.telemetry import configure_logging
+
+
+def run_participant(
+    participant: Participant,
+    *,
+    prepare: Prepare | None = None,
+    database: Path | None = None,
+    settings: Settings | None = None,
+) -> int:
+    """Run `participant` as this process until SIGTERM or SIGINT; the exit code.
+
+    For programs that start without the `saga` command: `sys.exit(run_participant(payment, prepare=prepare))`.
+
+    Args:
+        participant: whose handlers run.
+        prepare: a coroutine function of the database connection that creates the service's tables; runs at every start.
+        database: the service's own SQLite file; `<name>.db` in the data directory when not given.
+        settings: from `saga.toml` and `SAGA_…` variables when not given.
+
+    Raises:
+        ConfigError: a setting is unknown or wrong.
+
+    """
+    check_interpreter()
+    chosen = settings or load_settings(flags={}, environment=os.environ).settings
+    faults = Faults.from_environment(os.environ)
+    configure_logging(process=f"participant:{participant.name}", level=chosen.log_level, log_format=chosen.log_format)
+    return run_process(
+        lambda lifecycle: run(
+            lifecycle,
+            participant=participant,
+            kafka=chosen.kafka,
+            topics=chosen.topics,
+            database=database or chosen.database(participant.name),
+            faults=faults,
+            prepare=prepare,
+            creates_topics=chosen.create_topics,
+            fence_retention_ms=chosen.fence_retention_days * DAY_MS,
+        )
+    )
