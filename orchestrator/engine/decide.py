@@ -223,6 +223,8 @@ class _Fold:
             elif folding.saga is not before:
                 batch.changed.append(Changed(folding.saga, before.version))
                 self._decided.moved.append((before, folding.saga))
+            else:
+                batch.unchanged.append(before)
             assert folding.saga.ref == ref, "a saga keeps its identity"
         self._decided.paused = self._paused
         batch.started.sort(key=lambda started: started.saga.ref)

@@ -14,6 +14,7 @@ from typing import Protocol
 from kafka_saga.messaging.dead_letters import instead_of
 from kafka_saga.messaging.errors import PublishRefusedError
 from kafka_saga.messaging.records import Message
+from kafka_saga.orchestrator.engine.outages import SLOW_MS, Outages
 from kafka_saga.orchestrator.store.port import OutboxRow
 from kafka_saga.runtime.clock import Clock
 from kafka_saga.runtime.errors import BrokerUnavailableError
@@ -22,9 +23,6 @@ from kafka_saga.runtime.limits import OUTBOX_MESSAGES_MAX
 from kafka_saga.runtime.telemetry import log
 
 _log = log("publish")
-
-SLOW_MS = 1_000
-"""A publish that took longer counts as an outage: the waits for its replies begin when it ended."""
 
 RETRY_MS_MAX = 5_000
 
@@ -38,8 +36,9 @@ class Sender(Protocol):
 class Publisher:
     """One task that publishes the outbox."""
 
-    def __init__(self, *, sender: Sender, clock: Clock, now: Callable[[], int]) -> None:
+    def __init__(self, *, sender: Sender, clock: Clock, now: Callable[[], int], outages: Outages) -> None:
         self._sender = sender
+        self._outages = outages
         self._clock = clock
         self._now = now
         self._queue: deque[OutboxRow] = deque()
@@ -52,8 +51,6 @@ class Publisher:
         """Messages not yet known to be published."""
         self.published: list[int] = []
         """Outbox rows that a next batch may delete."""
-        self.outage_ended_at = 0
-        """Everything decided up to here was published then at the latest; later messages without delay (R21)."""
 
     def __repr__(self) -> str:
         return f"Publisher(waiting={self.waiting}, oldest={self.oldest_unpublished_at})"
@@ -76,10 +73,6 @@ class Publisher:
         self.waiting += len(row.messages)
         self._settled.clear()
         self._arrived.set()
-
-    def outage_ended(self) -> None:
-        """The broker did not answer for a while, and does now: waits for replies begin again."""
-        self.outage_ended_at = self._now()
 
     def take_published(self) -> list[int]:
         """The outbox rows to delete in this batch."""
@@ -138,8 +131,8 @@ class Publisher:
             else:
                 break
         failpoint("orchestrator.publish.after")
-        if failed or self._now() - self._sending[0].created_at > SLOW_MS:
-            self.outage_ended()
+        if failed or self._outages.is_on or self._now() - self._sending[0].created_at > SLOW_MS:
+            self._outages.ended()
         return True
 
     def _without_refused(self, messages: list[Message], error: PublishRefusedError) -> list[Message]:

@@ -12,7 +12,8 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from kafka_saga.messaging.records import TopicPartition
-from kafka_saga.orchestrator.engine.publish import SLOW_MS, Publisher
+from kafka_saga.orchestrator.engine.outages import SLOW_MS, Outages
+from kafka_saga.orchestrator.engine.publish import Publisher
 from kafka_saga.orchestrator.store.port import Store
 from kafka_saga.runtime.errors import BrokerUnavailableError
 from kafka_saga.runtime.limits import BATCH_RECORDS_MAX
@@ -32,16 +33,24 @@ class ReplyReader(Protocol):
 class Timers:
     """Finds sagas whose timer has run out and may fire."""
 
-    def __init__(self, *, store: Store, reader: ReplyReader, reply_topics: Iterable[str], publisher: Publisher) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        reader: ReplyReader,
+        reply_topics: Iterable[str],
+        publisher: Publisher,
+        outages: Outages,
+    ) -> None:
         self._store = store
         self._reader = reader
         self._reply_topics = tuple(reply_topics)
         self._publisher = publisher
+        self._outages = outages
         self._next_wake_at: int | None = 0
         self._probe: asyncio.Task[Mapping[TopicPartition, int] | None] | None = None
         self._probe_began_at = 0
         self._drained_at = 0
-        self._outage = False
 
     def __repr__(self) -> str:
         return f"Timers(next_wake_at={self._next_wake_at}, drained_at={self._drained_at})"
@@ -67,6 +76,10 @@ class Timers:
         if len(due) < BATCH_RECORDS_MAX:
             self._next_wake_at = await self._store.next_wake_at()
         return due
+
+    def undone(self) -> None:
+        """A batch was rolled back: the replies that it had read are unread again (R69)."""
+        self._drained_at = 0
 
     async def stop(self) -> None:
         """End the probe that may be under way."""
@@ -100,12 +113,11 @@ class Timers:
         try:
             ends = await self._reader.end_offsets(self._reply_topics)
         except BrokerUnavailableError as error:
-            if not self._outage:
+            if not self._outages.is_on:
                 _log.warning("timers.held", error=str(error), why="no broker, no timeouts (R21)")
-            self._outage = True
+            self._outages.began()
             return None
         # A broker that hung and then answered was away too: meanwhile nobody could reply.
-        if self._outage or self._store.now() - began_at > SLOW_MS:
-            self._outage = False
-            self._publisher.outage_ended()
+        if self._outages.is_on or self._store.now() - began_at > SLOW_MS:
+            self._outages.ended()
         return ends

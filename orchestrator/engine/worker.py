@@ -19,6 +19,7 @@ from kafka_saga.orchestrator.engine.admission import Admission
 from kafka_saga.orchestrator.engine.decide import Decided, Decider
 from kafka_saga.orchestrator.engine.inputs import Inputs
 from kafka_saga.orchestrator.engine.intake import Intake
+from kafka_saga.orchestrator.engine.outages import Outages
 from kafka_saga.orchestrator.engine.pauses import NOTHING, Paused
 from kafka_saga.orchestrator.engine.publish import Publisher, Sender
 from kafka_saga.orchestrator.engine.timers import Timers
@@ -107,9 +108,14 @@ class Engine:
         self._park_missing = park_missing
         self._intake = Intake(registry=registry, topics=topics, group=group)
         self._decider = Decider(registry=registry, topics=topics, intake=self._intake)
-        self._publisher = Publisher(sender=sender, clock=clock, now=store.now)
+        self._outages = Outages(store.now)
+        self._publisher = Publisher(sender=sender, clock=clock, now=store.now, outages=self._outages)
         self._timers = Timers(
-            store=store, reader=reader, reply_topics=self._intake.reply_topics, publisher=self._publisher
+            store=store,
+            reader=reader,
+            reply_topics=self._intake.reply_topics,
+            publisher=self._publisher,
+            outages=self._outages,
         )
         self._admission = Admission(in_flight_max)
         self._upkeep = Upkeep(store, clock, retention)
@@ -138,7 +144,7 @@ class Engine:
             await self._timers.stop()
             self._publisher.close()
         await _finish(publishing)
-        await self._forget_published()
+        await self._settle()
         await self._reader.stop()
         _log.info("orchestrator.stopped", unpublished=self._publisher.waiting, **self.counts)
 
@@ -162,6 +168,7 @@ class Engine:
     async def _recover(self) -> None:
         await recovery.check_definitions(self._store, self._registry, self._topics, park_missing=self._park_missing)
         recovery.check_owner(self._store, await self._reader.committed_metadata(), self._group)
+        await self._outages.restore(self._store)
         await recovery.republish(self._store, self._publisher)
         failpoint("orchestrator.start.republished")
         await self._heed(Paused(await self._store.pauses()))
@@ -255,13 +262,13 @@ class Engine:
         oldest = self._publisher.oldest_unpublished_at
         if oldest is not None and oldest <= decided_at:
             return None
-        ended = self._publisher.outage_ended_at
-        return max(ended, decided_at)
+        return max(self._outages.ended_at, decided_at)
 
     async def _commit(self, decided: Decided) -> bool:
         """Write the batch; false where somebody else was first, and nothing was written."""
         batch = decided.batch
         batch.published = self._publisher.take_published()
+        batch.outage = self._outages.unstored
         try:
             outbox_id = await self._store.commit(batch)
         except ConflictError as error:
@@ -269,6 +276,7 @@ class Engine:
             await self._read_again(error)
             return False
         failpoint("orchestrator.commit.after")
+        self._outages.stored(batch.outage)
         if outbox_id is not None:
             self._publisher.add(OutboxRow(outbox_id, batch.now, batch.messages))
         for tp, step in batch.offsets.items():
@@ -294,6 +302,7 @@ class Engine:
     async def _read_again(self, error: ConflictError) -> None:
         """Somebody else was first: forget the batch, and go on from where the store is now (R23)."""
         _log.warning("batch.conflict", error=str(error))
+        self._timers.undone()
         await self._recount()
         self._intake.stored = await self._store.offsets()
         for tp, offset in (await self._reader.positions(self._topics_read())).items():
@@ -335,16 +344,18 @@ class Engine:
     async def _when_idle(self) -> None:
         now = self._store.now()
         await self._steer(now)
-        if now - self._active_at >= IDLE_FLUSH_MS:
-            await self._forget_published()
+        if now - self._active_at >= IDLE_FLUSH_MS or self._outages.unstored:
+            await self._settle()
         await self._upkeep.step(now, idle=True)
 
-    async def _forget_published(self) -> None:
-        published = self._publisher.take_published()
-        if published:
+    async def _settle(self) -> None:
+        """Store what a next batch would have stored, where none comes."""
+        batch = Batch(self._store.now(), published=self._publisher.take_published(), outage=self._outages.unstored)
+        if batch.published or batch.outage:
             failpoint("orchestrator.outbox.before")
-            await self._store.commit(Batch(self._store.now(), published=published))
+            await self._store.commit(batch)
             failpoint("orchestrator.outbox.after")
+            self._outages.stored(batch.outage)
 
 
 async def _finish(publishing: asyncio.Task[None]) -> None:

@@ -11,7 +11,16 @@ from kafka_saga.messaging.records import TopicPartition
 from kafka_saga.orchestrator.machine.decision import LogEntry
 from kafka_saga.orchestrator.machine.pausing import Pause
 from kafka_saga.orchestrator.machine.states import TERMINAL, SagaState
-from kafka_saga.orchestrator.store.port import ActOutcome, Advance, Batch, Known, OutboxRow, QueuedAct, UnreadableAct
+from kafka_saga.orchestrator.store.port import (
+    ActOutcome,
+    Advance,
+    Batch,
+    Known,
+    Outage,
+    OutboxRow,
+    QueuedAct,
+    UnreadableAct,
+)
 from kafka_saga.orchestrator.store.retention import Purged, PurgeStep, QueuedPurge
 from kafka_saga.runtime.clock import Clock, ForwardClock
 from kafka_saga.runtime.errors import ConflictError
@@ -36,6 +45,7 @@ class MemoryStore:
         self._purges: dict[str, QueuedPurge] = {}
         self._definitions: dict[tuple[str, int], str] = {}
         self._pauses: dict[str, Pause] = {}
+        self._outage = Outage()
 
     @property
     def store_id(self) -> str:
@@ -81,6 +91,7 @@ class MemoryStore:
         self._pauses.update({scope: pause for scope, pause in batch.pauses.items() if pause is not None})
         for scope in [scope for scope, pause in batch.pauses.items() if pause is None]:
             self._pauses.pop(scope, None)
+        self._outage = batch.outage or self._outage
         if not batch.messages:
             return None
         self._last_outbox_id += 1
@@ -89,6 +100,9 @@ class MemoryStore:
 
     async def outbox(self) -> list[OutboxRow]:
         return list(self._outbox.values())
+
+    async def outage(self) -> Outage:
+        return self._outage
 
     async def offsets(self) -> dict[TopicPartition, int]:
         return dict(self._offsets)
@@ -214,6 +228,8 @@ class MemoryStore:
         for change in batch.changed:
             if self._sagas[change.saga.ref].saga.version != change.version_read:
                 raise ConflictError("a saga was changed meanwhile")
+        if any(self._sagas[saga.ref].saga.version != saga.version for saga in batch.unchanged):
+            raise ConflictError("a saga was changed meanwhile, and what was ignored may be wanted (R66)")
         for tp, step in batch.offsets.items():
             self._check_offset(tp, step)
 

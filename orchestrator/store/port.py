@@ -65,6 +65,20 @@ class Advance:
     next: int
 
 
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """What is known of the broker's absence: waits for replies begin when it ended, in whichever life that was (R21).
+
+    Attributes:
+        ended_at: everything decided up to here was published then at the latest.
+        is_on: the broker was not answering when this was written.
+
+    """
+
+    ended_at: int = 0
+    is_on: bool = False
+
+
 @dataclass(slots=True)
 class Batch:
     """Everything one transaction writes."""
@@ -72,6 +86,8 @@ class Batch:
     now: int
     started: list[Started] = field(default_factory=list)
     changed: list[Changed] = field(default_factory=list)
+    unchanged: list[Saga] = field(default_factory=list)
+    """Sagas that were looked at and left as they are: what was decided of them holds only while they are so (R66)."""
     log: list[tuple[SagaRef, LogEntry]] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
     published: list[int] = field(default_factory=list)
@@ -80,6 +96,8 @@ class Batch:
     acts: list[ActOutcome] = field(default_factory=list)
     pauses: dict[str, Pause | None] = field(default_factory=dict)
     """Pauses that begin, by scope; None lifts one. They come with the outcome of the act that asked for them."""
+    outage: Outage | None = None
+    """What is known of outages now, where that has changed (R21)."""
 
     @property
     def empty(self) -> bool:
@@ -140,13 +158,18 @@ class Store(Protocol):
         """Write a batch in one transaction; the outbox row of its messages, None where it has none.
 
         Raises:
-            ConflictError: a saga, an offset or a new id is not as the batch read it; nothing was written.
+            ConflictError: a saga, an offset or a new id is not as the batch read it; nothing was written. A saga that
+                was read from the store itself and left unchanged need not be compared.
 
         """
         ...
 
     async def outbox(self) -> list[OutboxRow]:
         """What is not known to be published, oldest first."""
+        ...
+
+    async def outage(self) -> Outage:
+        """What the last batch that said so knew of outages."""
         ...
 
     async def offsets(self) -> dict[TopicPartition, int]:

@@ -10,13 +10,23 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
+from typing import TypeVar
 
 from kafka_saga.messaging.records import TopicPartition
 from kafka_saga.orchestrator.machine.pausing import Pause
 from kafka_saga.orchestrator.machine.saga import Saga
 from kafka_saga.orchestrator.machine.states import TERMINAL, SagaState
 from kafka_saga.orchestrator.store import act_rows, migrations, purging, rows
-from kafka_saga.orchestrator.store.port import ActOutcome, Advance, Batch, Known, OutboxRow, QueuedAct, UnreadableAct
+from kafka_saga.orchestrator.store.port import (
+    ActOutcome,
+    Advance,
+    Batch,
+    Known,
+    Outage,
+    OutboxRow,
+    QueuedAct,
+    UnreadableAct,
+)
 from kafka_saga.orchestrator.store.retention import Purged, PurgeStep, QueuedPurge
 from kafka_saga.orchestrator.store.statements import SQL
 from kafka_saga.runtime.clock import Clock, ForwardClock, new_id
@@ -35,6 +45,8 @@ IDS_PER_QUERY = 500
 KEPT_MAX = 4_000
 """Rows kept in memory: a full admission window several times over, at about 3 KB each."""
 
+
+_Item = TypeVar("_Item")
 
 LOCK_OWNER = "saga orchestrator"
 LOCK_TRIES_MAX = 5
@@ -155,11 +167,13 @@ class SqliteStore:
     async def commit(self, batch: Batch) -> int | None:
         try:
             async with transaction(self._connection):
+                await self._check_kept(batch.unchanged)
                 keys = await self._write_sagas(batch)
                 outbox_id = await self._write_messages(batch)
                 await self._write_offsets(batch.offsets)
                 await self._write_acts(batch.acts, batch.now)
                 await self._write_pauses(batch.pauses)
+                await self._write_outage(batch.outage)
                 await self._connection.execute(SQL["tick"], (str(batch.now),))
                 failpoint("orchestrator.commit.before")
         except BaseException:
@@ -175,6 +189,10 @@ class SqliteStore:
             OutboxRow(outbox_id, created_at, rows.read_messages(content))
             for outbox_id, created_at, content in await self._connection.fetch_all(SQL["outbox"])
         ]
+
+    async def outage(self) -> Outage:
+        meta: dict[str, str] = dict(await self._connection.fetch_all(SQL["meta"]))
+        return Outage(int(meta.get("outage_ended_at", 0)), meta.get("outage") == "on")
 
     async def offsets(self) -> dict[TopicPartition, int]:
         found = await self._connection.fetch_all(SQL["offsets"])
@@ -249,6 +267,14 @@ class SqliteStore:
         if self._lock is not None:
             self._lock.release()
 
+    async def _check_kept(self, unchanged: Sequence[Saga]) -> None:
+        """What is kept may be behind the file where somebody else writes it: a reply it does not want would be lost."""
+        kept = {saga.row: saga.version for saga in unchanged if saga.ref in self._kept}
+        for chunk in _chunks(list(kept), IDS_PER_QUERY):
+            sql = SQL["versions_of"].replace("?ids", ", ".join("?" * len(chunk)))
+            if dict(await self._connection.fetch_all(sql, chunk)) != {row: kept[row] for row in chunk}:
+                raise ConflictError("a saga was changed meanwhile, and what was ignored may be wanted (R66)")
+
     async def _write_sagas(self, batch: Batch) -> dict[SagaRef, int]:
         """Insert, update and log; the keys of the new rows."""
         keys: dict[SagaRef, int] = {}
@@ -309,6 +335,11 @@ class SqliteStore:
             else:
                 await self._connection.execute(SQL["set_pause"], rows.pause_row(pause))
 
+    async def _write_outage(self, outage: Outage | None) -> None:
+        if outage is not None:
+            notes = [("outage_ended_at", str(outage.ended_at)), ("outage", "on" if outage.is_on else "over")]
+            await self._connection.execute_many(SQL["note"], notes)
+
     def _keep(self, batch: Batch, keys: Mapping[SagaRef, int]) -> None:
         for started in batch.started:
             self._keep_one(started.saga.at_row(keys[started.saga.ref]), started.request_hash)
@@ -325,5 +356,5 @@ class SqliteStore:
             self._kept[saga.ref] = Known(saga, request_hash)
 
 
-def _chunks(items: Sequence[str], size: int) -> Iterable[Sequence[str]]:
+def _chunks(items: Sequence[_Item], size: int) -> Iterable[Sequence[_Item]]:
     return (items[start : start + size] for start in range(0, len(items), size))

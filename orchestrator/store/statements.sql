@@ -11,6 +11,12 @@ SELECT key, value FROM meta;
 -- The newest moment this store has seen; its clock never goes behind it (R27).
 UPDATE meta SET value = ? WHERE key = 'clock';
 
+-- name: note
+INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value;
+
+-- name: versions_of
+SELECT saga_key, version FROM sagas WHERE saga_key IN (?ids);
+
 -- name: next_key
 SELECT coalesce(max(saga_key), 0) + 1 FROM sagas;
 

@@ -12,7 +12,7 @@ from kafka_saga.messaging.records import Message, TopicPartition
 from kafka_saga.orchestrator.machine.events import Admitted
 from kafka_saga.orchestrator.machine.saga import Parked
 from kafka_saga.orchestrator.machine.states import EventKind, ParkReason, SagaState
-from kafka_saga.orchestrator.store.port import ActOutcome, Advance, Batch, Changed, Started, Store
+from kafka_saga.orchestrator.store.port import ActOutcome, Advance, Batch, Changed, Outage, Started, Store
 from kafka_saga.runtime.errors import ConflictError
 from kafka_saga.schemas.ids import SagaRef
 from tests.contracts.stores import (
@@ -124,6 +124,15 @@ async def test_a_batch_that_conflicts_writes_nothing_at_all_R23(subject: Subject
     with pytest.raises(ConflictError):
         await store.commit(batch)
     assert await contents(subject) == before
+
+
+async def test_what_is_known_of_an_outage_is_read_back_as_the_last_batch_that_said_so_left_it_R21(store: Store) -> None:
+    assert await store.outage() == Outage()
+    await store.commit(Batch(NOW, outage=Outage(NOW, is_on=True)))
+    await store.commit(Batch(NOW + 1))
+    assert await store.outage() == Outage(NOW, is_on=True)
+    await store.commit(Batch(NOW + 2, outage=Outage(NOW + 2)))
+    assert await store.outage() == Outage(NOW + 2)
 
 
 async def test_after_a_conflict_the_same_work_read_again_is_committed(store: Store) -> None:

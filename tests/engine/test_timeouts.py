@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from kafka_saga.orchestrator.machine.states import SagaState
 from kafka_saga.orchestrator.store.memory import MemoryStore
+from kafka_saga.orchestrator.store.port import Batch
+from kafka_saga.runtime.errors import ConflictError
 from kafka_saga.schemas.envelope import Outcome
 from tests.contracts.stores import NOW
 from tests.engine.world import World
@@ -58,6 +62,67 @@ async def test_after_an_outage_of_publishing_the_wait_for_the_reply_begins_again
     assert "TIMEOUT" not in await world.statuses()
     await world.pass_time(1)
     assert (await world.statuses())[-1] == "TIMEOUT"
+
+
+async def test_a_process_that_follows_one_that_died_knows_when_the_outage_ended_R21(world: World) -> None:
+    world.kafka.away = True
+    world.request()
+    await world.turn()
+    world.kafka.away = False
+    world.request("order-2")
+    await world.pass_time(3_000, turns=1)  # its batch deletes the first one's outbox row
+    assert [row.created_at for row in await world.store.outbox()] == [world.clock.at_ms]
+    await world.crash()
+
+    again = await World(world.store, world.clock).start()
+    again.kafka.logs |= world.kafka.logs
+    await again.pass_time(2_000)
+    assert "TIMEOUT" not in await again.statuses()
+    await again.pass_time(3_000)
+    assert (await again.statuses())[-1] == "TIMEOUT"
+    await again.stop()
+
+
+async def test_a_broker_that_was_away_when_a_process_died_is_known_to_have_been_away_R21(world: World) -> None:
+    await world.begin()
+    world.kafka.away = True
+    await world.pass_time(5_000)
+    assert (await world.store.outage()).is_on
+    await world.crash()
+
+    again = World(world.store, world.clock)
+    again.kafka.logs |= world.kafka.logs
+    await again.start()
+    await again.pass_time(1_000)
+    assert "TIMEOUT" not in await again.statuses()
+    assert not (await again.store.outage()).is_on
+    await again.pass_time(5_000)
+    assert (await again.statuses())[-1] == "TIMEOUT"
+    await again.stop()
+
+
+async def test_replies_of_a_batch_that_was_rolled_back_hold_their_timers_R69(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command = await world.begin()
+    commit, conflicts = world.store.commit, ["another owner has read these partitions meanwhile"]
+
+    async def conflicting(batch: Batch) -> int | None:
+        if conflicts and batch.offsets:
+            world.reader.hidden = {"inventory.replies"}  # and its fetch takes a while
+            raise ConflictError(conflicts.pop())
+        return await commit(batch)
+
+    monkeypatch.setattr(world.store, "commit", conflicting)
+    world.clock.advance(5_000)
+    world.answer(command)
+    await world.turn(2)
+    assert conflicts == []
+    await world.pass_time(1_000)
+    assert "TIMEOUT" not in await world.statuses()
+    world.reader.hidden = set()
+    await world.turn()
+    assert (await world.saga()).active_index == 1
 
 
 async def test_a_reply_that_is_there_but_not_read_yet_prevents_the_timeout_R21(world: World) -> None:

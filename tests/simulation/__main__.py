@@ -20,6 +20,8 @@ from tests.simulation.running import ALONE_MAX, Outcome, outcomes
 COVERED_FROM = 200
 """So many seeds come to every failpoint and die at each; where they do not, the simulator is at fault."""
 
+SEEDS_THAT_TELL = 100
+
 PROGRESS_SEEDS = 200
 """How often a run that nobody watches says how far it is."""
 
@@ -73,11 +75,21 @@ class Report:
         hours = self.simulated_ms / 3_600_000
         if self.failed:
             print(f"seeds with violations: {' '.join(map(str, self.failed))}")
+        print(rate(len(self.failed), self.seeds))
         print(
             f"sim: seeds={self.seeds} sagas={self.sagas} simulated_hours={hours:.1f} violations={self.violations}",
             flush=True,
         )
         return 1 if self.violations else 0
+
+
+def rate(failed: int, seeds: int) -> str:
+    """How often a seed finds something, and how little that says where few were run."""
+    if failed:
+        return f"rate: {failed} of {seeds} seeds, 1 in {seeds / failed:.0f}"
+    if seeds < SEEDS_THAT_TELL:
+        return f"rate: 0 of {seeds} seeds; too few to tell"
+    return f"rate: 0 of {seeds} seeds; below 1 in {seeds / 3:.0f} with 95 % certainty"  # the rule of three
 
 
 def main() -> int:

@@ -42,6 +42,9 @@ _LOSING = [[service, [["SAGA_FAULT_LOSE", "*:every=3"]]] for service in _SERVICE
 _REFUSING = [["orders", [["SAGA_FAULT_REJECT", "createOrder:every=2"], ["SAGA_FAULT_LOSE", "*:every=3"]]]]
 """Services that lose every third reply, or refuse every second order."""
 
+_AFTER_PUBLISHING = [["orchestrator.outbox.after", 0.3], ["orchestrator.hint.before", 0.1]]
+"""Deaths after the outbox row is gone."""
+
 PARTICIPANT = (
     Mutant(
         "a duplicate action runs again",
@@ -117,7 +120,7 @@ MACHINE = (
         "orchestrator/machine/draft.py",
         "state.command_epoch(phase)",
         '1 + __import__("os").urandom(1)[0]',
-        "I13",
+        "I13|I21",
     ),
     Mutant(
         "compensation goes forward through the steps",
@@ -156,7 +159,7 @@ ENGINE = (
         "orchestrator/engine/publish.py",
         "        self.waiting += len(row.messages)\n",
         "        self.waiting += len(row.messages)\n        self.published.append(row.outbox_id)\n",
-        "I14|I19|R3|R26",
+        "I14|I19|R3|R21|R26",
     ),
     Mutant(
         "dead letters are not published",
@@ -190,10 +193,28 @@ ENGINE = (
     Mutant(
         "a wait begins before its command is published",
         _WORKER,
-        "return max(ended, decided_at)",
+        "return max(self._outages.ended_at, decided_at)",
         "return decided_at",
         "R21",
         {"orders": 30, "spread_ms": 60_000, "outages": 3, "outage_ms_max": 20_000},
+    ),
+    Mutant(
+        "what is known of an outage dies with the process",
+        "orchestrator/engine/outages.py",
+        "self._known = self._stored = await store.outage()",
+        "pass",
+        "R21",
+        {
+            "orders": 30,
+            "spread_ms": 1,
+            "outages": 2,
+            "outage_ms_max": 20_000,
+            "in_flight_max": 1,
+            "latency_ms_max": 500,
+            "slow_commit": 1,
+            "restart_ms": [50],
+            "crash": _AFTER_PUBLISHING,
+        },
     ),
     Mutant(
         "after a conflict a partition is read on from where the lost batch ended",
@@ -222,6 +243,14 @@ ENGINE = (
 )
 
 STORE = (
+    Mutant(
+        "what a row in memory does not want is forgotten, whoever changed the saga",
+        _STORE,
+        "                await self._check_kept(batch.unchanged)\n",
+        "",
+        "R21",
+        {"orders": 30, "spread_ms": 60_000, "replicas": 2, "in_flight_max": 1, "partitions": 1, "latency_ms_max": 500},
+    ),
     Mutant(
         "a write does not check the version it read",
         _SQL,

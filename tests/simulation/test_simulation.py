@@ -111,6 +111,19 @@ def test_two_orchestrators_on_one_store_neither_take_each_others_row_keys_nor_lo
     holds(seed, orders=80, spread_ms=1, replicas=2)
 
 
+@pytest.mark.parametrize("seed", [312345775, 400000237, 700000112])
+def test_two_orchestrators_on_one_store_lose_no_reply_that_one_of_them_does_not_want_R66(seed: int) -> None:
+    assert came_to(seed).violations == ()
+
+
+def test_a_process_that_dies_after_an_outage_leaves_to_the_next_when_the_waits_began_R21() -> None:
+    assert came_to(400000009).violations == ()
+
+
+def test_requests_of_a_type_that_is_paused_are_not_read_again_and_nobody_waits_for_them() -> None:
+    assert came_to(500000120).violations == ()
+
+
 def test_a_topic_that_was_created_anew_is_stored_at_its_new_beginning_R23() -> None:
     for seed in range(1, 4):
         assert "recreation" in holds(seed, orders=10, recreations=3).broker.happened

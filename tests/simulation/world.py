@@ -141,6 +141,7 @@ async def _simulate(seed: int, chance: random.Random, swarm: Swarm, loop: Virtua
     await clock.sleep(max(0, swarm.fault_phase_ms - clock.monotonic_ms()))
     _heal(world)
     await _until_ended(world)
+    world.operators.resume_all()  # requests of a paused type are not read, and rightly so
     quiet_ms = LATE_MS if swarm.late_copies or swarm.lose_message else QUIET_MS
     await clock.sleep(quiet_ms + max(swarm.restart_ms))  # whoever was dead is back by then
     await _end(world, living)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from kafka_saga.orchestrator.engine.publish import SLOW_MS
+from kafka_saga.orchestrator.engine.outages import SLOW_MS
 from kafka_saga.orchestrator.machine.decision import LogEntry
 from kafka_saga.orchestrator.machine.states import LogStatus
 from kafka_saga.orchestrator.sagas.order import order_saga
