@@ -1,5 +1,7 @@
 """Settings: one frozen model, read once. File (TOML) < environment < flags; unset is not a default.
 
+Below them all stands what `saga up` was last told in the same data directory (`remembered.py`).
+
 `SAGA_KAFKA__BOOTSTRAP_SERVERS` sets `kafka.bootstrap_servers`, `SAGA_DATA_DIR` sets `data_dir`; the plain
 `KAFKA_BOOTSTRAP_SERVERS` of other tools is honoured too. Where none of them names a Kafka, the embedded broker of a
 `saga up` in the same data directory is taken. Nothing below the command line reads the environment.
@@ -13,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.orchestrator.broker_file import DepartedBroker, read_broker_file
+from kafka_saga.orchestrator.remembered import REMEMBERED, recall
 from kafka_saga.runtime.errors import ConfigError
 from kafka_saga.runtime.limits import FENCE_RETENTION_MS, IN_FLIGHT_MAX, PURGED_RETENTION_MS, SAGA_RETENTION_MS
 from kafka_saga.runtime.telemetry import LogFormat
@@ -27,6 +30,9 @@ ENV_PREFIX = "SAGA_"
 _PLAIN_NAMES = {"KAFKA_BOOTSTRAP_SERVERS": "kafka.bootstrap_servers"}
 _OTHER_PREFIXES = ("SAGA_FAULT_", "SAGA_TEST_", "SAGA_ALLOW_FAULTS", "SAGA_CONFIG")
 """Variables of ours that are no settings."""
+
+_FLAGS = {"participants": "--participant"}
+"""Flags that are not called as their setting: each names one of several."""
 
 BOOTSTRAP_SERVERS = "kafka.bootstrap_servers"
 DAY_MS = 24 * 3_600_000
@@ -42,6 +48,10 @@ class Settings(BaseModel):
     data_dir: Path = Field(Path(".saga"), description="Where databases live")
     store: Path | None = Field(None, description="The orchestrator's database; default: orchestrator.db in data_dir")
     app: tuple[str, ...] = Field(("kafka_saga.orchestrator.sagas.order",), description="Modules with saga definitions")
+    participants: tuple[str, ...] = Field(
+        (),
+        description="What `saga up` runs and `saga check` checks, `module:object`; default: shipped ones that are used",
+    )
     active: dict[str, int] = Field({}, description="The version that starts new sagas, by type; default: the newest")
     group: str | None = Field(None, description="Consumer group of the orchestrator; default: <prefix>orchestrator")
     in_flight_max: int = Field(IN_FLIGHT_MAX, ge=1, le=1_000_000, description="Sagas that run at once")
@@ -62,6 +72,11 @@ class Settings(BaseModel):
     )
     log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="What is logged")
     log_format: LogFormat = Field("auto", description="json, text, or auto (text on a terminal)")
+
+    @field_validator("app", "participants", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return _listed(value)
 
     @property
     def store_path(self) -> Path:
@@ -106,7 +121,8 @@ def load_settings(*, flags: Mapping[str, Any], environment: Mapping[str, str], f
         _merge(values, sources, layer, source)
     given = {name: value for name, value in flags.items() if value is not None}
     for name, value in given.items():
-        _merge(values, sources, {name: value}, f"--{name.rsplit('.', 1)[-1].replace('_', '-')}")
+        _merge(values, sources, {name: value}, _FLAGS.get(name) or f"--{name.rsplit('.', 1)[-1].replace('_', '-')}")
+    _merge_remembered(values, sources)
     try:
         settings = Settings.model_validate(_nested(values))
     except ValidationError as error:
@@ -164,8 +180,6 @@ def _environment_layer(environment: Mapping[str, str]) -> Iterator[tuple[str, di
 
 
 def _value(name: str, text: str) -> Any:
-    if name == "app":
-        return tuple(part.strip() for part in text.split(",") if part.strip())
     if name == "active":
         return dict(part.split("=", 1) for part in text.split(",") if "=" in part)
     return text
@@ -175,6 +189,22 @@ def _merge(values: dict[str, Any], sources: dict[str, str], layer: Mapping[str, 
     for name, value in layer.items():
         values[name] = value
         sources[name] = source
+
+
+def _merge_remembered(values: dict[str, Any], sources: dict[str, str]) -> None:
+    """What `saga up` was last told, where nobody says otherwise; none of it, where it was about other sagas."""
+    path, document = recall(Path(str(values.get("data_dir", Settings.model_fields["data_dir"].default))))
+    told = _flat(document)
+    if "app" in values and _listed(values["app"]) != _listed(told.get("app")):
+        return
+    _merge(values, sources, {name: told[name] for name in REMEMBERED if name in told and name not in values}, str(path))
+
+
+def _listed(value: Any) -> Any:
+    """A list as it is; one that was written as text, with commas between."""
+    if isinstance(value, str):
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    return tuple(value) if isinstance(value, list | tuple) else value
 
 
 def _flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

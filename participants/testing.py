@@ -4,12 +4,16 @@ harness = await Harness.open(inventory, schema=SCHEMA)
 reply = await harness.send(ReserveItems(order_id="order-1", items=[…]), saga_id="order-1", step="reserve_inventory")
 assert reply.outcome == "success"
 again = await harness.send(…)                 # the same reply, and the handler did not run again
-undone = await harness.send(ReleaseItems(order_id="order-1"), saga_id="order-1", step="reserve_inventory")
+
+step = harness.step("reserve_inventory", saga_id="order-1")      # several commands of one step
+await step.send(ReserveItems(order_id="order-1", items=[…]))
+undone = await step.send(ReleaseItems(order_id="order-1"))
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Self
 
 from pydantic import BaseModel
@@ -154,6 +158,10 @@ class Harness:
         assert handled.reply is not None
         return handled.reply
 
+    def step(self, name: str, *, saga_id: str, saga_type: str = "order") -> HarnessStep:
+        """One step of one saga, to send its commands by: its action, once or more often, and its compensation."""
+        return HarnessStep(self, name, saga_id, saga_type)
+
     async def handle(self, commands: Sequence[Command], settled: Sequence[Settled] = ()) -> list[Handled]:
         """Handle a batch in one transaction, as the worker does; for tests of the guard itself."""
         async with self._store.transaction():
@@ -170,6 +178,39 @@ class Harness:
     async def run_script(self, sql: str) -> None:
         """Change the database, outside of any command."""
         await self._store.connection.run_script(sql)
+
+
+@dataclass(frozen=True, slots=True)
+class HarnessStep:
+    """A step of a saga in a harness: `harness.step("reserve_seat", saga_id="b-1")`."""
+
+    harness: Harness
+    name: str
+    saga_id: str
+    saga_type: str
+
+    async def send(self, model: BaseModel, *, attempt: int = 1, epoch: int = 1, started_at_ms: int = 0) -> Reply:
+        """Handle one command of this step, as `Harness.send` does; the reply.
+
+        Args:
+            model: the command, of the action or of the compensation.
+            attempt: which send of the same command this is.
+            epoch: raised when an operator asks for a failed command again.
+            started_at_ms: when the saga started; 0 when it is not said (R16).
+
+        Raises:
+            DefinitionError: the participant has no handler for it.
+
+        """
+        return await self.harness.send(
+            model,
+            saga_id=self.saga_id,
+            step=self.name,
+            saga_type=self.saga_type,
+            attempt=attempt,
+            epoch=epoch,
+            started_at_ms=started_at_ms,
+        )
 
 
 def body_of(reply: Reply) -> dict[str, Any]:

@@ -33,6 +33,7 @@ _COMMANDS = {
         ("demo", "demo:demo", "Watch real orders go through real processes, and what happens when things break."),
         ("up", "up:up", "Run broker, orchestrator and participants together until Ctrl-C."),
         ("new", "new:new", "Write a project of your own: a saga, a participant, a test."),
+        ("check", "check:check", "Compare sagas and participants before they run: does everything fit?"),
     ),
     "Run": (
         ("orchestrator", "processes:orchestrator", "Run the orchestrator."),

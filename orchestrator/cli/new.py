@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -23,4 +24,4 @@ def new(
     """
     for path in write_project(name):
         say(f"wrote {path}")
-    say(f"next: cd {name} && make test && make run")
+    say(f"next: cd {shlex.quote(str(name))} && make test && make run")

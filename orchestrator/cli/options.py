@@ -20,6 +20,16 @@ SagaId = Annotated[str, Parameter(help="The saga's id, e.g. order-123")]
 SagaType = Annotated[str | None, Parameter(name="--type", help="Its type, where several types have the id")]
 OutputFlag = Annotated[Output, Parameter(name=["--output", "-o"], help="table for people, json or jsonl for programs")]
 
+ParticipantFlag = Annotated[
+    tuple[str, ...] | None,
+    Parameter(
+        name="--participant",
+        help="A participant, `module:object`; repeat for more [default: the setting participants]",
+        negative="",
+        consume_multiple=False,
+    ),
+]
+
 _NAMES = {"bootstrap_servers": "kafka.bootstrap_servers", "prefix": "topics.prefix"}
 
 

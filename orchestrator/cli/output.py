@@ -30,6 +30,7 @@ STATE_STYLES = {
     "ok": "green",
     "note": "yellow",
     "wrong": "bold red",
+    "unused": "yellow",
 }
 
 CELL_LENGTH_MAX = 64

@@ -9,29 +9,32 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from kafka_saga.orchestrator.app import registry_of
-from kafka_saga.orchestrator.cli.options import DEFAULTS, SettingFlags
-from kafka_saga.orchestrator.supervisor.stack import SERVICES
+from kafka_saga.orchestrator.cli.offered import offered
+from kafka_saga.orchestrator.cli.options import DEFAULTS, ParticipantFlag, SettingFlags
+from kafka_saga.orchestrator.cli.output import say
+from kafka_saga.orchestrator.config import Loaded, describe
+from kafka_saga.orchestrator.operations.fitting import Mismatch, compare
+from kafka_saga.orchestrator.remembered import NAME, REMEMBERED, remember
 from kafka_saga.orchestrator.supervisor.system import Plan, run_system
+from kafka_saga.runtime.errors import RefusedError
 from kafka_saga.runtime.telemetry import LogFormat
 
 
 def up(
     *,
     common: SettingFlags = DEFAULTS,
-    participant: Annotated[
-        tuple[str, ...] | None,
-        Parameter(
-            help="Run this one, as `saga participant` does; repeat for more [default: inventory, payment, orders]",
-            negative="",
-            consume_multiple=False,
-        ),
-    ] = None,
+    participant: ParticipantFlag = None,
+    check: Annotated[
+        bool, Parameter(help="Refuse to start where sagas and participants do not fit, as `saga check` says")
+    ] = True,
     log_level: Literal["debug", "info", "warning", "error"] | None = None,
     log_format: Annotated[LogFormat | None, Parameter(help="json shows the processes' log lines as they are")] = None,
 ) -> int:
     """Run broker, orchestrator and participants together until Ctrl-C; what dies is started again.
 
     Where no Kafka is configured, the embedded broker runs too, and commands in other terminals find it by themselves.
+    What --app, --participant, --prefix and --store said is remembered in the data directory: the next `saga up`, and
+    every other command there, need not be told again. saga.toml, variables and flags win over it.
 
     Examples:
         saga up
@@ -41,18 +44,45 @@ def up(
         saga up --app shop.sagas --participant shop.services:stock --participant shop.services:billing
 
     """
-    loaded = common.loaded(log_level=log_level, log_format=log_format)
+    loaded = common.loaded(participants=participant, log_level=log_level, log_format=log_format)
     settings = loaded.settings
     registry = registry_of(settings)  # a wrong module is said now, not by a child that dies of it
+    found = offered(settings, registry)
+    _remember(loaded)
+    _complain(compare(registry, [one.participant for one in found]), refuse=check)
     plan = Plan(
         settings=settings,
         saga_type=registry.saga_types[0],
         embedded=not loaded.kafka_configured,
         flags=_flags(common, settings.log_level),
-        participants=participant or SERVICES,
+        participants={one.participant.name: one.told for one in found},
         environment=dict(os.environ),
     )
     return asyncio.run(run_system(plan))
+
+
+def _remember(loaded: Loaded) -> None:
+    """Keep what flags said now, and what they said before as far as it counts; nothing new where no flag was given."""
+    values = {name: value for name, value, _purpose in describe(loaded.settings)}
+    path = loaded.settings.data_dir / NAME
+    said = [name for name in REMEMBERED if loaded.sources.get(name, "").startswith("--")]
+    known = [name for name in REMEMBERED if loaded.sources.get(name) == str(path)]
+    if known:
+        say(f"as remembered in {path}, which you may remove: {', '.join(known)}")
+    if not said:
+        return
+    kept = [name for name in REMEMBERED if name in said or name in known or name == "app"]
+    if remember(loaded.settings.data_dir, {name: values[name] for name in kept}):
+        say(f"remembered in {path}, for every `saga` command here: {', '.join(kept)}")
+
+
+def _complain(found: list[Mismatch], *, refuse: bool) -> None:
+    for item in found:
+        say(f"{item.verdict}: {item}")
+    if refuse and any(item.verdict == "wrong" for item in found):
+        raise RefusedError(
+            "sagas and participants do not fit: see above; `saga up --no-check` starts them nevertheless"
+        )
 
 
 def _flags(common: SettingFlags, log_level: str) -> tuple[str, ...]:

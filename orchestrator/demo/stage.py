@@ -156,7 +156,7 @@ class Stage:
         if self.where.prefix:
             flags += ["--prefix", self.where.prefix]
         self._closing.push_async_callback(self._supervisor.stop)
-        await self._supervisor.start(saga_programs(flags, SERVICES, environment))
+        await self._supervisor.start(saga_programs(flags, {name: name for name in SERVICES}, environment))
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await self._supervisor.all_ready()

@@ -32,15 +32,18 @@ def command_name() -> str:
 
 
 def saga_programs(
-    flags: Sequence[str], participants: Sequence[str], environment: Mapping[str, str]
+    flags: Sequence[str], participants: Mapping[str, str], environment: Mapping[str, str]
 ) -> tuple[Program, ...]:
-    """The orchestrator and the participants, with these flags each. The orchestrator is the first to be stopped."""
+    """The orchestrator and the participants, with these flags each. The orchestrator is the first to be stopped.
+
+    `participants` says for each service what `saga participant` is told.
+    """
     logging = {**environment, "SAGA_LOG_FORMAT": "json"}  # we read it; people get it from us
     return (
         Program(ORCHESTRATOR, saga_command("orchestrator", *flags), logging, "orchestrator.ready"),
         *(
-            Program(name.rpartition(":")[2], saga_command("participant", name, *flags), logging, "participant.ready")
-            for name in participants
+            Program(name, saga_command("participant", told, *flags), logging, "participant.ready")
+            for name, told in participants.items()
         ),
     )
 

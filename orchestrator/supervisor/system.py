@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,7 @@ class Plan:
         saga_type: the one that the examples on the screen are about.
         embedded: whether a broker is needed, because no Kafka is configured.
         flags: for every process.
-        participants: as for `saga participant`.
+        participants: what `saga participant` is told, by service.
         environment: of every process.
 
     """
@@ -51,7 +51,7 @@ class Plan:
     saga_type: str
     embedded: bool
     flags: tuple[str, ...]
-    participants: Sequence[str]
+    participants: Mapping[str, str]
     environment: Mapping[str, str]
 
 
@@ -214,7 +214,7 @@ def _where(plan: Plan, address: str) -> str:
         f"  export KAFKA_BOOTSTRAP_SERVERS={address}",
         f"  kcat -b {address} -C -t {topics.events(plan.saga_type)} -f '%k %s\\n'",
     ]
-    if tuple(plan.participants) == SERVICES and plan.saga_type == "order":
+    if set(plan.participants.values()) == set(SERVICES) and plan.saga_type == "order":
         lines.append(f"  echo '{_EXAMPLE}' | kcat -b {address} -P -t {topics.requests('order')}")
         lines.append(f"  {command_name()} show order-1")
     if plan.embedded:

@@ -10,45 +10,71 @@ Names are imported when they are used: a participant loads nothing of the orches
 
 from __future__ import annotations
 
-from importlib import import_module
+from importlib import import_module, metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kafka_saga import errors, testing
+    from kafka_saga.messaging.settings import KafkaSettings
     from kafka_saga.orchestrator.cli.serving import run_participant
-    from kafka_saga.orchestrator.definition import Retry, Saga, SagaData, Step, from_reply, from_request
+    from kafka_saga.orchestrator.config import Settings, load_settings
+    from kafka_saga.orchestrator.definition import NoReply, Retry, Saga, SagaData, Step, from_reply, from_request
     from kafka_saga.participants.handlers import Participant
     from kafka_saga.participants.outcomes import Rejected, Reply
+    from kafka_saga.participants.store.port import Prepare
     from kafka_saga.participants.transaction import Transaction
     from kafka_saga.runtime.sqlite import SqlConnection
+    from kafka_saga.schemas.topics import TopicNames
+
+    __version__: str
 
 __all__ = [
+    "KafkaSettings",
+    "NoReply",
     "Participant",
+    "Prepare",
     "Rejected",
     "Reply",
     "Retry",
     "Saga",
     "SagaData",
+    "Settings",
     "SqlConnection",
     "Step",
+    "TopicNames",
     "Transaction",
+    "__version__",
+    "errors",
     "from_reply",
     "from_request",
+    "load_settings",
     "run_participant",
+    "testing",
 ]
 
 _DEFINITION = "kafka_saga.orchestrator.definition"
+_CONFIG = "kafka_saga.orchestrator.config"
 _HOMES = {
-    **dict.fromkeys(("Retry", "Saga", "SagaData", "Step", "from_reply", "from_request"), _DEFINITION),
+    **dict.fromkeys(("NoReply", "Retry", "Saga", "SagaData", "Step", "from_reply", "from_request"), _DEFINITION),
+    **dict.fromkeys(("Settings", "load_settings"), _CONFIG),
+    "KafkaSettings": "kafka_saga.messaging.settings",
+    "TopicNames": "kafka_saga.schemas.topics",
     "Participant": "kafka_saga.participants.handlers",
     "Rejected": "kafka_saga.participants.outcomes",
     "Reply": "kafka_saga.participants.outcomes",
+    "Prepare": "kafka_saga.participants.store.port",
     "Transaction": "kafka_saga.participants.transaction",
     "SqlConnection": "kafka_saga.runtime.sqlite",
     "run_participant": "kafka_saga.orchestrator.cli.serving",
 }
+_MODULES = ("errors", "testing")
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return metadata.version("kafka-saga")
+    if name in _MODULES:
+        return import_module(f"kafka_saga.{name}")
     home = _HOMES.get(name)
     if home is None:
         raise AttributeError(f"module 'kafka_saga' has no attribute '{name}'")
@@ -56,4 +82,4 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*globals(), *_HOMES]
+    return sorted({*(name for name in globals() if name.startswith("__")), *__all__})

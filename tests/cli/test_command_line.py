@@ -32,6 +32,8 @@ COMMANDS = [
     "config show",
     "schemas export",
     "new",
+    "check",
+    "up",
     "orchestrator",
     "participant",
 ]

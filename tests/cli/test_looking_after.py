@@ -1,18 +1,14 @@
-"""`saga doctor`, `saga config`, `saga schemas` and `saga new`."""
+"""`saga doctor`, `saga config` and `saga schemas`."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from kafka_saga.messaging.topics import TopicDescription
-from kafka_saga.orchestrator.cli.scaffold import write_project
 from kafka_saga.orchestrator.operations.checking import _misconfigured
-from kafka_saga.runtime.errors import RefusedError, UsageError
-from tests.cli.conftest import FillStore, Saga, System, completed, environment
+from tests.cli.conftest import FillStore, Saga, System, completed
 
 
 @pytest.mark.kafka
@@ -112,39 +108,3 @@ def test_the_exported_contract_is_checked_against_the_code(saga: Saga, tmp_path:
     run = saga("schemas", "export", "contract", "--check")
     assert run.exit_code == 1
     assert "out of date: contract/asyncapi.json" in run.err
-
-
-@pytest.mark.processes
-def test_a_new_project_passes_its_own_tests(saga: Saga, tmp_path: Path) -> None:
-    assert saga("new", "seat-booking").exit_code == 0
-    project = tmp_path / "seat-booking"
-    done = subprocess.run(
-        ["make", "test", f"PYTHON={sys.executable}"],
-        capture_output=True,
-        text=True,
-        cwd=project,
-        env=environment(tmp_path),
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "6 passed" in done.stdout
-    shown = subprocess.run(
-        [sys.executable, "-m", "kafka_saga.orchestrator.cli", "topics", "list", "-b", "127.0.0.1:1"],
-        capture_output=True, text=True, cwd=project, env=environment(tmp_path), check=False,
-    )  # fmt: skip
-    assert shown.returncode == 5, "its definition is found through saga.toml; only Kafka is missing"
-
-
-@pytest.mark.parametrize("name", ["Shop", "1st", "a b", "schemas", "json", "class"])
-def test_a_name_that_cannot_be_imported_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(UsageError):
-        write_project(tmp_path / name)
-    assert not (tmp_path / name).exists()
-
-
-def test_a_folder_with_files_in_it_is_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "shop").mkdir()
-    (tmp_path / "shop" / "mine.txt").write_text("precious")
-    with pytest.raises(RefusedError):
-        write_project(tmp_path / "shop")
-    assert [path.name for path in (tmp_path / "shop").iterdir()] == ["mine.txt"]

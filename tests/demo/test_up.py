@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from kafka_saga.messaging.embedded import embedded_broker
+from kafka_saga.orchestrator.cli.scaffold import write_project
 from kafka_saga.orchestrator.demo.orders import Order
 from kafka_saga.orchestrator.machine.states import SagaState
+from kafka_saga.runtime.store_lock import StoreLock
 from tests.demo.upper import PATIENCE_S, SAGA, clean_environment, saga_up, until_gone
 
 pytestmark = pytest.mark.processes
@@ -155,9 +157,46 @@ def test_a_second_saga_up_in_the_same_directory_is_refused(tmp_path: Path) -> No
 
 
 def test_a_process_that_cannot_run_is_named_and_ends_it(tmp_path: Path) -> None:
-    with saga_up(tmp_path, "--participant", "nobody") as up:
-        assert up.process.wait(PATIENCE_S) == 2
-        up.until("nobody cannot run: there is no service 'nobody'")
+    database = tmp_path / ".saga" / "payment.db"
+    lock = StoreLock(database)
+    lock.acquire("somebody else")
+    try:
+        with saga_up(tmp_path) as up:
+            assert up.process.wait(PATIENCE_S) == 4
+            up.until("payment cannot run: .*payment.db")
+    finally:
+        lock.release()
+
+
+def test_what_was_said_once_is_known_to_every_later_command(tmp_path: Path) -> None:
+    write_project(tmp_path / "booking")
+    folder = tmp_path / "booking"
+    (folder / "saga.toml").unlink()
+    participants = ("--participant", "booking.seats:seats", "--participant", "booking.wallet:wallet")
+    with saga_up(folder, "--app", "booking.saga", *participants) as up:
+        up.until(r"remembered in \.saga/up\.toml, for every `saga` command here: app, participants")
+        up.until(READY)
+        assert up.stop() == 0
+    with saga_up(folder) as up:
+        up.until(r"as remembered in \.saga/up\.toml, which you may remove: app, participants")
+        up.until(READY)
+        asked = '{"booking_id": "b-1", "customer": "alice", "seat": "A1", "price": 4990}'
+        for command in (["submit", "booking", "--wait", "--json", asked], ["list", "--type", "booking"], ["check"]):
+            result = subprocess.run(
+                [*SAGA, *command], cwd=folder, env=clean_environment(), capture_output=True, text=True, check=False
+            )
+            assert result.returncode == 0, result.stderr
+        assert up.stop() == 0
+
+
+def test_what_does_not_fit_is_started_where_one_insists(tmp_path: Path) -> None:
+    write_project(tmp_path / "booking")
+    module = tmp_path / "booking" / "booking" / "seats.py"
+    module.write_text(module.read_text().replace("@seats.compensation(ReleaseSeat)", "@seats.action(ReleaseSeat)"))
+    with saga_up(tmp_path / "booking", "--no-check") as up:
+        up.until("wrong: seats.releaseSeat .*: it is sent as a compensation, and registered with @seats.action")
+        up.until(READY)
+        assert up.stop() == 0
 
 
 def test_what_keeps_dying_is_named_with_its_last_error(tmp_path: Path) -> None:

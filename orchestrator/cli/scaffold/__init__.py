@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import keyword
+import re
 import sys
 from importlib import metadata, resources
 from pathlib import Path
@@ -43,17 +45,46 @@ def write_project(folder: Path) -> list[Path]:
         raise UsageError(f"'{name}' cannot name a package: Python, or kafka-saga, has one of that name")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RefusedError(f"{folder} exists and is not empty: choose another name")
-    words = {"name": name, "package": package, "version": metadata.version("kafka-saga"), "python": sys.executable}
+    words = {"name": name, "package": package, "python": _in_make(sys.executable), **_dependency()}
     written = [folder / path.format(package=package) for path in _FILES]
     try:
         for path, template in zip(written, _FILES.values(), strict=True):
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(_template(template).substitute(words))
-        (folder / package / "__init__.py").write_text(f'"""The saga `{name}` and its services."""\n')
+            path.write_text(_template(template).substitute(words), encoding="utf-8")
+        about = f'"""The saga `{name}` and its services."""\n'
+        (folder / package / "__init__.py").write_text(about, encoding="utf-8")
     except OSError as error:
         raise UsageError(f"cannot write {folder}: {error.strerror}") from error
     return written
 
 
+def _dependency() -> dict[str, str]:
+    """What the project needs of us: a release; or, where we came from no index, just what is installed here."""
+    release = f'"kafka-saga[demo]>={metadata.version("kafka-saga")}"'
+    direct = _direct_reference()
+    if direct is None:
+        return {"dependency": f"dependencies = [{release}]", "direct": ""}
+    why = f"# The kafka-saga that wrote this came from no package index. From one it is: {release}"
+    return {
+        "dependency": f'{why}\ndependencies = ["kafka-saga[demo] @ {direct}"]',
+        "direct": "\n[tool.hatch.metadata]\nallow-direct-references = true\n",
+    }
+
+
+def _direct_reference() -> str | None:
+    """Where our installation came from, if not from an index: a folder, an archive, a commit (PEP 610)."""
+    text = metadata.distribution("kafka-saga").read_text("direct_url.json")
+    if text is None:
+        return None
+    origin = json.loads(text)
+    vcs = origin.get("vcs_info")
+    return str(origin["url"]) if vcs is None else f"{vcs['vcs']}+{origin['url']}@{vcs['commit_id']}"
+
+
+def _in_make(path: str) -> str:
+    """A path as a variable of a Makefile, to be used in double quotes."""
+    return re.sub(r'([\\"`$])', r"\\\1", path).replace("$", "$$").replace("#", r"\#")
+
+
 def _template(name: str) -> Template:
-    return Template(resources.files(__package__).joinpath(f"{name}.tmpl").read_text())
+    return Template(resources.files(__package__).joinpath(f"{name}.tmpl").read_text(encoding="utf-8"))

@@ -1,0 +1,78 @@
+"""`saga check`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from kafka_saga.orchestrator.app import registry_of
+from kafka_saga.orchestrator.cli.edge import EXIT_FAILED
+from kafka_saga.orchestrator.cli.offered import offered
+from kafka_saga.orchestrator.cli.options import DEFAULTS, OutputFlag, ParticipantFlag, SettingFlags
+from kafka_saga.orchestrator.cli.output import print_rows, say
+from kafka_saga.orchestrator.operations.fitting import Mismatch, compare
+from kafka_saga.runtime.errors import UsageError
+
+
+def check(
+    *,
+    participant: ParticipantFlag = None,
+    allow_unused: Annotated[
+        bool, Parameter(negative="", help="Handlers that no saga here sends are fine: other sagas use them")
+    ] = False,
+    output: OutputFlag = "table",
+    common: SettingFlags = DEFAULTS,
+) -> int:
+    """Compare sagas and participants before they run: whether all that is sent finds a handler that fits.
+
+    Found are commands that nobody handles, handlers that no saga sends, names that differ by a typo, replies and models
+    that differ on both sides, actions registered as compensations. Exit 1 where something is wrong or unused; notes
+    are fine. Services in other languages are only noted. No broker and no store is needed.
+
+    Examples:
+        saga check
+        saga check --app shop.sagas --participant shop.seats:seats --participant shop.wallet:wallet
+        saga check -o jsonl | jq 'select(.verdict == "wrong")'
+
+    """
+    settings = common.settings(participants=participant)
+    registry = registry_of(settings)
+    participants = [found.participant for found in offered(settings, registry)]
+    if not participants:
+        raise UsageError(
+            f"there is nothing to compare with: name the participants of {', '.join(registry.services)} with "
+            "--participant module:object, or as participants = [...] in saga.toml"
+        )
+    found = compare(registry, participants)
+    print_mismatches(found, output)
+    sagas = ", ".join(f"{saga.saga_type} v{saga.version}" for saga in registry)
+    names = ", ".join(participant.name for participant in participants)
+    counts = [f"{number} {verdict}" for verdict in ("wrong", "unused", "note") if (number := _count(found, verdict))]
+    say(f"{sagas} with {names}: {', '.join(counts) or 'everything fits'}")
+    return EXIT_FAILED if _count(found, "wrong") or (_count(found, "unused") and not allow_unused) else 0
+
+
+def print_mismatches(found: Sequence[Mismatch], output: OutputFlag = "table") -> None:
+    """A row for each; no table where there is none."""
+    if output != "table":
+        print_rows(output, [], [asdict(item) for item in found])
+    elif found:
+        rows = [
+            {
+                "": item.verdict,
+                "command": item.subject,
+                "step": ", ".join(item.steps) or "-",
+                "found": item.found,
+                "what to do": item.remedy,
+            }
+            for item in found
+        ]
+        columns = ["", "command", "step", "found", "what to do"]
+        print_rows("table", columns, rows, prose=("step", "found", "what to do"))
+
+
+def _count(found: Sequence[Mismatch], verdict: str) -> int:
+    return sum(item.verdict == verdict for item in found)
