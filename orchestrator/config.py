@@ -45,33 +45,46 @@ class Settings(BaseModel):
 
     kafka: KafkaSettings = Field(default_factory=KafkaSettings, description="How to reach Kafka")
     topics: TopicNames = Field(default_factory=TopicNames, description="How topics are called")
-    data_dir: Path = Field(Path(".saga"), description="Where databases live")
-    store: Path | None = Field(None, description="The orchestrator's database; default: orchestrator.db in data_dir")
-    app: tuple[str, ...] = Field(("kafka_saga.orchestrator.sagas.order",), description="Modules with saga definitions")
+    data_dir: Path = Field(default=Path(".saga"), description="Where databases live")
+    store: Path | None = Field(
+        default=None, description="The orchestrator's database; default: orchestrator.db in data_dir"
+    )
+    app: tuple[str, ...] = Field(
+        default=("kafka_saga.orchestrator.sagas.order",), description="Modules with saga definitions"
+    )
     participants: tuple[str, ...] = Field(
-        (),
+        default=(),
         description="What `saga up` runs and `saga check` checks, `module:object`; default: shipped ones that are used",
     )
-    active: dict[str, int] = Field({}, description="The version that starts new sagas, by type; default: the newest")
-    group: str | None = Field(None, description="Consumer group of the orchestrator; default: <prefix>orchestrator")
-    in_flight_max: int = Field(IN_FLIGHT_MAX, ge=1, le=1_000_000, description="Sagas that run at once")
-    partitions: int = Field(4, ge=1, le=1_000, description="Partitions of topics that are created")
-    create_topics: bool = Field(True, description="Create missing topics at the start")
-    park_missing: bool = Field(False, description="Park sagas whose version no code has, instead of refusing to start")
+    active: dict[str, int] = Field(
+        default={}, description="The version that starts new sagas, by type; default: the newest"
+    )
+    group: str | None = Field(
+        default=None, description="Consumer group of the orchestrator; default: <prefix>orchestrator"
+    )
+    in_flight_max: int = Field(default=IN_FLIGHT_MAX, ge=1, le=1_000_000, description="Sagas that run at once")
+    partitions: int = Field(default=4, ge=1, le=1_000, description="Partitions of topics that are created")
+    create_topics: bool = Field(default=True, description="Create missing topics at the start")
+    park_missing: bool = Field(
+        default=False, description="Park sagas whose version no code has, instead of refusing to start"
+    )
     retention_days: int = Field(
-        SAGA_RETENTION_MS // DAY_MS, ge=0, le=36_500, description="How long finished sagas are kept; 0: for ever"
+        default=SAGA_RETENTION_MS // DAY_MS,
+        ge=0,
+        le=36_500,
+        description="How long finished sagas are kept; 0: for ever",
     )
     purged_retention_days: int = Field(
-        PURGED_RETENTION_MS // DAY_MS,
+        default=PURGED_RETENTION_MS // DAY_MS,
         ge=0,
         le=36_500,
         description="How long purged sagas' ids are remembered, at least as long as requests are kept; 0: for ever",
     )
     fence_retention_days: int = Field(
-        FENCE_RETENTION_MS // DAY_MS, ge=1, le=3_650, description="How long participants remember what they did"
+        default=FENCE_RETENTION_MS // DAY_MS, ge=1, le=3_650, description="How long participants remember what they did"
     )
-    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="What is logged")
-    log_format: LogFormat = Field("auto", description="json, text, or auto (text on a terminal)")
+    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="What is logged")
+    log_format: LogFormat = Field(default="auto", description="json, text, or auto (text on a terminal)")
 
     @field_validator("app", "participants", mode="before")
     @classmethod

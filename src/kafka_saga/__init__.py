@@ -70,15 +70,17 @@ _HOMES = {
 _MODULES = ("errors", "testing")
 
 
-def __getattr__(name: str) -> Any:
-    if name == "__version__":
-        return metadata.version("kafka-saga")
-    if name in _MODULES:
-        return import_module(f"kafka_saga.{name}")
-    home = _HOMES.get(name)
-    if home is None:
-        raise AttributeError(f"module 'kafka_saga' has no attribute '{name}'")
-    return getattr(import_module(home), name)
+if not TYPE_CHECKING:  # a type checker would believe in any name that this function may know
+
+    def __getattr__(name: str) -> Any:
+        if name == "__version__":
+            return metadata.version("kafka-saga")
+        if name in _MODULES:
+            return import_module(f"kafka_saga.{name}")
+        home = _HOMES.get(name)
+        if home is None:
+            raise AttributeError(f"module 'kafka_saga' has no attribute '{name}'")
+        return getattr(import_module(home), name)
 
 
 def __dir__() -> list[str]:
