@@ -7,7 +7,7 @@ as it is validated. A copy with the same shape fits, whatever its class is calle
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import BaseModel
@@ -85,37 +85,39 @@ class _Comparison:
     def __init__(self, writer: Schema, reader: Schema) -> None:
         self._writer = writer
         self._reader = reader
-        self._seen: set[tuple[str, str]] = set()
+        self._known: dict[tuple[str, str], list[Difference]] = {}
+        """What was found of two named models, with fields as seen from there."""
 
     def run(self) -> Iterator[Difference]:
         yield from self._compare("", self._writer, self._reader)
 
     def _compare(self, at: str, writer: Schema, reader: Schema) -> Iterator[Difference]:
         pair = (str(writer.get("$ref", "")), str(reader.get("$ref", "")))
-        if all(pair):
-            if pair in self._seen:
-                return  # a model that holds itself: it is being compared already
-            self._seen.add(pair)
-        written, read = _followed(writer, self._writer), _followed(reader, self._reader)
-        if not _says_something(read) or not _says_something(written):
+        if not all(pair):
+            yield from self._of_types(at, writer, reader)
             return
-        for option in _options(written, self._writer):
-            yield from self._fits_one_of(at, option, list(_options(read, self._reader)))
+        if pair not in self._known:
+            self._known[pair] = []  # until it is compared: a model that holds itself differs in nothing more
+            self._known[pair] = list(self._of_types("", writer, reader))
+        for found in self._known[pair]:
+            yield replace(found, field=_joined(at, found.field))
+
+    def _of_types(self, at: str, writer: Schema, reader: Schema) -> Iterator[Difference]:
+        """Everything that may be written must be something that is read."""
+        written, read = _followed(writer, self._writer), _followed(reader, self._reader)
+        if _says_something(written) and _says_something(read):
+            reads = list(_options(read, self._reader))
+            for option in _options(written, self._writer):
+                yield from self._fits_one_of(at, option, reads)
 
     def _fits_one_of(self, at: str, option: Schema, reads: list[Schema]) -> Iterator[Difference]:
-        """The nearest of what the reader takes; nothing where one takes it as it is."""
-        nearest: list[Difference] | None = None
-        for read in reads:
-            if (unlike := _unlike(option, read)) is not None:
-                continue_with = [Difference(at, unlike)]
-            else:
-                continue_with = list(self._within(at, option, read))
-            if nearest is None or _weight(continue_with) < _weight(nearest):
-                nearest = continue_with
-        if nearest is not None and len(reads) > 1 and [item.field for item in nearest] == [at] and nearest[0].fails:
-            names = " or ".join(_name(read) for read in reads)
-            nearest = [Difference(at, f"it is written as {_name(option)} and read as {names}")]
-        yield from nearest or ()
+        """How it differs from what comes nearest to it among what is read; nothing where one takes it as it is."""
+        like = [read for read in reads if _are_alike(option, read)]
+        if like:
+            yield from min((list(self._within(at, option, read)) for read in like), key=_weight)
+        else:
+            names = " or ".join(map(_name, reads))
+            yield Difference(at, f"it is written as {_name(option)} and read as {names}")
 
     def _within(self, at: str, written: Schema, read: Schema) -> Iterator[Difference]:
         """Two schemas of one type: their values, bounds and parts."""
@@ -140,7 +142,7 @@ class _Comparison:
         writes, reads = written.get("properties", {}), read.get("properties", {})
         more_written, more_read = (schema.get("additionalProperties", True) for schema in (written, read))
         for name, schema in writes.items():
-            place = f"{at}.{name}".lstrip(".")
+            place = _joined(at, name)
             if name in reads:
                 yield from self._compare(place, schema, reads[name])
             elif more_read is False:
@@ -152,7 +154,7 @@ class _Comparison:
         for name, schema in reads.items():
             if name in writes and (name in written.get("required", ()) or name not in read.get("required", ())):
                 continue
-            place = f"{at}.{name}".lstrip(".")
+            place = _joined(at, name)
             if isinstance(more_written, Mapping) and not writes:
                 yield from self._compare(place, more_written, schema)
             elif name in read.get("required", ()):
@@ -161,6 +163,10 @@ class _Comparison:
                 yield Difference(place, "it is read where it is there, and never written", fails=False)
         if isinstance(more_written, Mapping) and isinstance(more_read, Mapping):
             yield from self._compare(f"{at}{{}}", more_written, more_read)
+
+
+def _joined(at: str, field: str) -> str:
+    return f"{at}.{field}" if at and field and field[0] not in "[{" else f"{at}{field}"
 
 
 _NEVER = "it is needed and never written"
@@ -210,17 +216,14 @@ def _values(schema: Schema) -> list[Any] | None:
     return None if values is None else list(values)
 
 
-def _unlike(written: Schema, read: Schema) -> str | None:
-    """Why one type is never safely read as the other, or None."""
-    one, other = _kind(written), _kind(read)
+def _are_alike(written: Schema, read: Schema) -> bool:
+    """Whether the one type may be read as the other, as far as its name tells."""
     if not (_says_something(written) and _says_something(read)):
-        return None
-    alike = one == other or (one, other) == ("integer", "number")
+        return True
+    kinds = (_kind(written), _kind(read))
     formats = "format" not in read or read["format"] == written.get("format")
     values = _values(read) is None or _values(written) is not None
-    if alike and formats and values:
-        return None
-    return f"it is written as {_name(written)} and read as {_name(read)}"
+    return (kinds[0] == kinds[1] or kinds == ("integer", "number")) and formats and values
 
 
 def _narrower(written: Schema, read: Schema) -> Iterator[str]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import Annotated, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -12,7 +13,7 @@ from kafka_saga.orchestrator.app import registry_of
 from kafka_saga.orchestrator.cli.offered import offered
 from kafka_saga.orchestrator.cli.options import DEFAULTS, ParticipantFlag, SettingFlags
 from kafka_saga.orchestrator.cli.output import say
-from kafka_saga.orchestrator.config import Loaded, describe
+from kafka_saga.orchestrator.config import Loaded, describe, load_settings
 from kafka_saga.orchestrator.operations.fitting import Mismatch, compare
 from kafka_saga.orchestrator.remembered import NAME, REMEMBERED, remember
 from kafka_saga.orchestrator.supervisor.system import Plan, run_system
@@ -48,7 +49,7 @@ def up(
     settings = loaded.settings
     registry = registry_of(settings)  # a wrong module is said now, not by a child that dies of it
     found = offered(settings, registry)
-    _remember(loaded)
+    _remember(loaded, common.config)
     _complain(compare(registry, [one.participant for one in found]), refuse=check)
     plan = Plan(
         settings=settings,
@@ -61,9 +62,8 @@ def up(
     return asyncio.run(run_system(plan))
 
 
-def _remember(loaded: Loaded) -> None:
+def _remember(loaded: Loaded, config: Path | None) -> None:
     """Keep what flags said now, and what they said before as far as it counts; nothing new where no flag was given."""
-    values = {name: value for name, value, _purpose in describe(loaded.settings)}
     path = loaded.settings.data_dir / NAME
     said = [name for name in REMEMBERED if loaded.sources.get(name, "").startswith("--")]
     known = [name for name in REMEMBERED if loaded.sources.get(name) == str(path)]
@@ -71,9 +71,20 @@ def _remember(loaded: Loaded) -> None:
         say(f"as remembered in {path}, which you may remove: {', '.join(known)}")
     if not said:
         return
+    values = _values(loaded)
     kept = [name for name in REMEMBERED if name in said or name in known or name == "app"]
     if remember(loaded.settings.data_dir, {name: values[name] for name in kept}):
-        say(f"remembered in {path}, for every `saga` command here: {', '.join(kept)}")
+        later = load_settings(flags={"data_dir": loaded.settings.data_dir}, environment=os.environ, file=config)
+        counts = [name for name in kept if _values(later)[name] == values[name]]
+        if counts:
+            say(f"remembered in {path}, for every `saga` command here: {', '.join(counts)}")
+        for name in sorted({*kept} - {*counts}):
+            source = later.sources.get(name) or later.sources["app"]
+            say(f"{name} is as you say now only: for other commands {source} decides")
+
+
+def _values(loaded: Loaded) -> dict[str, Any]:
+    return {name: value for name, value, _purpose in describe(loaded.settings)}
 
 
 def _complain(found: list[Mismatch], *, refuse: bool) -> None:

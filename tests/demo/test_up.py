@@ -189,6 +189,17 @@ def test_what_was_said_once_is_known_to_every_later_command(tmp_path: Path) -> N
         assert up.stop() == 0
 
 
+def test_what_a_file_says_otherwise_is_not_claimed_to_be_remembered(tmp_path: Path) -> None:
+    write_project(tmp_path / "booking")
+    shipped = "kafka_saga.orchestrator.sagas.order"
+    with saga_up(tmp_path / "booking", "--app", shipped, "--participant", "inventory") as up:
+        up.until(READY)
+        assert up.stop() == 0
+    assert not [line for line in up.lines if line.startswith("remembered")]
+    for name in ("app", "participants"):
+        assert f"{name} is as you say now only: for other commands saga.toml decides" in up.lines
+
+
 def test_what_does_not_fit_is_started_where_one_insists(tmp_path: Path) -> None:
     write_project(tmp_path / "booking")
     module = tmp_path / "booking" / "booking" / "seats.py"

@@ -134,6 +134,17 @@ def test_a_difference_inside_is_named_by_its_path(written: Any, read: Any, place
     assert [(found.field, found.fails) for found in differences(of(written), of(read))] == [(place, True)]
 
 
+def test_a_difference_that_one_union_did_not_mind_is_found_where_it_matters() -> None:
+    written = create_model("Message", either=(Item, ...), one=(Item, ...))
+    read = create_model("Message", either=(WrongItem | OtherItem, ...), one=(WrongItem, ...))
+    assert [found.field for found in differences(written, read)] == ["one.quantity"]
+
+
+def test_a_union_is_read_by_the_nearest_of_its_members() -> None:
+    [found] = differences(of(Item), of(WrongItem | list[int] | None))
+    assert (found.field, found.what) == ("value.quantity", "it is written as integer and read as string")
+
+
 def test_a_field_that_is_needed_and_never_written_fails() -> None:
     [found] = differences(of(int), create_model("Message", value=(int, ...), note=(str, ...)))
     assert (found.field, found.what, found.fails) == ("note", "it is needed and never written", True)
