@@ -160,7 +160,7 @@ class _Comparison:
             elif name in read.get("required", ()):
                 yield Difference(place, "it is needed and not always written" if name in writes else _NEVER)
             else:
-                yield Difference(place, "it is read where it is there, and never written", fails=False)
+                yield Difference(place, "it is optional for the reader, and never written", fails=False)
         if isinstance(more_written, Mapping) and isinstance(more_read, Mapping):
             yield from self._compare(f"{at}{{}}", more_written, more_read)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Annotated
@@ -15,6 +16,8 @@ from kafka_saga.orchestrator.cli.options import DEFAULTS, OutputFlag, Participan
 from kafka_saga.orchestrator.cli.output import print_rows, say
 from kafka_saga.orchestrator.operations.fitting import Mismatch, compare
 from kafka_saga.runtime.errors import UsageError
+
+_FOUND = "found, and what to do"
 
 
 def check(
@@ -47,32 +50,30 @@ def check(
             "--participant module:object, or as participants = [...] in saga.toml"
         )
     found = compare(registry, participants)
-    print_mismatches(found, output)
+    _print(found, output)
     sagas = ", ".join(f"{saga.saga_type} v{saga.version}" for saga in registry)
     names = ", ".join(participant.name for participant in participants)
-    counts = [f"{number} {verdict}" for verdict in ("wrong", "unused", "note") if (number := _count(found, verdict))]
-    say(f"{sagas} with {names}: {', '.join(counts) or 'everything fits'}")
-    return EXIT_FAILED if _count(found, "wrong") or (_count(found, "unused") and not allow_unused) else 0
+    say(f"{sagas} with {names}: {_summary(found)}")
+    bad = {"wrong"} if allow_unused else {"wrong", "unused"}
+    return EXIT_FAILED if any(item.verdict in bad for item in found) else 0
 
 
-def print_mismatches(found: Sequence[Mismatch], output: OutputFlag = "table") -> None:
+def _print(found: Sequence[Mismatch], output: OutputFlag) -> None:
     """A row for each; no table where there is none."""
     if output != "table":
         print_rows(output, [], [asdict(item) for item in found])
     elif found:
-        rows = [
-            {
-                "": item.verdict,
-                "command": item.subject,
-                "step": ", ".join(item.steps) or "-",
-                "found": item.found,
-                "what to do": item.remedy,
-            }
-            for item in found
-        ]
-        columns = ["", "command", "step", "found", "what to do"]
-        print_rows("table", columns, rows, prose=("step", "found", "what to do"))
+        rows = [{"": item.verdict, "command": item.subject, _FOUND: _told(item)} for item in found]
+        print_rows("table", ["", "command", _FOUND], rows, prose=(_FOUND,))
 
 
-def _count(found: Sequence[Mismatch], verdict: str) -> int:
-    return sum(item.verdict == verdict for item in found)
+def _told(item: Mismatch) -> str:
+    steps = f" ({', '.join(item.steps)})" if item.steps else ""
+    return f"{item.found}; {item.remedy}{steps}"
+
+
+def _summary(found: Sequence[Mismatch]) -> str:
+    counts = Counter(item.verdict for item in found)
+    notes = "1 note" if counts["note"] == 1 else f"{counts['note']} notes"
+    parts = [f"{counts['wrong']} wrong", f"{counts['unused']} unused", notes]
+    return ", ".join(part for part in parts if not part.startswith("0 ")) or "everything fits"

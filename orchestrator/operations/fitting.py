@@ -153,9 +153,11 @@ class _Comparison:
                     "wrong", service, "", steps, f"no participant is called '{service}', but one '{participant.name}'",
                     f"name them alike: service=\"{participant.name}\", or Participant('{service}')",
                 )  # fmt: skip
+        near = [other for other in self._services if other != service and _are_alike(other, service)]
+        meant = f"if it is not '{near[0]}', misspelt: " if near else ""
         return Mismatch(
             "note", service, "", steps, "no participant of this name was given",
-            "give it, too (--participant), unless it is written in another language",
+            f"{meant}give it, too (--participant), unless it is written in another language",
         )  # fmt: skip
 
     def _of_command(self, sent: _Sent, participant: ParticipantLike) -> Iterator[Mismatch]:

@@ -172,6 +172,7 @@ def test_a_service_that_is_only_called_alike_is_a_note() -> None:
     )  # fmt: skip
     [found] = compare([saga], [seats()])
     assert (found.verdict, found.service) == ("note", "seat")
+    assert found.remedy.startswith("if it is not 'seats', misspelt: give it, too")
 
 
 def test_two_participants_of_one_name_are_wrong() -> None:
