@@ -40,8 +40,8 @@ def remember(data_dir: Path, told: Mapping[str, Any]) -> bool:
         draft = path.with_name(f".{NAME}.{os.getpid()}")
         draft.write_text(text, encoding="utf-8")
         draft.replace(path)  # a reader sees the old lines or the new ones
-    except OSError as error:
-        raise StoreUnavailableError(f"cannot write {path}: {error.strerror}") from error
+    except (OSError, UnicodeEncodeError) as error:  # a path need not be text
+        raise StoreUnavailableError(f"cannot write {path}: {error}") from error
     return True
 
 
@@ -64,4 +64,5 @@ def recall(data_dir: Path) -> tuple[Path, dict[str, Any]]:
 def _toml(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_toml, value))}]"
-    return json.dumps(str(value), ensure_ascii=True)  # a string of JSON is one of TOML
+    # A string of JSON is one of TOML, but for the escapes of what lies beyond 16 bits, and for DEL.
+    return json.dumps(str(value), ensure_ascii=False).replace("\x7f", "\\u007f")

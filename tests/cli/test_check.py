@@ -9,7 +9,7 @@ import pytest
 from kafka_saga.orchestrator.cli.scaffold import write_project
 from kafka_saga.orchestrator.config import load_settings
 from kafka_saga.orchestrator.remembered import remember
-from kafka_saga.runtime.errors import ConfigError
+from kafka_saga.runtime.errors import ConfigError, StoreUnavailableError
 from tests.cli.conftest import Run, Saga
 
 
@@ -157,6 +157,18 @@ def test_a_file_that_cannot_be_read_is_named_with_what_to_do(tmp_path: Path) -> 
     (tmp_path / "up.toml").write_text("app = [")
     with pytest.raises(ConfigError, match=r"cannot read .*up\.toml: .*; remove it, `saga up` writes it anew"):
         load_settings(flags={"data_dir": tmp_path}, environment={})
+
+
+@pytest.mark.parametrize("store", ['a "b".db', "c:\\d", "möwe 🐦.db", "tab\tdel\x7f"])
+def test_any_text_is_recalled_as_it_was_told(tmp_path: Path, store: str) -> None:
+    remember(tmp_path, {"app": ("shop.saga",), "store": Path(store)})
+    assert load_settings(flags={"data_dir": tmp_path}, environment={}).settings.store == Path(store)
+
+
+def test_what_is_no_text_is_refused_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailableError, match=r"cannot write .*up\.toml"):
+        remember(tmp_path, {"app": ("shop.saga",), "store": Path("\udcff.db")})
+    assert not (tmp_path / "up.toml").exists()
 
 
 def test_remembering_the_same_again_writes_nothing(tmp_path: Path) -> None:
