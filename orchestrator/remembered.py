@@ -36,9 +36,10 @@ def remember(data_dir: Path, told: Mapping[str, Any]) -> bool:
     try:
         if path.exists() and path.read_text(encoding="utf-8") == text:
             return False
+        encoded = text.encode()
         data_dir.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{NAME}.{os.getpid()}")
-        draft.write_text(text, encoding="utf-8")
+        draft.write_bytes(encoded)
         draft.replace(path)  # a reader sees the old lines or the new ones
     except (OSError, UnicodeEncodeError) as error:  # a path need not be text
         raise StoreUnavailableError(f"cannot write {path}: {error}") from error
