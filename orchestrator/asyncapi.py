@@ -42,7 +42,7 @@ def models_of(definitions: Iterable[Saga]) -> dict[str, type[BaseModel]]:
     for definition in definitions:
         models = [definition.request]
         for step in definition.steps:
-            models += [step.action, step.reply] + ([step.compensation] if step.compensation else [])
+            models += [step.action, step.reply_model] + ([step.compensation] if step.compensation else [])
         for model in models:
             known = found.setdefault(command_type(model), model)
             if known is not model and known.model_json_schema() != model.model_json_schema():
@@ -110,7 +110,7 @@ class _Writer:
         self._channel(
             asked, f"What service '{service}' is asked to do, and to undo", [self._command(model) for model in models]
         )
-        replies = [self._reply(step.reply) for step in steps]
+        replies = [self._reply(step.reply_model) for step in steps]
         if any(step.compensation is not None for step in steps):
             replies.append(self._answer("reply.undone", NoReply, "A step is undone, or there was nothing to undo"))
         replies += [self._answer(f"reply.{outcome}", Failure, text, outcome) for outcome, text in _OUTCOMES.items()]

@@ -1,10 +1,13 @@
 """Where a command's fields come from: the request, an earlier step's reply, or a function of the user's.
 
-Sources are settled when the definition is built, so that a running saga never finds a field missing.
+Sources are settled when the definition is built, so that a running saga never finds a field missing, or of a kind
+that its command does not read.
 """
 
 from __future__ import annotations
 
+import functools
+import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -12,6 +15,9 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, RootModel
 
 from kafka_saga.runtime.errors import DefinitionError
+from kafka_saga.schemas.faithful import complaint
+from kafka_saga.schemas.fit import Misfit, kinds_written, misfit, reads_null
+from kafka_saga.schemas.structure import FieldNode, fields_of, of_model, reads_its_own_way, shown
 
 
 class SagaData(NamedTuple):
@@ -81,8 +87,8 @@ def settle(
         providers: what may fill the rest by name.
 
     Raises:
-        DefinitionError: a field that nothing provides, that two things provide, that does not exist, or that an
-            in-doubt step could not fill.
+        DefinitionError: a field that nothing provides, that two things provide, that does not exist, that an
+            in-doubt step could not fill, or whose source gives what it does not read.
 
     """
     argument = "action_fields" if " action " in where else "compensation_fields"
@@ -91,29 +97,32 @@ def settle(
             known = ", ".join(model.model_fields) or "none"
             raise DefinitionError(f"{where}: {argument} names '{name}', but the command has no such field ({known})")
     settled: dict[str, FieldSource] = {}
-    for name, field in model.model_fields.items():
-        source = explicit.get(name)
-        if source is None:
-            found = _by_name(where, argument, name, providers)
-            if found is None:
-                if field.is_required():
-                    raise DefinitionError(
-                        f"{where}: nothing provides the field '{name}': add it to the request or to an earlier "
-                        f"reply, give it a default, or say how in {argument}={{'{name}': ...}}"
-                    )
-                continue
-            source = found
+    is_free = reads_its_own_way(of_model(model))
+    for field in fields_by_name(model).values():
+        place = f"{where}: the field '{field.name}'"
+        by_name = None if field.name in explicit else _by_name(where, argument, field.name, providers)
+        if by_name is None and field.name not in explicit:
+            if field.required:
+                raise DefinitionError(
+                    f"{where}: nothing provides the field '{field.name}': add it to the request or to an earlier "
+                    f"reply, give it a default, or say how in {argument}={{'{field.name}': ...}}"
+                )
+            continue
+        source = by_name or explicit[field.name]
         if isinstance(source, Source):
-            _check(where, name, source, model, providers)
-        settled[name] = source
+            _check(place, argument, field, source, providers, is_free=is_free)
+        else:
+            _check_function(place, argument, field.name, source)
+        settled[field.name] = source
     return settled
 
 
 def check_message(where: str, model: object) -> None:
-    """Refuse a model that cannot be a message: its fields, by their names, are the wire's.
+    """Refuse a model that cannot be a message: its fields, by their names, are the wire's, and are read again alike.
 
     Raises:
-        DefinitionError: it is no model, no JSON object, or one of its fields goes by another name.
+        DefinitionError: it is no model, no JSON object, one of its fields goes by another name, or its values
+            would change on their way (R58).
 
     """
     if not (isinstance(model, type) and issubclass(model, BaseModel)):
@@ -126,15 +135,38 @@ def check_message(where: str, model: object) -> None:
                 f"{where}: the field '{name}' has an alias, but messages are filled by name: "
                 "drop the alias and name it as it stands on the wire"
             )
+    unfaithful = complaint(model)
+    if unfaithful is not None:
+        raise DefinitionError(f"{where}: {unfaithful} (R58)")
 
 
-def text(source: FieldSource) -> str:
-    """The source as it counts in a definition's hash: a function is known by its name."""
-    if isinstance(source, Source):
-        return str(source)
-    # Objects that can be called, and functools.partial, have no name of their own: their class's must do.
-    named = source if hasattr(source, "__qualname__") else type(source)
-    return f"function {named.__module__}.{named.__qualname__}"
+def check_id(where: str, request: type[BaseModel], id_from: object) -> None:
+    """Refuse an `id_from` that cannot be a saga's id.
+
+    Raises:
+        DefinitionError: the request has no such field, or it is never text.
+
+    """
+    if not isinstance(id_from, str):
+        raise DefinitionError(f"{where}: id_from is {id_from!r}; it must be the name of a field of the request")
+    field = fields_by_name(request).get(id_from)
+    if field is None:
+        raise DefinitionError(
+            f"{where}: id_from='{id_from}' is not a field of {request.__name__} ({', '.join(request.model_fields)})"
+        )
+    if kinds_written(field.node) <= _NO_TEXT:
+        raise DefinitionError(
+            f"{where}: id_from='{id_from}' is {shown(field.node)}, and a saga's id is text: make it str, choose "
+            "another field, or leave id_from out and send the id as the record's key (R1)"
+        )
+
+
+_NO_TEXT = {"null", "boolean", "integer", "number", "array", "object"}
+
+
+def fields_by_name(model: type[BaseModel]) -> dict[str, FieldNode]:
+    """The fields of a message."""
+    return {field.name: field for field in fields_of(of_model(model)) or ()}
 
 
 def _by_name(where: str, argument: str, name: str, providers: list[Provider]) -> Source | None:
@@ -150,21 +182,74 @@ def _by_name(where: str, argument: str, name: str, providers: list[Provider]) ->
     return Source(found[0].step, name) if found else None
 
 
-def _check(where: str, name: str, source: Source, model: type[BaseModel], providers: list[Provider]) -> None:
+def _check(
+    place: str, argument: str, field: FieldNode, source: Source, providers: list[Provider], *, is_free: bool
+) -> None:
     provider = next((item for item in providers if item.step == source.step), None)
     if provider is None:
+        raise DefinitionError(f"{place} is taken from step '{source.step}', which does not come before it")
+    given = fields_by_name(provider.model).get(source.field)
+    if given is None:
+        raise DefinitionError(f"{place} is taken from '{source}', but {provider} has no such field")
+    if provider.own and not reads_null(field.node):
         raise DefinitionError(
-            f"{where}: the field '{name}' is taken from step '{source.step}', which does not come before it"
+            f"{place} comes from the reply of its own action, which an in-doubt step does not have: make it optional "
+            f"(`{field.name}: ... | None = None`) and find what to undo by the saga id (R15)"
         )
-    if source.field not in provider.model.model_fields:
-        raise DefinitionError(f"{where}: the field '{name}' is taken from '{source}', but {provider} has no such field")
-    if provider.own and not _accepts_none(model, name):
+    found = None if is_free else misfit(given.node, field.node)
+    if found is not None and not (found.only_null and not found.path and not field.required):
         raise DefinitionError(
-            f"{where}: the field '{name}' comes from the reply of its own action, which an in-doubt step does not "
-            f"have: make it optional (`{name}: ... | None = None`) and find what to undo by the saga id (R15)"
+            f"{place} {_told(found, field, given, provider)}{_remedy(found, argument, field, source)}"
         )
 
 
-def _accepts_none(model: type[BaseModel], name: str) -> bool:
-    annotation = model.model_fields[name].annotation
-    return annotation is Any or type(None) in getattr(annotation, "__args__", ())
+def _told(found: Misfit, field: FieldNode, given: FieldNode, provider: Provider) -> str:
+    told = f"is {shown(field.node)}, but {provider} gives {shown(given.node)}"
+    if not found.path:
+        return f"{told}, and {found.why}" if found.why else told
+    what = found.why or f"{found.written} is written where {found.read} is read"
+    return f"{told}: at '{found.path}' {what}"
+
+
+def _remedy(found: Misfit, argument: str, field: FieldNode, source: Source) -> str:
+    data = "data.request" if source.step is None else f"data.replies['{source.step}']"
+    function = f"{argument}={{'{field.name}': lambda data: …{data}['{source.field}']…}}"
+    if not found.only_null or found.path:
+        return f"make them one type, or convert it with {function}"
+    optional = f"`{field.name}: {shown(field.node)} | None`"
+    return f"accept None ({optional}), give it a default, or say what stands for None with {function}"
+
+
+def _check_function(place: str, argument: str, name: str, source: object) -> None:
+    """Refuse what cannot be asked for a field's value with one argument, at once."""
+    remedy = f"write {argument}={{'{name}': lambda data: …}}, a function of SagaData that returns the value"
+    if isinstance(source, str):
+        raise DefinitionError(
+            f"{place} is taken from the text {source!r}: name its source, from_request({source!r}) or "
+            f"from_reply('step', {source!r}); for the text itself {argument}={{'{name}': lambda data: {source!r}}}"
+        )
+    if not callable(source) or isinstance(source, type):
+        kind = f"the class {source.__name__}" if isinstance(source, type) else f"{source!r}"
+        raise DefinitionError(f"{place} is taken from {kind}, which is no source: {remedy}")
+    function: Any = source
+    while isinstance(function, functools.partial):
+        function = function.func
+    called = getattr(function, "__call__", function)  # noqa: B004 -- an object's own `async def __call__`
+    for kind, is_kind in _NEVER_AT_ONCE.items():
+        if is_kind(function) or is_kind(called):
+            raise DefinitionError(f"{place} is taken from {kind}, and is needed at once: {remedy}")
+    try:
+        inspect.signature(source).bind(None)
+    except TypeError:
+        raise DefinitionError(
+            f"{place} is taken from a function that cannot be called with one argument: {remedy}"
+        ) from None
+    except ValueError:
+        return  # some functions of other languages have no signature
+
+
+_NEVER_AT_ONCE: dict[str, Callable[[Any], bool]] = {
+    "an async function": inspect.iscoroutinefunction,
+    "a generator": inspect.isgeneratorfunction,
+    "an async generator": inspect.isasyncgenfunction,
+}

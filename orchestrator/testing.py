@@ -26,6 +26,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic_core import to_json
 
 from kafka_saga.orchestrator.definition import Saga, command_type
 from kafka_saga.orchestrator.machine.decision import (
@@ -42,10 +43,13 @@ from kafka_saga.orchestrator.machine.saga import Hold, accepted, record, status_
 from kafka_saga.orchestrator.machine.saga import Saga as SagaInstance
 from kafka_saga.orchestrator.machine.states import EventKind, SagaState
 from kafka_saga.orchestrator.machine.transitions import advance
-from kafka_saga.schemas.codec import decode_trusted, encode
+from kafka_saga.runtime.errors import ContractError
+from kafka_saga.schemas.codec import decode_object, decode_trusted, encode
 from kafka_saga.schemas.envelope import Effect, Outcome, Reason
 from kafka_saga.schemas.events import LifecycleEvent, SagaRecord
+from kafka_saga.schemas.faithful import written
 from kafka_saga.schemas.ids import Phase, SagaRef
+from kafka_saga.schemas.reading import read_written
 
 __all__ = ["Command", "Story", "expect_refused", "given"]
 
@@ -64,13 +68,13 @@ def given(
         admitted: False leaves it PENDING; `story.admit()` admits it.
 
     """
-    model = request if isinstance(request, BaseModel) else definition.request.model_validate(request)
-    document = model.model_dump(mode="json")
+    body = read_written(definition.request, _body(request))
+    document = decode_trusted(body)
     identity = saga_id or document.get(definition.id_from or "")
     if not isinstance(identity, str):
         raise AssertionError("say the saga's id: given(definition, request, saga_id=...)")  # noqa: TRY004 -- a test's
     ref = SagaRef(definition.saga_type, identity)
-    story = Story(definition, accepted(definition, ref, document, len(encode(document)), STORY_BEGINS_AT))
+    story = Story(definition, accepted(definition, ref, document, len(body), STORY_BEGINS_AT))
     if admitted:
         story.admit()
     return story
@@ -121,19 +125,19 @@ class Command:
         )
 
     def _reply_body(self, reply: BaseModel | Mapping[str, Any] | None) -> dict[str, Any]:
-        body = {} if reply is None else _document(reply)
+        body = b"{}" if reply is None else _body(reply)
         if self.sent.command_id.phase is Phase.COMPENSATE:
-            return body
+            return decode_object(body)
         definition, index = self.story.definition, self.story.definition.index(self.sent.command_id.step)
         assert index is not None, "a command belongs to a step"
-        expected = definition.steps[index].reply
-        complaint = definition.reply_complaint(index, body)
-        if complaint is not None or (isinstance(reply, BaseModel) and not isinstance(reply, expected)):
-            raise AssertionError(
-                f"{self.sent.command_type} is answered with succeed({expected.__name__}(...)), not with {reply!r}"
-                + (f": {complaint}" if complaint else "")
-            )
-        return body
+        expected = definition.steps[index].reply_model
+        wrong = f"{self.sent.command_type} is answered with succeed({expected.__name__}(...)), not with {reply!r}"
+        if isinstance(reply, BaseModel) and not isinstance(reply, expected):
+            raise AssertionError(wrong)  # noqa: TRY004 -- a test's
+        try:
+            return definition.reply_document(index, body)
+        except ContractError as error:
+            raise AssertionError(f"{wrong}: {error}") from error
 
 
 class Story:
@@ -215,9 +219,9 @@ class Story:
             raise AssertionError(f"expected {wanted}, not {_describe(sent)}: {self}")
         if attempt is not None and sent.attempt != attempt:
             raise AssertionError(f"expected attempt {attempt} of {wanted}, not attempt {sent.attempt}: {self}")
-        if isinstance(command, BaseModel) and decode_trusted(sent.body) != command.model_dump(mode="json"):
+        if isinstance(command, BaseModel) and decode_trusted(sent.body) != decode_trusted(_body(command)):
             raise AssertionError(
-                f"expected {wanted} with {_document(command)}, not {decode_trusted(sent.body)}: {self}"
+                f"expected {wanted} with {decode_trusted(_body(command))}, not {decode_trusted(sent.body)}: {self}"
             )
         self._expected += 1
         return Command(self, sent)
@@ -273,8 +277,11 @@ def _model(command: type[BaseModel] | BaseModel) -> type[BaseModel]:
     return command if isinstance(command, type) else type(command)
 
 
-def _document(message: BaseModel | Mapping[str, Any]) -> dict[str, Any]:
-    return message.model_dump(mode="json") if isinstance(message, BaseModel) else dict(message)
+def _body(message: BaseModel | Mapping[str, Any]) -> bytes:
+    """A message as the other side would write it."""
+    if isinstance(message, BaseModel):
+        return written(message)
+    return to_json(message, by_alias=True, inf_nan_mode="constants")
 
 
 def _describe(sent: SendCommand) -> str:

@@ -34,8 +34,9 @@ from kafka_saga.participants.transaction import Transaction
 from kafka_saga.runtime.errors import BrokenStoreError, ContractError, StoreUnavailableError
 from kafka_saga.runtime.limits import FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS, PAYLOAD_BYTES_MAX
 from kafka_saga.runtime.telemetry import log
-from kafka_saga.schemas.codec import decode_model, decode_trusted, encode
+from kafka_saga.schemas.codec import decode_model, decode_object, decode_trusted, encode
 from kafka_saga.schemas.envelope import CommandHead, Effect, Outcome, Reason
+from kafka_saga.schemas.faithful import written
 from kafka_saga.schemas.ids import Phase, parse_command_id
 
 _log = log("guard")
@@ -168,7 +169,7 @@ class Guard:
 
     def _begin_call(self, command: Command, handler: Handler, body: BaseModel, row: FenceRow, now_ms: int) -> Handled:
         epoch = command.head.parsed_id.epoch
-        call_text = _call_to_json(command, body)
+        call_text = _call_to_json(command)
         row = row._replace(status=Status.STARTED, action_epoch=epoch, action_reply=None, call=call_text)
         self._put(row._replace(updated_at=now_ms))
         return Handled(command, None, call=Call(command, handler, body, command.head.command_id))
@@ -288,7 +289,7 @@ def _success(handler: Handler, model: BaseModel | None) -> Reply:
         return Reply(Outcome.SUCCESS, Effect.DONE, None, EMPTY_BODY)
     if not isinstance(model, promised):
         raise TypeError(f"{name} returned {type(model).__name__}; its annotation says {promised.__name__}")
-    body = model.__pydantic_serializer__.to_json(model, by_alias=True)
+    body = written(model)
     if len(body) > PAYLOAD_BYTES_MAX:
         raise ValueError(f"the reply of {name} has {len(body):,} bytes; at most {PAYLOAD_BYTES_MAX:,} are allowed")
     return Reply(Outcome.SUCCESS, Effect.DONE, None, body)
@@ -329,7 +330,7 @@ def _new_row(command: Command, now_ms: int) -> FenceRow:
     return FenceRow(command.key, Status.CANCELLED, 0, 0, None, None, None, now_ms, now_ms)
 
 
-def _call_to_json(command: Command, body: BaseModel) -> str:
+def _call_to_json(command: Command) -> str:
     head = command.head
     return encode(
         {
@@ -338,7 +339,8 @@ def _call_to_json(command: Command, body: BaseModel) -> str:
             "replyTo": head.reply_to,
             "attempt": head.attempt,
             "startedAt": head.started_at_ms,
-            "body": decode_trusted(body.__pydantic_serializer__.to_json(body, by_alias=True)),
+            # As it came, not as the model would write it: it is read by the model again.
+            "body": decode_object(command.value),
         }
     ).decode()
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, RootModel
 
 from kafka_saga.runtime.errors import DefinitionError
 from kafka_saga.runtime.limits import EXTERNAL_TIMEOUT_MS
+from kafka_saga.schemas.faithful import complaint
 from kafka_saga.schemas.ids import NAME_PATTERN, Phase, is_name
 
 HandlerFunction = TypeVar("HandlerFunction", bound=Callable[..., Coroutine[Any, Any, Any]])
@@ -175,5 +176,8 @@ def _reply_model(function: Callable[..., Any], model: type[BaseModel]) -> type[B
     if returned is type(None):
         return None
     if _is_model(returned):
+        unfaithful = complaint(returned)
+        if unfaithful is not None:
+            raise DefinitionError(f"{name} returns {returned.__name__}: {unfaithful} (R58)")
         return returned
     raise DefinitionError(f"{name} must return one pydantic model (a JSON object), or None; it says {returned!r}")

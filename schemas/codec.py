@@ -34,11 +34,6 @@ def encode(document: Any) -> bytes:
     return orjson.dumps(document)
 
 
-def encode_model(model: BaseModel) -> bytes:
-    """A model as JSON, without a detour by text."""
-    return model.__pydantic_serializer__.to_json(model)
-
-
 def validate(model: type[Model], value: bytes) -> Model:
     """JSON that is known to be bounded as a `model`, without pydantic's own detour, which costs as much.
 
@@ -52,7 +47,7 @@ def validate(model: type[Model], value: bytes) -> Model:
 
 def to_document(model: BaseModel) -> JsonObject:
     """A model's fields as they stand in JSON."""
-    document: JsonObject = model.__pydantic_serializer__.to_python(model, mode="json")
+    document: JsonObject = model.__pydantic_serializer__.to_python(model, mode="json", by_alias=True)
     return document
 
 
@@ -83,12 +78,22 @@ def check_size(value: bytes | None) -> bytes:
     # Counting brackets is an upper bound of the depth and costs nothing; only suspects are walked.
     if value.count(b"{") + value.count(b"[") > JSON_DEPTH_MAX and _depth(value) > JSON_DEPTH_MAX:
         raise ContractError(Cause.TOO_DEEP, f"the value is nested deeper than {JSON_DEPTH_MAX} levels")
-    # The same for numbers: with all digits zeros, four searches cost a third of one regular expression.
+    check_numbers(value)
+    return value
+
+
+def check_numbers(value: bytes) -> None:
+    """Refuse JSON with numbers that not all parsers read alike.
+
+    Raises:
+        ContractError: one has more than 64 bits, or is infinite or none at all.
+
+    """
+    # As with brackets, suspects only: with all digits zeros, four searches cost a third of one regular expression.
     shape = value.translate(_DIGITS_TO_ZERO, b"+")
     suspect = (_LONG_NUMBER in shape or b"0e000" in shape) and _WHERE_NUMBERS_ARE.search(shape) is not None
     if suspect or b"NaN" in shape or b"Infinity" in shape:
         _check_numbers(value)
-    return value
 
 
 def decode_object(value: bytes | None) -> JsonObject:
@@ -121,6 +126,8 @@ def decode_model(model: type[Model], value: bytes | None) -> Model:
     except ValidationError as error:
         kind = Cause.BAD_JSON if error.errors()[0]["type"] == "json_invalid" else Cause.BAD_SCHEMA
         raise ContractError(kind, f"the value does not fit {model.__name__}: {describe(error)}") from error
+    except Exception as error:  # a user's validator may raise anything (R57)
+        raise ContractError(Cause.BAD_SCHEMA, f"the value does not fit {model.__name__}: {told(error)}") from error
 
 
 def describe(error: ValidationError) -> str:
@@ -131,6 +138,11 @@ def describe(error: ValidationError) -> str:
     ]
     more = f" (and {len(complaints) - 3} more)" if len(complaints) > 3 else ""
     return "; ".join(complaints[:3]) + more
+
+
+def told(error: BaseException) -> str:
+    """An error of a user's code in one line that can be stored: JSON cannot carry lone surrogates."""
+    return f"{type(error).__name__}: {' '.join(str(error).split())}".encode(errors="replace").decode()
 
 
 def _depth(value: bytes) -> int:

@@ -30,7 +30,7 @@ from kafka_saga.orchestrator.store.retention import Purged
 from kafka_saga.runtime.errors import ContractError
 from kafka_saga.runtime.telemetry import log
 from kafka_saga.schemas.causes import Cause
-from kafka_saga.schemas.codec import decode_model, decode_object, to_document
+from kafka_saga.schemas.codec import decode_object
 from kafka_saga.schemas.envelope import Outcome
 from kafka_saga.schemas.ids import Phase, SagaRef
 from kafka_saga.schemas.topics import TopicNames
@@ -320,7 +320,7 @@ def _replied(definition: Definition, reply: Reply) -> Replied:
     index = definition.index(command.step)
     assert index is not None, "checked with the topic"
     if head.outcome is Outcome.SUCCESS and command.phase is Phase.FORWARD:
-        body = to_document(decode_model(definition.steps[index].reply, reply.value))
+        body = definition.reply_document(index, reply.value)
         size = len(reply.value or b"")
     else:
         document = decode_object(reply.value)

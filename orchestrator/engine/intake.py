@@ -14,9 +14,10 @@ from kafka_saga.orchestrator.store.port import Advance
 from kafka_saga.runtime.errors import ContractError
 from kafka_saga.runtime.telemetry import log
 from kafka_saga.schemas.causes import Cause
-from kafka_saga.schemas.codec import decode_model, decode_object, decode_trusted, encode_model, encode_sorted
+from kafka_saga.schemas.codec import decode_object, decode_trusted, encode_sorted
 from kafka_saga.schemas.envelope import read_headers, read_reply, unwrap_structured
 from kafka_saga.schemas.ids import SagaRef, check_saga_id
+from kafka_saga.schemas.reading import read_written
 from kafka_saga.schemas.topics import TopicNames
 
 _log = log("intake")
@@ -85,7 +86,7 @@ class Intake:
         definition = self._registry.active(saga_type)
         assert definition is not None, "only topics of registered types are read"
         document = decode_object(value)
-        body = encode_model(decode_model(definition.request, value))
+        body = read_written(definition.request, value)
         saga_id = document.get(definition.id_from) if definition.id_from is not None else None
         if saga_id is None:
             saga_id = _key_text(record.key, definition.id_from)

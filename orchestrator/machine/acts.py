@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from kafka_saga.orchestrator.definition import Saga as Definition
 from kafka_saga.orchestrator.machine import compensation, forward
@@ -11,6 +12,7 @@ from kafka_saga.orchestrator.machine.draft import Draft
 from kafka_saga.orchestrator.machine.events import Act, Replied
 from kafka_saga.orchestrator.machine.saga import StepState
 from kafka_saga.orchestrator.machine.states import LogStatus, ParkReason, SagaState, StepStatus
+from kafka_saga.runtime.errors import ContractError
 from kafka_saga.runtime.limits import ERROR_TEXT_LENGTH_MAX
 from kafka_saga.schemas.codec import encode
 from kafka_saga.schemas.envelope import Effect, Outcome
@@ -118,9 +120,12 @@ def on_skip_active(draft: Draft, event: Act) -> Result:
         return Refused(f"the step in flight is '{name}': name it to skip it")
     data = event.arguments.get("data") or {}
     undoing = draft.steps[index].status is StepStatus.COMPENSATING
-    complaint = None if undoing else draft.definition.reply_complaint(index, data)
-    if complaint is not None:
-        return Refused(f"later steps need the reply of '{name}'; give it as data: {complaint}")
+    reply: Mapping[str, Any] = {}
+    if not undoing:
+        try:
+            reply = draft.definition.reply_document(index, encode(data))
+        except ContractError as error:
+            return Refused(f"later steps need the reply of '{name}'; give it as data: {error}")
     if draft.parked is not None:
         draft.unpark()
     _note(draft, event, index)
@@ -129,7 +134,7 @@ def on_skip_active(draft: Draft, event: Act) -> Result:
         compensation.undo_next(draft)
     else:
         epoch = draft.steps[index].epoch
-        done = Replied(name, Phase.FORWARD, epoch, Outcome.SUCCESS, body=data, body_bytes=len(encode(data)))
+        done = Replied(name, Phase.FORWARD, epoch, Outcome.SUCCESS, body=reply, body_bytes=len(encode(reply)))
         forward.succeed(draft, index, done)
     return draft.finish()
 

@@ -15,4 +15,4 @@ def backoff_ms(retry: Retry, attempt: int) -> int:
 
 def attempts_max(retry: Retry, *, forward_only: bool) -> int:
     """How many sends a command gets. A pivot and what follows it cannot be undone, so they get them all (R19)."""
-    return ATTEMPTS_MAX if forward_only else 1 + retry.retries_max
+    return ATTEMPTS_MAX if forward_only else retry.attempts_max

@@ -7,6 +7,7 @@ from types import MappingProxyType
 
 from kafka_saga.orchestrator.definition import Saga as Definition
 from kafka_saga.orchestrator.machine.acts import next_to_send
+from kafka_saga.orchestrator.machine.backoff import attempts_max
 from kafka_saga.orchestrator.machine.pausing import Pause
 from kafka_saga.orchestrator.machine.saga import Hold, Saga, service_scope, type_scope
 from kafka_saga.orchestrator.machine.states import SagaState
@@ -96,7 +97,8 @@ def _explain_active(definition: Definition | None, saga: Saga, now: int | None) 
     if definition is None:
         return f"It waits for the reply of step {index + 1}, attempt {attempt}, whose definition no code has.{why}"
     planned = definition.steps[index]
-    attempts = 1 + planned.policy(phase).retry.retries_max
+    forward_only = phase is Phase.FORWARD and definition.forward_only(index)
+    attempts = attempts_max(planned.policy(phase).retry, forward_only=forward_only)
     doing = f"'{planned.name}'" if phase is Phase.FORWARD else f"undoing '{planned.name}'"
     if step.retry_at is not None:
         again = _moment(step.retry_at, now)
@@ -115,9 +117,10 @@ def _explain_active(definition: Definition | None, saga: Saga, now: int | None) 
 
 def _afterwards(definition: Definition, index: int, phase: Phase, left: int) -> str:
     """What happens when no reply comes in time."""
-    if left > 0 or definition.forward_only(index):
+    if left > 0:
         return "then it is sent again"
-    return "then the saga is parked" if phase is Phase.COMPENSATE else "then what was done is undone"
+    parks = phase is Phase.COMPENSATE or definition.forward_only(index)
+    return "then the saga is parked" if parks else "then what was done is undone"
 
 
 def _moment(at: int, now: int | None) -> str:

@@ -121,4 +121,5 @@ def test_no_backoff_is_longer_than_a_minute_whatever_its_numbers() -> None:
 
 def test_a_command_is_sent_once_and_then_as_often_as_its_retries_say() -> None:
     assert [attempts_max(Retry(retries_max=n), forward_only=False) for n in (0, 3, 19)] == [1, 4, 20]
-    assert attempts_max(Retry(retries_max=0), forward_only=True) == ATTEMPTS_MAX
+    assert attempts_max(Retry(), forward_only=False) == 4
+    assert attempts_max(Retry(), forward_only=True) == ATTEMPTS_MAX

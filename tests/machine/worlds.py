@@ -53,13 +53,14 @@ def _unless_poisoned(command: str) -> Any:
 
 
 def step(name: str, **options: Any) -> Step:
-    """A step with a compensation, one retry either way, and commands that a request can poison."""
+    """A step with a compensation, one retry either way but for pivots, and commands that a request can poison."""
     if not (options.get("pivot") or options.get("nothing_to_undo") or "compensation" in options):
         options["compensation"] = Undo
     if options.get("compensation") is not None:
         options["compensation_fields"] = {"id": _unless_poisoned(f"undo {name}")}
         options.setdefault("compensation_retry", Retry(retries_max=1))
-    options.setdefault("retry", Retry(retries_max=1))
+    if options.get("compensation") is not None or options.get("nothing_to_undo"):
+        options.setdefault("retry", Retry(retries_max=1))
     return Step(
         name, f"service-{name}", Do, reply=Done, action_fields={"id": _unless_poisoned(f"do {name}")}, **options
     )
@@ -108,4 +109,4 @@ def reply_of(definition: Saga, name: str) -> dict[str, Any]:
         Done: Done(receipt=f"receipt of {name}"),
         NoReply: NoReply(),
     }
-    return samples[definition.steps[index].reply].model_dump(mode="json")
+    return samples[definition.steps[index].reply_model].model_dump(mode="json")

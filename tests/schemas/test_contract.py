@@ -296,7 +296,9 @@ def test_two_messages_of_one_name_are_refused() -> None:
     other = type("OrderRequested", (BaseModel,), {"__annotations__": {"trip_id": str}, "__module__": "elsewhere"})
     clash = Saga("trip", version=1, request=other, steps=[Step("book", service="travel", action=Book)])
 
-    with pytest.raises(DefinitionError, match=r"elsewhere\.OrderRequested and schemas\.orders\.OrderRequested"):
+    with pytest.raises(
+        DefinitionError, match=r"elsewhere\.OrderRequested and kafka_saga\.schemas\.orders\.OrderRequested"
+    ):
         contract_files([order_saga, clash], TopicNames())
 
 

@@ -1,0 +1,44 @@
+"""How a message of somebody else's becomes a document of ours: read by its model, and kept as the model writes it.
+
+What is kept is read again by every later command; so it is refused where it would not be read alike (R58).
+"""
+
+from __future__ import annotations
+
+from kafka_saga.runtime.errors import ContractError
+from kafka_saga.schemas.causes import Cause
+from kafka_saga.schemas.codec import JsonObject, Model, decode_model, decode_trusted, to_document, told
+from kafka_saga.schemas.faithful import ChangedError, character_of, check_exact, written
+
+
+def read_written(model: type[Model], value: bytes | None) -> bytes:
+    """A record's value as `model` writes it.
+
+    Raises:
+        ContractError: it does not fit the model, or would not be read again alike.
+
+    """
+    made = decode_model(model, value)
+    try:
+        if character_of(model).decimals:
+            check_exact(value or b"")
+        return written(made)
+    except ContractError:
+        raise
+    except ChangedError as error:
+        raise ContractError(Cause.BAD_SCHEMA, f"the value does not fit {model.__name__}: {error} (R58)") from error
+    except Exception as error:  # a user's serializer may raise anything (R57)
+        raise ContractError(Cause.BAD_SCHEMA, f"the value does not fit {model.__name__}: {told(error)}") from error
+
+
+def read_document(model: type[Model], value: bytes | None) -> JsonObject:
+    """The same as a document.
+
+    Raises:
+        ContractError: as `read_written`.
+
+    """
+    if character_of(model).plain:
+        return to_document(decode_model(model, value))
+    document: JsonObject = decode_trusted(read_written(model, value))
+    return document
