@@ -76,6 +76,7 @@ class Saga:
         self.steps = checked_steps(f"saga '{saga_type}'", steps)
         self._check_shape()
         self.pivot_index = self._find_pivot()
+        self._reply_models = tuple(step.reply_model for step in self.steps)
         self.step_names = tuple(step.name for step in self.steps)
         self._index = {name: index for index, name in enumerate(self.step_names)}
         self._fillings = {
@@ -130,7 +131,7 @@ class Saga:
             ContractError: it does not fit, or would not be read again alike (R58).
 
         """
-        return read_document(self.steps[index].reply_model, value)
+        return read_document(self._reply_models[index], value)
 
     @cached_property
     def description(self) -> str:
@@ -146,6 +147,14 @@ class Saga:
     def earlier_fingerprint(self) -> str:
         """The fingerprint that was stored while functions were known by their modules (docs/decisions/0015)."""
         return identity.fingerprint(self._described(identity.text_with_module))
+
+    def change_since(self, fingerprint: str, description: str | None) -> str | None:
+        """What it means now and did not when these were stored, in words; None where it means the same."""
+        if fingerprint == self.fingerprint or (description is None and fingerprint == self.earlier_fingerprint):
+            return None
+        if description is None:
+            return "what it was in detail was not stored then"
+        return identity.differences(description, self.description)
 
     def _described(self, text: Callable[[FieldSource], str]) -> str:
         described = {

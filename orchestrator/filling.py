@@ -11,8 +11,8 @@ from pydantic_core import to_json
 
 from kafka_saga.orchestrator.sources import FieldSource, SagaData, Source, fields_by_name
 from kafka_saga.runtime.errors import ContractError, DefinitionError
-from kafka_saga.schemas.codec import check_numbers, describe, encode, told, validate
-from kafka_saga.schemas.faithful import ChangedError, written
+from kafka_saga.schemas.codec import check_numbers, describe, encode, encode_model, told, validate
+from kafka_saga.schemas.faithful import ChangedError, character_of, written
 from kafka_saga.schemas.fit import reads_null
 
 
@@ -29,6 +29,7 @@ class Filling:
     def __init__(self, model: type[BaseModel], sources: Mapping[str, FieldSource], *, own: str) -> None:
         self.sources = sources
         self._model = model
+        self._is_plain = character_of(model).plain
         self._asks_functions = any(not isinstance(source, Source) for source in sources.values())
         self._bytes_mode = model.model_config.get("val_json_bytes", "utf8")
         fields = fields_by_name(model)
@@ -53,7 +54,8 @@ class Filling:
                 value = source.read(data) if isinstance(source, Source) else source(data)
                 if value is not None or name in self._given_none:
                     fields[name] = value
-            return written(validate(model, self._encode(fields) if self._asks_functions else encode(fields)))
+            made = validate(model, self._encode(fields) if self._asks_functions else encode(fields))
+            return encode_model(made) if self._is_plain else written(made)
         except ValidationError as error:
             raise DefinitionError(f"{model.__name__} cannot be filled: {describe(error)}") from error
         except (ContractError, ChangedError) as error:

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 
 from kafka_saga.orchestrator.definition import Saga as Definition
 from kafka_saga.runtime.errors import ConfigError, DefinitionError
+from kafka_saga.runtime.importing import import_users
 
 
 class Registry:
@@ -71,17 +69,9 @@ def load_definitions(modules: Iterable[str]) -> list[Definition]:
         DefinitionError: a definition in it is wrong.
 
     """
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
     found: list[Definition] = []
     for name in modules:
-        try:
-            module = importlib.import_module(name)
-        except DefinitionError:
-            raise
-        except Exception as error:  # a user's module may fail in any way
-            raise ConfigError(f"--app {name}: cannot import it: {type(error).__name__}: {error}") from error
+        module = import_users(name, f"--app {name}")
         sagas = [value for value in vars(module).values() if isinstance(value, Definition)]
         if not sagas:
             raise ConfigError(f"--app {name}: the module has no `Saga` at its top level")

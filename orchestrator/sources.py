@@ -197,10 +197,10 @@ def _check(
             f"(`{field.name}: ... | None = None`) and find what to undo by the saga id (R15)"
         )
     found = None if is_free else misfit(given.node, field.node)
+    # A field with a default keeps it where None is given that it does not accept.
     if found is not None and not (found.only_null and not found.path and not field.required):
-        raise DefinitionError(
-            f"{place} {_told(found, field, given, provider)}{_remedy(found, argument, field, source)}"
-        )
+        told = _told(found, field, given, provider)
+        raise DefinitionError(f"{place} {told}: {_remedy(found, argument, field, source)}")
 
 
 def _told(found: Misfit, field: FieldNode, given: FieldNode, provider: Provider) -> str:

@@ -20,11 +20,20 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
 from pydantic.errors import PydanticUserError
-from pydantic_core import PydanticSerializationError, SchemaSerializer, SchemaValidator
+from pydantic_core import SchemaSerializer, SchemaValidator
 
-from kafka_saga.schemas.codec import check_numbers, told, validate
+from kafka_saga.schemas.codec import check_numbers, encode_model, told, validate
 from kafka_saga.schemas.samples import documents
-from kafka_saga.schemas.structure import Node, children_of, computed_fields_of, extra_of, fields_of, of_model, shown
+from kafka_saga.schemas.structure import (
+    Node,
+    children_of,
+    computed_fields_of,
+    extra_of,
+    fields_of,
+    of_model,
+    shown,
+    takes_any_value,
+)
 
 _UNREADABLE = {"callable", "is-instance", "is-subclass", "generator"}
 _NOTHING = object()
@@ -47,11 +56,17 @@ class ChangedError(ValueError):
     """A value would not be read again as it was."""
 
 
-@cache
+_CHARACTERS: dict[type[BaseModel], Character] = {}
+
+
 def character_of(model: type[BaseModel]) -> Character:
     """What the structure of `model` says of its values; found out once."""
-    nodes = [node for _, node in _walk(of_model(model))]
-    return Character(all(map(_is_plain, nodes)), any(node.kind == "decimal" for node in nodes))
+    known = _CHARACTERS.get(model)  # asked for every message: a dictionary is twice as fast as `functools.cache`
+    if known is None:
+        nodes = [node for _, node in _walk(of_model(model))]
+        known = Character(all(map(_is_plain, nodes)), any(node.kind == "decimal" for node in nodes))
+        _CHARACTERS[model] = known
+    return known
 
 
 @cache
@@ -96,16 +111,11 @@ def written(made: BaseModel) -> bytes:
         PydanticSerializationError: it cannot be written at all.
 
     """
-    try:
-        body = made.__pydantic_serializer__.to_json(made, by_alias=True, warnings="error")
-        if character_of(type(made)).plain:
-            return body
-    except PydanticSerializationError:
-        # A value that is not of its field's type, as after an assignment: what comes back tells whether it matters.
-        body = made.__pydantic_serializer__.to_json(made, by_alias=True, warnings=False)
-    place = changed(made, body)
-    if place is not None:
-        raise ChangedError(f"{_at(place)} would change when it is written and read again")
+    body = encode_model(made)
+    if not character_of(type(made)).plain:
+        place = changed(made, body)
+        if place is not None:
+            raise ChangedError(f"{_at(place)} would change when it is written and read again")
     return body
 
 
@@ -184,7 +194,9 @@ _PLAIN_IF: dict[str, Callable[[Any, Node], bool]] = {
     ),
     "float": lambda schema, node: schema.get("allow_inf_nan", node.config.get("allow_inf_nan")) is False,
     "literal": lambda schema, _: all(type(item) in (str, int, bool) for item in schema["expected"]),
-    "enum": lambda schema, _: "missing" not in schema and all(type(item.value) is str for item in schema["members"]),
+    "enum": lambda schema, node: (
+        not takes_any_value(node) and all(type(item.value) is str for item in schema["members"])
+    ),
     "list": lambda schema, _: "items_schema" in schema,
     "dict": lambda schema, node: "values_schema" in schema and node.at(schema["keys_schema"]).kind == "str",
     "default": lambda schema, _: schema.get("default_factory") in (None, list, dict, set, str),

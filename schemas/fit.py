@@ -19,6 +19,7 @@ from kafka_saga.schemas.structure import (
     fields_of,
     reads_its_own_way,
     shown,
+    takes_any_value,
 )
 
 _ANYTHING = "anything"
@@ -137,7 +138,7 @@ def _compare(writer: Node, reader: Node, path: str, seen: set[tuple[int, int]]) 
 
 def _compare_inside(writer: Node, reader: Node, path: str, seen: set[tuple[int, int]]) -> Misfit | None:
     """The same, of two nodes of one kind."""
-    values, accepted = _values(writer), _values(reader)
+    values, accepted = _values(writer), None if takes_any_value(reader) else _values(reader)
     if values is not None and accepted is not None and not _share(values, accepted):
         return Misfit(path, shown(writer), shown(reader), "they have no value in common")
     if "items_schema" in writer.schema and "items_schema" in reader.schema:
@@ -288,7 +289,7 @@ def _readers_inside(node: Node) -> list[Node] | None:
 def _kinds_read(node: Node) -> frozenset[str] | None:
     if node.kind in ("literal", "enum"):
         values = _values(node)
-        return None if values is None else frozenset().union(*map(_kinds_for, values))
+        return None if values is None or takes_any_value(node) else frozenset().union(*map(_kinds_for, values))
     if node.kind == "model" and reads_its_own_way(node):
         return None
     if node.kind == "str" and node.schema.get("coerce_numbers_to_str", node.config.get("coerce_numbers_to_str")):
@@ -301,7 +302,7 @@ def _values(node: Node) -> list[Any] | None:
     """The values of a literal or an enumeration; None for anything else."""
     if node.kind == "literal":
         return [item.value if isinstance(item, Enum) else item for item in node.schema["expected"]]
-    if node.kind == "enum" and not node.schema.get("missing"):
+    if node.kind == "enum":
         return [member.value for member in node.schema["members"]]
     return None
 

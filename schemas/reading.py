@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from kafka_saga.runtime.errors import ContractError
 from kafka_saga.schemas.causes import Cause
-from kafka_saga.schemas.codec import JsonObject, Model, decode_model, decode_trusted, to_document, told
+from kafka_saga.schemas.codec import JsonObject, Model, decode_model, decode_trusted, encode_model, to_document, told
 from kafka_saga.schemas.faithful import ChangedError, character_of, check_exact, written
 
 
@@ -19,8 +19,11 @@ def read_written(model: type[Model], value: bytes | None) -> bytes:
 
     """
     made = decode_model(model, value)
+    plain, decimals = character_of(model)
+    if plain:
+        return encode_model(made)
     try:
-        if character_of(model).decimals:
+        if decimals:
             check_exact(value or b"")
         return written(made)
     except ContractError:

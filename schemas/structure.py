@@ -151,6 +151,13 @@ def computed_fields_of(node: Node) -> dict[str, Node]:
         node = node.inner()
 
 
+def takes_any_value(node: Node) -> bool:
+    """Whether an enumeration finds a member for values that none of its members has."""
+    own: Any = getattr(node.schema.get("cls"), "_missing_", None)
+    base: Any = Enum._missing_
+    return node.kind == "enum" and own is not None and own.__func__ is not base.__func__
+
+
 def reads_its_own_way(node: Node) -> bool:
     """Whether a validator of the user's sees an object's JSON before its fields do, and may change it."""
     while node.kind not in _WITH_FIELDS and isinstance(node.schema.get("schema"), Mapping):

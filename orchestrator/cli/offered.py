@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,6 +13,7 @@ from kafka_saga.participants.handlers import Participant
 from kafka_saga.participants.services import SERVICES, read_seed
 from kafka_saga.participants.store.port import Prepare
 from kafka_saga.runtime.errors import ConfigError
+from kafka_saga.runtime.importing import import_users
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +45,7 @@ def find_participant(told: str, seed_file: Path | None = None) -> Offered:
     module_name, _, attribute = told.partition(":")
     if not attribute:
         raise ConfigError(f"there is no service '{told}': it is one of {', '.join(SERVICES)}, or `module:object`")
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
-    try:
-        module = importlib.import_module(module_name)
-    except Exception as error:  # a user's module may fail in any way
-        raise ConfigError(f"cannot import {module_name}: {type(error).__name__}: {error}") from error
+    module = import_users(module_name, f"participant {told}")
     found = getattr(module, attribute, None)
     if not isinstance(found, Participant):
         raise ConfigError(f"{told} is not a Participant: make one with {attribute} = Participant('…')")

@@ -6,7 +6,7 @@ from kafka_saga.orchestrator.engine.messages import MessageWriter
 from kafka_saga.orchestrator.engine.publish import Publisher
 from kafka_saga.orchestrator.machine.missing import park_without_definition
 from kafka_saga.orchestrator.registry import Registry
-from kafka_saga.orchestrator.store.port import Batch, Changed, Store
+from kafka_saga.orchestrator.store.port import Batch, Changed, Registered, Store
 from kafka_saga.runtime.errors import RefusedError, StoreRefusedError
 from kafka_saga.runtime.limits import BATCH_RECORDS_MAX
 from kafka_saga.runtime.telemetry import log
@@ -22,12 +22,15 @@ async def check_definitions(store: Store, registry: Registry, topics: TopicNames
         StoreRefusedError: a version means something else than when it first ran here, or is missing.
 
     """
-    ours = [(*definition.key, definition.fingerprint) for definition in registry]
-    on_record = await store.register(ours)
-    for saga_type, version, fingerprint in ours:
-        if on_record[saga_type, version] != fingerprint:
+    on_record = await store.register(
+        [Registered(*own.key, own.fingerprint, own.description, own.earlier_fingerprint) for own in registry]
+    )
+    for definition in registry:
+        change = definition.change_since(*on_record[definition.key])
+        if change is not None:
+            saga_type, version = definition.key
             raise StoreRefusedError(
-                f"saga '{saga_type}' version {version} is not what it was when it first ran on this store: "
+                f"saga '{saga_type}' version {version} is not what it was when it first ran on this store ({change}): "
                 f"put the old steps back and make yours version {version + 1} (R30)"
             )
     for saga_type, version in sorted(await store.unfinished_versions() - {definition.key for definition in registry}):

@@ -201,9 +201,10 @@ async def _check_parked(reader: StoreReader) -> Finding:
 async def _check_versions(reader: StoreReader, registry: Registry) -> list[Finding]:
     on_record = await reader.definitions()
     changed = [
-        f"{saga_type} v{version}"
-        for (saga_type, version), fingerprint in on_record.items()
-        if (known := registry.get(saga_type, version)) is not None and known.fingerprint != fingerprint
+        f"{saga_type} v{version} ({change})"
+        for (saga_type, version), meaning in on_record.items()
+        if (known := registry.get(saga_type, version)) is not None
+        and (change := known.change_since(*meaning)) is not None
     ]
     missing = [
         f"{saga_type} v{version}"

@@ -16,9 +16,11 @@ from kafka_saga.orchestrator.store.port import (
     Advance,
     Batch,
     Known,
+    Meaning,
     Outage,
     OutboxRow,
     QueuedAct,
+    Registered,
     UnreadableAct,
 )
 from kafka_saga.orchestrator.store.retention import Purged, PurgeStep, QueuedPurge
@@ -43,7 +45,7 @@ class MemoryStore:
         self._last_row = 0
         self._purged: dict[SagaRef, Purged] = {}
         self._purges: dict[str, QueuedPurge] = {}
-        self._definitions: dict[tuple[str, int], str] = {}
+        self._definitions: dict[tuple[str, int], Meaning] = {}
         self._pauses: dict[str, Pause] = {}
         self._outage = Outage()
 
@@ -145,9 +147,9 @@ class MemoryStore:
             and known.saga.definition_version == version
         ][:limit]
 
-    async def register(self, definitions: Sequence[tuple[str, int, str]]) -> Mapping[tuple[str, int], str]:
-        for saga_type, version, fingerprint in definitions:
-            self._definitions.setdefault((saga_type, version), fingerprint)
+    async def register(self, definitions: Sequence[Registered]) -> Mapping[tuple[str, int], Meaning]:
+        for saga_type, version, fingerprint, description, _earlier in definitions:
+            self._definitions.setdefault((saga_type, version), Meaning(fingerprint, description))
         return dict(self._definitions)
 
     async def load_purged(self, refs: Iterable[SagaRef]) -> dict[SagaRef, Purged]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from kafka_saga.messaging.records import Message, TopicPartition
 from kafka_saga.orchestrator.machine.decision import LogEntry
@@ -122,6 +122,30 @@ class Known:
     request_hash: bytes
 
 
+class Registered(NamedTuple):
+    """A definition as the code has it (R30).
+
+    Attributes:
+        description: what the fingerprint is of.
+        earlier_fingerprint: what the same definition was known by before descriptions were stored.
+
+    """
+
+    saga_type: str
+    version: int
+    fingerprint: str
+    description: str
+    earlier_fingerprint: str
+
+
+class Meaning(NamedTuple):
+    """What is on record of a version: what it meant when it first ran here."""
+
+    fingerprint: str
+    description: str | None
+    """None where it first ran before descriptions were stored."""
+
+
 class Store(Protocol):
     """The port."""
 
@@ -204,8 +228,8 @@ class Store(Protocol):
         """Unfinished, not yet parked sagas pinned to one version (R30)."""
         ...
 
-    async def register(self, definitions: Sequence[tuple[str, int, str]]) -> Mapping[tuple[str, int], str]:
-        """Note (type, version, fingerprint) of definitions that are new here; the fingerprints on record."""
+    async def register(self, definitions: Sequence[Registered]) -> Mapping[tuple[str, int], Meaning]:
+        """Note the definitions that are new here; what is on record of every (type, version)."""
         ...
 
     async def load_purged(self, refs: Iterable[SagaRef]) -> dict[SagaRef, Purged]:

@@ -14,6 +14,7 @@ from kafka_saga.orchestrator.machine.states import SagaState
 from kafka_saga.orchestrator.store import migrations, rows
 from kafka_saga.orchestrator.store.act_rows import ActRow, read_row
 from kafka_saga.orchestrator.store.listing import KEY_MAX, Filter
+from kafka_saga.orchestrator.store.port import Meaning
 from kafka_saga.orchestrator.store.presence import check_exists
 from kafka_saga.orchestrator.store.purging import read_purged
 from kafka_saga.orchestrator.store.retention import Purge, Purged, digest
@@ -210,10 +211,10 @@ class StoreReader:
         [(version,)] = await self.connection.fetch_all(SQL["schema_version"])
         return int(version)
 
-    async def definitions(self) -> dict[tuple[str, int], str]:
-        """The fingerprint on record of every (type, version) that ever ran here (R30)."""
+    async def definitions(self) -> dict[tuple[str, int], Meaning]:
+        """What is on record of every (type, version) that ever ran here (R30)."""
         found = await self.connection.fetch_all(SQL["definitions"])
-        return {(saga_type, version): fingerprint for saga_type, version, fingerprint in found}
+        return {(saga_type, version): Meaning(*meaning) for saga_type, version, *meaning in found}
 
     async def unfinished_versions(self) -> set[tuple[str, int]]:
         """The (type, version) pairs that unfinished sagas are pinned to."""

@@ -22,9 +22,11 @@ from kafka_saga.orchestrator.store.port import (
     Advance,
     Batch,
     Known,
+    Meaning,
     Outage,
     OutboxRow,
     QueuedAct,
+    Registered,
     UnreadableAct,
 )
 from kafka_saga.orchestrator.store.retention import Purged, PurgeStep, QueuedPurge
@@ -222,11 +224,11 @@ class SqliteStore:
         found = await self._connection.fetch_all(SQL["unfinished_of"], (saga_type, version, limit))
         return [SagaRef(*row) for row in found]
 
-    async def register(self, definitions: Sequence[tuple[str, int, str]]) -> Mapping[tuple[str, int], str]:
+    async def register(self, definitions: Sequence[Registered]) -> Mapping[tuple[str, int], Meaning]:
         async with transaction(self._connection):
             await self._connection.execute_many(SQL["register"], definitions)
         found = await self._connection.fetch_all(SQL["definitions"])
-        return {(saga_type, version): fingerprint for saga_type, version, fingerprint in found}
+        return {(saga_type, version): Meaning(*meaning) for saga_type, version, *meaning in found}
 
     async def load_purged(self, refs: Iterable[SagaRef]) -> dict[SagaRef, Purged]:
         if self._has_purged is None:

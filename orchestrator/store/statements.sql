@@ -109,10 +109,12 @@ SELECT saga_type, saga_id FROM sagas INDEXED BY sagas_unfinished
 WHERE state IN ('PENDING', 'RUNNING', 'COMPENSATING') AND state NOT IN ('COMPLETED', 'COMPENSATED') AND saga_type = ? AND definition_version = ? LIMIT ?;
 
 -- name: register
-INSERT INTO definitions (saga_type, version, fingerprint) VALUES (?, ?, ?) ON CONFLICT DO NOTHING;
+INSERT INTO definitions (saga_type, version, fingerprint, description) VALUES (?1, ?2, ?3, ?4)
+ON CONFLICT DO UPDATE SET fingerprint = excluded.fingerprint, description = excluded.description
+WHERE description IS NULL AND fingerprint IN (excluded.fingerprint, ?5);
 
 -- name: definitions
-SELECT saga_type, version, fingerprint FROM definitions;
+SELECT saga_type, version, fingerprint, description FROM definitions;
 
 -- name: waiting_acts
 SELECT act_id, saga_type, saga_id, verb, arguments, actor, reason, expected_state, expected_version

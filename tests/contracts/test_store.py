@@ -12,8 +12,19 @@ from kafka_saga.messaging.records import Message, TopicPartition
 from kafka_saga.orchestrator.machine.events import Admitted
 from kafka_saga.orchestrator.machine.saga import Parked
 from kafka_saga.orchestrator.machine.states import EventKind, ParkReason, SagaState
-from kafka_saga.orchestrator.store.port import ActOutcome, Advance, Batch, Changed, Outage, Started, Store
+from kafka_saga.orchestrator.store.port import (
+    ActOutcome,
+    Advance,
+    Batch,
+    Changed,
+    Meaning,
+    Outage,
+    Registered,
+    Started,
+    Store,
+)
 from kafka_saga.runtime.errors import ConflictError
+from kafka_saga.runtime.sqlite import open_inline, transaction
 from kafka_saga.schemas.ids import SagaRef
 from tests.contracts.stores import (
     HASH,
@@ -203,9 +214,35 @@ async def test_offsets_move_from_where_they_were_read(store: Store) -> None:
 
 
 async def test_the_fingerprint_on_record_is_the_first_one_R30(store: Store) -> None:
-    assert await store.register([("order", 1, "first")]) == {("order", 1): "first"}
-    on_record = await store.register([("order", 1, "changed"), ("order", 2, "second")])
-    assert on_record == {("order", 1): "first", ("order", 2): "second"}
+    first, second = Registered("order", 1, "first", "{1}", "e1"), Registered("order", 2, "second", "{2}", "e2")
+    assert await store.register([first]) == {("order", 1): Meaning("first", "{1}")}
+    on_record = await store.register([first._replace(fingerprint="changed", description="{9}"), second])
+    assert on_record == {("order", 1): Meaning("first", "{1}"), ("order", 2): Meaning("second", "{2}")}
+
+
+async def test_what_was_stored_before_descriptions_were_gets_one_where_it_means_the_same_R30(
+    durable: InSqlite,
+) -> None:
+    outside = await open_inline(durable.path)
+    async with transaction(outside):
+        for version in (1, 2, 3):
+            old = "INSERT INTO definitions (saga_type, version, fingerprint) VALUES ('order', ?, ?)"
+            await outside.execute(old, (version, f"old-{version}"))
+    await outside.close()
+
+    on_record = await durable.store.register(
+        [
+            Registered("order", 1, "old-1", "{1}", "another"),
+            Registered("order", 2, "new-2", "{2}", "old-2"),
+            Registered("order", 3, "new-3", "{3}", "another"),
+        ]
+    )
+
+    assert on_record == {
+        ("order", 1): Meaning("old-1", "{1}"),
+        ("order", 2): Meaning("new-2", "{2}"),
+        ("order", 3): Meaning("old-3", None),
+    }
 
 
 async def test_the_versions_of_unfinished_sagas_are_known_R30(store: Store) -> None:
@@ -268,7 +305,7 @@ async def test_the_log_is_read_back_in_order_with_its_events_R28(subject: Subjec
 async def test_reopening_a_store_finds_everything(durable: InSqlite) -> None:
     store = durable.store
     await start_running(store, now=NOW)
-    await store.register([("order", 1, "first")])
+    await store.register([Registered("order", 1, "first", "{1}", "earlier")])
     await store.commit(Batch(NOW + 5, offsets={REPLIES: Advance(None, 3)}, messages=[MESSAGE]))
     await durable.queue_act(cancel("act-1"))
     before, store_id = await contents(durable), store.store_id
@@ -276,7 +313,9 @@ async def test_reopening_a_store_finds_everything(durable: InSqlite) -> None:
     await durable.reopen()
     assert await contents(durable) == before
     assert durable.store.store_id == store_id
-    assert await durable.store.register([("order", 1, "other")]) == {("order", 1): "first"}
+    assert await durable.store.register([Registered("order", 1, "other", "{9}", "earlier")]) == {
+        ("order", 1): Meaning("first", "{1}")
+    }
     await start(durable.store, new_saga("order-2"))
     assert await durable.store.pending(10) == [SagaRef("order", "order-2")]
 
