@@ -74,7 +74,7 @@ def complaint(model: type[BaseModel]) -> str | None:
     """Why values of `model` cannot come out as they went in, whatever they are, and the remedy; or None."""
     try:
         root = of_model(model)
-    except PydanticUserError as error:
+    except (PydanticUserError, NameError) as error:
         return f"its annotations cannot be read ({str(error).splitlines()[0]}): import what they name above it"
     found = next(_certain(root), None)
     if found is not None or character_of(model).plain:
