@@ -19,6 +19,7 @@ from kafka_saga.runtime.errors import DefinitionError
 from kafka_saga.runtime.limits import EXTERNAL_TIMEOUT_MS
 from kafka_saga.schemas.faithful import complaint
 from kafka_saga.schemas.ids import NAME_PATTERN, Phase, is_name
+from kafka_saga.schemas.topics import DEAD_LETTER_PREFIX
 
 HandlerFunction = TypeVar("HandlerFunction", bound=Callable[..., Coroutine[Any, Any, Any]])
 StoreFunction = Callable[..., Awaitable[None]]
@@ -51,6 +52,8 @@ class Participant:
     def __init__(self, name: str) -> None:
         if not is_name(name):
             raise DefinitionError(f"a service's name matches {NAME_PATTERN}; {name!r} does not")
+        if f"{name}." == DEAD_LETTER_PREFIX:
+            raise DefinitionError(f"'{name}' begins the topics of dead letters: choose another name for the service")
         self.name = name
         self.handlers: dict[str, Handler] = {}
 

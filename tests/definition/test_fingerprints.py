@@ -6,6 +6,7 @@ import functools
 import os
 import subprocess
 import sys
+import types
 from collections.abc import Mapping
 from typing import Any
 
@@ -56,13 +57,17 @@ class Shouting:
         return shouted(data)
 
 
-def fingerprint(
+def fingerprint(**options: Any) -> str:
+    return shop(**options).fingerprint
+
+
+def shop(
     *, step: Mapping[str, Any] | None = None, saga: Mapping[str, Any] | None = None, more: tuple[Step, ...] = ()
-) -> str:
+) -> Saga:
     fields: dict[str, Any] = {"name": "one", "service": "stock", "action": Take, "compensation": GiveBack}
     first = Step(**{**fields, "reply": Taken, **(step or {})})
     options: dict[str, Any] = {"saga_type": "shop", "version": 1, "request": Wanted, "steps": (first, *more)}
-    return Saga(**{**options, **(saga or {})}).fingerprint
+    return Saga(**{**options, **(saga or {})})
 
 
 def test_the_shipped_sagas_fingerprint_is_the_one_that_stores_remember_R30() -> None:
@@ -145,6 +150,73 @@ def test_other_patience_is_the_same_definition_R30(patience: dict[str, Any]) -> 
 
 def test_a_source_that_is_spelled_out_means_what_it_means_by_name_R30() -> None:
     assert fingerprint(step={"action_fields": {"shop_id": from_request("shop_id")}}) == fingerprint()
+
+
+def moved(function: Any, module: str) -> Any:
+    """The same function as if it lay in another module."""
+    again = types.FunctionType(function.__code__, function.__globals__, function.__name__)
+    again.__module__, again.__qualname__ = module, function.__qualname__
+    return again
+
+
+def test_a_function_is_what_it_is_called_in_the_step_wherever_it_lies_R30() -> None:
+    def made_here(data: SagaData) -> str:
+        return shouted(data)
+
+    def by(function: Any) -> str:
+        return fingerprint(step={"action_fields": {"shop_id": function}})
+
+    assert by(moved(shouted, "elsewhere.rules")) == by(shouted)
+    assert by(functools.partial(moved(shouted, "elsewhere"))) == by(functools.partial(shouted))
+    assert by(made_here) == by(moved(made_here, "elsewhere"))
+    assert by(lambda _data: "one") == by(lambda _data: "two")
+    assert by(lambda _data: "one") != by(shouted)
+
+
+def test_what_was_stored_while_functions_had_modules_means_the_same_R30() -> None:
+    saga = shop(step={"action_fields": {"shop_id": shouted}})
+
+    assert saga.change_since(saga.earlier_fingerprint, None) is None
+    assert saga.change_since("another", None) == "what it was in detail was not stored then"
+    assert order_saga.earlier_fingerprint == order_saga.fingerprint == ORDER_V1
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"step": {"name": "uno"}}, "step 'one' is gone; step 'uno' is new"),
+        ({"step": {"service": "shelf"}}, "step 'one': service was stock and is shelf"),
+        ({"step": {"action": TakeMore}}, "step 'one': its action's type was take and is takeMore"),
+        ({"step": {"reply": None}}, "step 'one': reply was Taken and is NoReply"),
+        (
+            {"step": {"compensation": None}},
+            "step 'one': pivot was False and is True; step 'one': its compensation is gone",
+        ),
+        (
+            {"step": {"action_fields": {"shop_id": from_request("other_id")}}},
+            "step 'one': its action's field shop_id was request.shop_id and is request.other_id",
+        ),
+        (
+            {"step": {"compensation_fields": {"shop_id": shouted}}},
+            "step 'one': its compensation's field shop_id was request.shop_id and is function shouted",
+        ),
+        ({"saga": {"id_from": "shop_id"}}, "the id_from was nothing and is shop_id"),
+        ({"saga": {"request": WantedToo}}, "the request was Wanted and is WantedToo"),
+        ({"more": (Step("two", service="stock", action=Take, compensation=GiveBack),)}, "step 'two' is new"),
+    ],
+)
+def test_what_differs_is_said_R30(changed: dict[str, Any], says: str) -> None:
+    before = shop()
+
+    assert shop(**changed).change_since(before.fingerprint, before.description) == says
+    assert shop().change_since(before.fingerprint, before.description) is None
+
+
+def test_steps_in_another_order_are_said_R30() -> None:
+    one, two = (Step(name, service="stock", action=Take, compensation=GiveBack) for name in ("one", "two"))
+    before, after = (Saga("shop", version=1, request=Wanted, steps=steps) for steps in ([one, two], [two, one]))
+
+    assert after.change_since(before.fingerprint, before.description) == "the steps were one, two and are two, one"
 
 
 def test_the_version_is_no_part_of_the_fingerprint_that_is_stored_beside_it_R30() -> None:

@@ -259,7 +259,9 @@ async def test_published_messages_leave_the_outbox_when_nothing_happens(world: W
 
 async def test_the_same_version_with_other_steps_is_refused_R30(world: World) -> None:
     await world.stop()
-    with pytest.raises(StoreRefusedError, match="make yours version 2"):
+    with pytest.raises(
+        StoreRefusedError, match=r"\(step 'create_order' is gone\): put the old steps back and make yours version 2"
+    ):
         await World(world.store, world.clock).start(other_steps)
 
 

@@ -99,6 +99,11 @@ def test_a_service_needs_a_name_that_topics_can_have(name: str) -> None:
         Participant(name)
 
 
+def test_a_service_is_not_called_as_dead_letters_are() -> None:
+    with pytest.raises(DefinitionError, match="begins the topics of dead letters"):
+        Participant("dlq")
+
+
 def test_the_function_that_stores_a_calls_outcome_is_checked_too() -> None:
     async def store(_command: BaseModel) -> None:
         return None
