@@ -60,7 +60,9 @@ class Filling:
             raise DefinitionError(f"{model.__name__} cannot be filled: {describe(error)}") from error
         except (ContractError, ChangedError) as error:
             raise DefinitionError(f"{model.__name__} cannot be filled: {error} (R58)") from error
-        except Exception as error:  # user code may raise anything: it parks its own saga only
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # user code may raise anything: it parks its own saga only (R57)
             raise DefinitionError(f"{model.__name__} cannot be filled: {told(error)}") from error
 
     def _encode(self, fields: Mapping[str, Any]) -> bytes:

@@ -131,7 +131,9 @@ def decode_model(model: type[Model], value: bytes | None) -> Model:
     except ValidationError as error:
         kind = Cause.BAD_JSON if error.errors()[0]["type"] == "json_invalid" else Cause.BAD_SCHEMA
         raise ContractError(kind, f"the value does not fit {model.__name__}: {describe(error)}") from error
-    except Exception as error:  # a user's validator may raise anything (R57)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a user's validator may raise anything (R57)
         raise ContractError(Cause.BAD_SCHEMA, f"the value does not fit {model.__name__}: {told(error)}") from error
 
 

@@ -30,7 +30,9 @@ def read_written(model: type[Model], value: bytes | None) -> bytes:
         raise
     except ChangedError as error:
         raise ContractError(Cause.BAD_SCHEMA, f"the value does not fit {model.__name__}: {error} (R58)") from error
-    except Exception as error:  # a user's serializer may raise anything (R57)
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a user's serializer may raise anything (R57)
         raise ContractError(Cause.BAD_SCHEMA, f"the value does not fit {model.__name__}: {told(error)}") from error
 
 

@@ -2,192 +2,64 @@
 
 from __future__ import annotations
 
-import dataclasses
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from enum import Enum
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 
 import pytest
 from pydantic import (
     UUID4,
     AfterValidator,
-    AliasChoices,
     AnyUrl,
     Base64Bytes,
     BaseModel,
     BeforeValidator,
     ByteSize,
-    ConfigDict,
     Field,
     FiniteFloat,
     Json,
     PlainSerializer,
-    PrivateAttr,
     Secret,
     SecretStr,
     StringConstraints,
-    computed_field,
-    create_model,
-    field_serializer,
-    field_validator,
-    model_serializer,
-    model_validator,
 )
-from typing_extensions import TypedDict
 
 from kafka_saga.runtime.errors import ContractError
 from kafka_saga.schemas import orders
 from kafka_saga.schemas.causes import Cause
 from kafka_saga.schemas.faithful import ChangedError, character_of, complaint, written
 from kafka_saga.schemas.reading import read_document, read_written
-
-
-def to_cents(value: Any) -> int:
-    return round(float(value) * 100)
-
-
-def once_to_cents(value: Any) -> Any:
-    return round(float(value) * 100) if isinstance(value, str) else value
-
-
-class Colour(Enum):
-    RED = "red"
-
-
-@dataclasses.dataclass
-class Point:
-    x: int
-    y: int = 0
-
-
-class Options(TypedDict, total=False):
-    sku: str
-
-
-class Pair(NamedTuple):
-    a: int
-
-
-class Named(BaseModel):
-    from_: str = Field(alias="from")
-
-
-class NamedOneWay(BaseModel):
-    source: str = Field(validation_alias="from", serialization_alias="to")
-
-
-class NamedTwice(BaseModel):
-    source: str = Field(validation_alias=AliasChoices("src", "source"))
-
-
-class Cat(BaseModel):
-    kind: Literal["cat"]
-
-
-class Dog(BaseModel):
-    kind: Literal["dog"]
-
-
-class Tree(BaseModel):
-    children: list[Tree] = []
-
-
-class Area(BaseModel):
-    side: int
-
-    @computed_field  # type: ignore[prop-decorator]
-    @property
-    def area(self) -> int:
-        return self.side**2
-
-
-class ClosedArea(Area, extra="forbid"):
-    pass
-
-
-class OpenArea(Area, extra="allow"):
-    pass
-
-
-class Wrapped(BaseModel):
-    side: int
-
-    @model_serializer
-    def _write(self) -> dict[str, int]:
-        return {"side": self.side}
-
-
-class WrappedAway(BaseModel):
-    side: int
-
-    @model_serializer
-    def _write(self) -> dict[str, int]:
-        return {"size": self.side}
-
-
-class Growing(BaseModel):
-    side: int
-
-    @model_validator(mode="after")
-    def _grow(self) -> Growing:
-        self.side += 1
-        return self
-
-
-class Completing(BaseModel):
-    side: int
-    other: int | None = None
-
-    @model_validator(mode="after")
-    def _complete(self) -> Completing:
-        self.other = self.side if self.other is None else self.other
-        return self
-
-
-class GrowingField(BaseModel):
-    side: int
-
-    @field_validator("side")
-    @classmethod
-    def _grow(cls, value: int) -> int:
-        return value + 1
-
-
-class German(BaseModel):
-    day: date
-
-    @field_serializer("day")
-    def _write(self, value: date) -> str:
-        return value.strftime("%d.%m.%Y")
-
-
-class Rounding(BaseModel):
-    price: float
-
-    @field_serializer("price")
-    def _write(self, value: float) -> float:
-        return round(value, 2)
-
-
-class Private(BaseModel):
-    side: int
-    _made: object = PrivateAttr(default_factory=object)
-
-
-class Hidden(BaseModel):
-    secret: str = Field("none", exclude=True)
-
-
-class PostInit(BaseModel):
-    side: int
-
-    def model_post_init(self, _context: Any, /) -> None:
-        self.side *= 2
-
+from tests.schemas.odd_models import (
+    Area,
+    Cat,
+    ClosedArea,
+    Colour,
+    Completing,
+    Dog,
+    German,
+    Growing,
+    GrowingField,
+    Hidden,
+    Named,
+    NamedOneWay,
+    NamedTwice,
+    OpenArea,
+    Options,
+    Pair,
+    Point,
+    PostInit,
+    Private,
+    Rounding,
+    Tree,
+    Wrapped,
+    WrappedAway,
+    model_of,
+    once_to_cents,
+    to_cents,
+)
 
 FAITHFUL: list[Any] = [
     *(str, int, float, bool, Decimal, bytes, datetime, date, time, timedelta, UUID4, complex, Any, None),
@@ -227,10 +99,6 @@ UNFAITHFUL: list[tuple[Any, str]] = [
     (Callable[[], int], "the field 'x' cannot be read from JSON as a whole (callable): use a type that can, as list"),
     (Iterable[int], "the field 'x' cannot be read from JSON as a whole (generator[int]): use a type that can"),
 ]
-
-
-def model_of(kind: Any, default: Any = ..., **config: Any) -> type[BaseModel]:
-    return create_model("Wanted", __config__=ConfigDict(**config), x=(kind, default))  # type: ignore[typeddict-item]
 
 
 @pytest.mark.parametrize("kind", FAITHFUL, ids=str)
