@@ -17,6 +17,7 @@ from kafka_saga.participants.faults import FaultInjector
 from kafka_saga.participants.handlers import Handler
 from kafka_saga.runtime.failpoints import failpoint
 from kafka_saga.runtime.limits import EXTERNAL_CALLS_MAX, EXTERNAL_PENDING_MAX
+from kafka_saga.runtime.telemetry import log_subject
 from kafka_saga.schemas.ids import SagaRef
 
 
@@ -40,6 +41,7 @@ class Settled(NamedTuple):
 async def make_call(call: Call, faults: FaultInjector) -> Settled:
     """Make `call` once, within its time; never raises but when it is cancelled."""
     limit = asyncio.timeout(call.handler.timeout_ms / 1000)
+    about = log_subject.set(call.command.head)
     try:
         async with limit:
             faults.before_handler(call.command.head)
@@ -55,6 +57,8 @@ async def make_call(call: Call, faults: FaultInjector) -> Settled:
         return Settled(call, None, RuntimeError("the call was cancelled by its own handler"))
     except Exception as error:  # noqa: BLE001 -- whatever it is becomes a reply, and the guard logs it
         return Settled(call, None, error)
+    finally:
+        log_subject.reset(about)
 
 
 class ExternalCalls:

@@ -31,9 +31,10 @@ from kafka_saga.participants.outcomes import (
 )
 from kafka_saga.participants.store.port import ParticipantStore
 from kafka_saga.participants.transaction import Transaction
-from kafka_saga.runtime.errors import BrokenStoreError, ContractError, StoreUnavailableError
+from kafka_saga.runtime.errors import BrokenStoreError, ContractError, StoreUnavailableError, UsageError
 from kafka_saga.runtime.limits import FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS, PAYLOAD_BYTES_MAX
-from kafka_saga.runtime.telemetry import log
+from kafka_saga.runtime.stacks import LoggedStacks
+from kafka_saga.runtime.telemetry import log, log_subject
 from kafka_saga.schemas.codec import decode_model, decode_object, decode_trusted, encode
 from kafka_saga.schemas.envelope import CommandHead, Effect, Outcome, Reason
 from kafka_saga.schemas.faithful import written
@@ -93,6 +94,8 @@ class Guard:
         self._fence_retention_ms = fence_retention_ms
         self._rows: dict[FenceKey, FenceRow] = {}
         self._changed: dict[FenceKey, FenceRow] = {}
+        self._logged_stacks = LoggedStacks()
+        self._loop_time_s: Callable[[], float] = float
 
     async def handle(self, commands: Iterable[Command], settled: Iterable[Settled], now_ms: int) -> list[Handled]:
         """Store what came of `settled` calls, then answer `commands`, in order.
@@ -103,8 +106,12 @@ class Guard:
         keys = {command.key for command in commands} | {ended.call.command.key for ended in settled}
         self._rows = await self._store.load(keys)
         self._changed = {}
-        handled = [await self._settle(ended, now_ms) for ended in settled]
-        handled += [await self._answer(command, now_ms) for command in commands]
+        self._loop_time_s = asyncio.get_running_loop().time
+        try:
+            handled = [await self._settle(ended, now_ms) for ended in settled]
+            handled += [await self._answer(command, now_ms) for command in commands]
+        finally:
+            log_subject.set(None)
         if self._changed:
             await self._store.save(self._changed.values())
         return handled
@@ -138,6 +145,7 @@ class Guard:
         return Handled(command, NOTHING_TO_UNDO, is_fresh=True)
 
     async def _run(self, command: Command, handler: Handler, row: FenceRow | None, now_ms: int) -> Handled:
+        log_subject.set(command.head)
         if row is not None and row.status is Status.STARTED:
             return self._call_again(command, row)
         row = row or _new_row(command, now_ms)
@@ -209,6 +217,7 @@ class Guard:
         row = self._rows.get(command.key)
         if row is None or row.status is not Status.STARTED:
             return await self._answer(command, now_ms)  # settled already, by a call for another copy
+        log_subject.set(command.head)
         if ended.error is None:
             reply = await self._in_savepoint(command, call.handler, _keep, ended, now_ms)
         elif isinstance(ended.error, Rejected):
@@ -223,15 +232,15 @@ class Guard:
         tx = Transaction(self._connection, command.head, now_ms)
         await self._connection.execute("SAVEPOINT command")
         reply = await self._limited(command, handler, work, subject, tx)
-        tx.close()
         if reply.outcome is not Outcome.SUCCESS:
+            tx.close()
             await self._connection.execute("ROLLBACK TO command")
         await self._connection.execute("RELEASE command")
         return reply
 
     async def _limited(self, command: Command, handler: Handler, work: _Work, subject: Any, tx: Transaction) -> Reply:
         limit: asyncio.Timeout | None = None
-        deadline = asyncio.get_running_loop().time() + self._handler_timeout_ms / 1000
+        began_s = self._loop_time_s()
         try:
             if not handler.is_external:
                 self.faults.before_handler(command.head)
@@ -241,10 +250,10 @@ class Guard:
             except StopIteration as returned:  # most handlers never wait: their statements run inline
                 model = returned.value
             else:
-                limit = asyncio.timeout_at(deadline)
+                limit = asyncio.timeout_at(began_s + self._handler_timeout_ms / 1000)
                 async with limit:
                     model = await go_on(running, waits_for)
-            return _success(handler, model)
+            return _success(handler, model, tx)
         except Rejected as rejected:
             return self._refused(command, handler, rejected)
         except (BrokenStoreError, StoreUnavailableError):
@@ -269,7 +278,9 @@ class Guard:
 
     def _technical(self, command: Command, text: str, error: BaseException) -> Reply:
         head = command.head
-        _log.warning("command.retry", command_id=head.command_id, attempt=head.attempt, error=text, exc_info=error)
+        told = self._logged_stacks.attempt(head.command_id, head.attempt, error)
+        stack: dict[str, Any] = {"exc_info": error} if told is None else {"traceback": f"logged at attempt {told}"}
+        _log.warning("command.retry", error=text, **stack)
         return try_again(text)
 
     def _unknown_type(self, head: CommandHead) -> Reply:
@@ -281,18 +292,33 @@ class Guard:
         self._rows[row.key] = self._changed[row.key] = row
 
 
-def _success(handler: Handler, model: BaseModel | None) -> Reply:
-    name, promised = handler.function.__qualname__, handler.reply_model
+def _success(handler: Handler, model: BaseModel | None, tx: Transaction) -> Reply:
+    if unfinished := tx.close():
+        raise UsageError(f"{handler.name} did not await {unfinished} of its statements: write `await` before each")
+    promised = handler.reply_model
     if promised is None:
         if model is not None:
-            raise TypeError(f"{name} returned {type(model).__name__}; its annotation says None")
+            raise _wrong_reply(handler, model)
         return Reply(Outcome.SUCCESS, Effect.DONE, None, EMPTY_BODY)
     if not isinstance(model, promised):
-        raise TypeError(f"{name} returned {type(model).__name__}; its annotation says {promised.__name__}")
+        raise _wrong_reply(handler, model)
     body = written(model)
     if len(body) > PAYLOAD_BYTES_MAX:
-        raise ValueError(f"the reply of {name} has {len(body):,} bytes; at most {PAYLOAD_BYTES_MAX:,} are allowed")
+        raise ValueError(
+            f"the reply of {handler.name} has {len(body):,} bytes; at most {PAYLOAD_BYTES_MAX:,} are allowed"
+        )
     return Reply(Outcome.SUCCESS, Effect.DONE, None, body)
+
+
+def _wrong_reply(handler: Handler, returned: object) -> UsageError:
+    promised = "None" if handler.reply_model is None else handler.reply_model.__name__
+    if isinstance(returned, Coroutine):
+        returned.close()
+        return UsageError(f"{handler.name} returned something that it did not await: write `return await …`")
+    return UsageError(
+        f"{handler.name} returned {'nothing' if returned is None else f'a {type(returned).__name__}'}; "
+        f"its annotation says {promised}"
+    )
 
 
 async def _keep(ended: Settled, tx: Transaction) -> BaseModel | None:

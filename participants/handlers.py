@@ -7,17 +7,16 @@ Mistakes are found when the module is imported, as `DefinitionError`s that say w
 from __future__ import annotations
 
 import inspect
-import typing
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import BaseModel, RootModel
+from pydantic import BaseModel
 
+from kafka_saga.participants.signatures import check_function, check_handler, is_model, where
 from kafka_saga.runtime.errors import DefinitionError
 from kafka_saga.runtime.limits import EXTERNAL_TIMEOUT_MS
-from kafka_saga.schemas.faithful import complaint
 from kafka_saga.schemas.ids import NAME_PATTERN, Phase, is_name
 from kafka_saga.schemas.topics import DEAD_LETTER_PREFIX
 
@@ -40,6 +39,11 @@ class Handler:
     timeout_ms: int = EXTERNAL_TIMEOUT_MS
     """How long an external call may take; a handler inside the transaction has the guard's own limit."""
 
+    @property
+    def name(self) -> str:
+        """How its function is called, for people."""
+        return self.function.__qualname__
+
     @cached_property
     def reply_type(self) -> str:
         """The `ce_type` of its success."""
@@ -50,7 +54,7 @@ class Participant:
     """A service's command handlers. `name` is the service's in the saga's definition and in the topics' names."""
 
     def __init__(self, name: str) -> None:
-        if not is_name(name):
+        if not isinstance(name, str) or not is_name(name):  # type: ignore[redundant-expr] # who does not use mypy
             raise DefinitionError(f"a service's name matches {NAME_PATTERN}; {name!r} does not")
         if f"{name}." == DEAD_LETTER_PREFIX:
             raise DefinitionError(f"'{name}' begins the topics of dead letters: choose another name for the service")
@@ -100,8 +104,10 @@ class Participant:
             DefinitionError: a function cannot be used; the message says what to change.
 
         """
+        if type(timeout_ms) is not int or timeout_ms < 1:
+            raise DefinitionError(f"timeout_ms is a whole number of milliseconds above 0, not {timeout_ms!r}")
         if store is not None:
-            _check_function(store, ("command", "reply", "tx"))
+            check_function(store, ("command", "reply", "tx"), example="async def store(command, reply, tx) -> None")
         return self._registering(model, Phase.FORWARD, is_external=True, store=store, timeout_ms=timeout_ms)
 
     def handler_of(self, model: type[BaseModel]) -> Handler:
@@ -119,18 +125,17 @@ class Participant:
     def _registering(
         self, model: type[BaseModel], phase: Phase, *, is_external: bool = False, **options: Any
     ) -> Callable[[HandlerFunction], HandlerFunction]:
-        if not _is_model(model):
-            raise DefinitionError(f"a command is a pydantic model class; {model!r} is not")
+        if not is_model(model):
+            decorator = "action" if phase is Phase.FORWARD else "compensation"
+            raise DefinitionError(_no_command(model, f"@{self.name}.{'external_' if is_external else ''}{decorator}"))
 
         def register(function: HandlerFunction) -> HandlerFunction:
-            second = "idempotency_key" if is_external else "tx"
-            _check_function(function, ("command", second))
+            reply_model = check_handler(function, model, is_external=is_external)
             command_type = wire_type(model)
             known = self.handlers.get(command_type)
             if known is not None:
-                names = f"{known.function.__qualname__} and {function.__qualname__}"
-                raise DefinitionError(f"{self.name} has two handlers for {command_type}: {names}; keep one")
-            reply_model = _reply_model(function, model)
+                both = f"{where(known.function)} and {where(function)}"
+                raise DefinitionError(f"{self.name} has two handlers for {command_type}: {both}; keep one")
             self.handlers[command_type] = Handler(
                 command_type, phase, model, reply_model, function, is_external, **options
             )
@@ -145,42 +150,9 @@ def wire_type(model: type[BaseModel]) -> str:
     return name[:1].lower() + name[1:]
 
 
-def _is_model(candidate: object) -> TypeGuard[type[BaseModel]]:
-    """Whether it is a model of JSON objects; a `RootModel` may be anything."""
-    return isinstance(candidate, type) and issubclass(candidate, BaseModel) and not issubclass(candidate, RootModel)
-
-
-def _check_function(function: Callable[..., Any], parameters: tuple[str, ...]) -> None:
-    name = getattr(function, "__qualname__", repr(function))
-    if not inspect.iscoroutinefunction(function):
-        raise DefinitionError(f"{name} must be `async def`")
-    try:
-        inspect.signature(function).bind(*parameters)
-    except TypeError:
-        raise DefinitionError(f"{name} must take ({', '.join(parameters)})") from None
-
-
-def _reply_model(function: Callable[..., Any], model: type[BaseModel]) -> type[BaseModel] | None:
-    """The model that the function says it returns; None where it returns nothing."""
-    name = function.__qualname__
-    try:
-        hints = typing.get_type_hints(function)
-    except NameError as error:
-        remedy = "import it at run time, not under TYPE_CHECKING"
-        raise DefinitionError(f"an annotation of {name} cannot be read ({error}): {remedy}") from error
-    command_hint = hints.get(next(iter(inspect.signature(function).parameters)))
-    if command_hint not in {None, model}:
-        raise DefinitionError(
-            f"{name} is registered for {model.__name__}, but takes a {command_hint!r}: use one of them"
-        )
-    if "return" not in hints:
-        raise DefinitionError(f"{name} needs a return annotation: `-> ItsReplyModel`, or `-> None`")
-    returned = hints["return"]
-    if returned is type(None):
-        return None
-    if _is_model(returned):
-        unfaithful = complaint(returned)
-        if unfaithful is not None:
-            raise DefinitionError(f"{name} returns {returned.__name__}: {unfaithful} (R58)")
-        return returned
-    raise DefinitionError(f"{name} must return one pydantic model (a JSON object), or None; it says {returned!r}")
+def _no_command(given: object, decorator: str) -> str:
+    if inspect.isfunction(given):
+        return f"write {decorator}(TheCommand) above {given.__qualname__}: its model says which command it is for"
+    if isinstance(given, BaseModel):
+        return f"{decorator} takes the class {type(given).__name__} itself, not an object of it"
+    return f"{decorator} takes a command's model, a class derived from BaseModel; {given!r} is none"

@@ -6,6 +6,7 @@ from functools import cache
 from typing import NamedTuple
 
 from kafka_saga.runtime.limits import ERROR_TEXT_LENGTH_MAX
+from kafka_saga.runtime.stacks import words_of
 from kafka_saga.schemas.codec import decode_trusted, encode
 from kafka_saga.schemas.envelope import Effect, Outcome, Reason
 
@@ -84,8 +85,10 @@ NOTHING_TO_UNDO = Reply(Outcome.SUCCESS, Effect.NONE)
 
 
 def describe_error(error: BaseException) -> str:
-    """An exception as a saga's error: its text, or its class's name when it has none (R10)."""
-    return str(error) or type(error).__name__
+    """An exception as a saga's error: its words, or its class's name when it has none (R10)."""
+    words = words_of(error)
+    # A KeyError's words are the key alone, in quotes.
+    return f"{type(error).__name__}: {words}" if isinstance(error, KeyError) else words or type(error).__name__
 
 
 def _error_body(error: str) -> bytes:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Coroutine
 from functools import lru_cache
+from typing import Any
 
 from kafka_saga.runtime.errors import UsageError
-from kafka_saga.runtime.sqlite import Params, Row, SqlConnection
+from kafka_saga.runtime.sql_values import Params
+from kafka_saga.runtime.sqlite import Row, SqlConnection
 from kafka_saga.schemas.envelope import CommandHead
 
 _CONTROL = re.compile(r"\s*(BEGIN|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE|ATTACH|DETACH|PRAGMA|VACUUM)\b", re.IGNORECASE)
@@ -21,10 +24,11 @@ class Transaction:
 
     """
 
-    __slots__ = ("_connection", "command", "now_ms")
+    __slots__ = ("_connection", "_given", "command", "now_ms")
 
     def __init__(self, connection: SqlConnection, command: CommandHead, now_ms: int) -> None:
         self._connection: SqlConnection | None = connection
+        self._given: list[Any] = []  # finished ones are small, and a handler has two seconds to give them out in
         self.command = command
         self.now_ms = now_ms
 
@@ -38,36 +42,68 @@ class Transaction:
         """The step's name; its action and its compensation have the same."""
         return self.command.parsed_id.step
 
-    async def execute(self, sql: str, params: Params = ()) -> int:
+    def execute(self, sql: str, params: Params = ()) -> Coroutine[Any, Any, int]:
         """Run one statement; the number of rows it changed.
 
+        Args:
+            sql: the statement, with `?` or `:name` for each parameter.
+            params: their values, in a tuple, a list or a dict: what SQLite takes, and UUID, Decimal, date, time,
+                datetime, Enum, Path and URLs as text (docs/participants.md).
+
         Raises:
-            UsageError: the statement would end the transaction, or the handler has ended.
+            UsageError: the statement would end the transaction, the handler has ended, or a parameter is of a type
+                that is not taken.
 
         """
-        return await self._open(sql).execute(sql, params)
+        connection = self._connection
+        if connection is None or _controls_transaction(sql):
+            raise self._refusal()
+        statement = connection.execute(sql, params)
+        self._given.append(statement)
+        return statement
 
-    async def fetch_one(self, sql: str, params: Params = ()) -> Row | None:
-        """Run one query (or a statement with RETURNING); its first row, or None."""
-        rows = await self._open(sql).fetch_all(sql, params)
-        return rows[0] if rows else None
+    def fetch_one(self, sql: str, params: Params = ()) -> Coroutine[Any, Any, Row | None]:
+        """Run one query (or a statement with RETURNING); its first row, or None. Else as `execute`."""
+        connection = self._connection
+        if connection is None or _controls_transaction(sql):
+            raise self._refusal()
+        statement = _fetch_one(connection, sql, params)
+        self._given.append(statement)
+        return statement
 
-    async def fetch_all(self, sql: str, params: Params = ()) -> list[Row]:
-        """Run one query (or a statement with RETURNING); all its rows."""
-        return await self._open(sql).fetch_all(sql, params)
+    def fetch_all(self, sql: str, params: Params = ()) -> Coroutine[Any, Any, list[Row]]:
+        """Run one query (or a statement with RETURNING); all its rows. Else as `execute`."""
+        connection = self._connection
+        if connection is None or _controls_transaction(sql):
+            raise self._refusal()
+        statement = connection.fetch_all(sql, params)
+        self._given.append(statement)
+        return statement
 
-    def close(self) -> None:
-        """End the handler's access: a task it left behind must not write into its neighbours' work."""
+    def close(self) -> int:
+        """End the handler's access; how many of its statements were not run to their end, and now never will.
+
+        Somebody forgot an `await`; and a task that was left behind must not write into its neighbours' work.
+        """
         self._connection = None
+        unfinished = 0
+        for statement in self._given:
+            if statement.cr_frame is not None:
+                unfinished += 1
+                statement.close()
+        return unfinished
 
-    def _open(self, sql: str) -> SqlConnection:
+    def _refusal(self) -> UsageError:
         if self._connection is None:
-            raise UsageError("the transaction is over: a handler must await all its statements before it returns")
-        if _controls_transaction(sql):
-            raise UsageError("the transaction belongs to the guard: raise Rejected, or any other exception, to undo it")
-        return self._connection
+            return UsageError("the transaction is over: a handler must await all its statements before it returns")
+        return UsageError("the transaction belongs to the guard: raise Rejected, or any other exception, to undo it")
 
 
 @lru_cache(maxsize=1024)
 def _controls_transaction(sql: str) -> bool:
     return _CONTROL.match(sql) is not None
+
+
+async def _fetch_one(connection: SqlConnection, sql: str, params: Params) -> Row | None:
+    rows = await connection.fetch_all(sql, params)
+    return rows[0] if rows else None

@@ -24,6 +24,13 @@ ID_LENGTH_MAX: Final = 128
 ERROR_TEXT_LENGTH_MAX: Final = 2_000
 """A saga's error is for people; the stack stays in the participant's log."""
 
+STACK_FRAMES_MAX: Final = 40
+STACK_DEPTH_MAX: Final = 8
+"""Frames of one exception, and exceptions that led to it or are inside it: a thousand of a recursion say no more."""
+
+STACKS_REMEMBERED_MAX: Final = 1_000
+"""Commands whose stack is known to stand in the log: as many as are in flight at once, and 200 KB at most."""
+
 DEAD_LETTER_VALUE_BYTES_MAX: Final = 64 * 1024
 """What is kept of a record so large that its dead letter would pass the broker's own limit."""
 

@@ -14,7 +14,7 @@ import asyncio
 import errno
 import os
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from importlib import resources
 from pathlib import Path
@@ -22,15 +22,19 @@ from typing import Any, Protocol, TypeVar
 
 import aiosqlite
 
+from kafka_saga.runtime import sql_values
 from kafka_saga.runtime.clock import SystemClock
 from kafka_saga.runtime.errors import BrokenStoreError, StoreRefusedError, StoreUnavailableError
+from kafka_saga.runtime.sql_values import Params
 
 Row = tuple[Any, ...]
-Params = Sequence[Any]
 _Connection = TypeVar("_Connection", bound="SqlConnection")
 
 BUSY_TIMEOUT_MS = 5_000
 """An operator's act takes the write lock for a few milliseconds (R25); five seconds means something is wrong."""
+
+_PARAMETER_ERRORS = (sqlite3.ProgrammingError, sqlite3.InterfaceError, OverflowError)
+"""What `sqlite3` says of parameters that it cannot bind, before it runs anything."""
 
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 
@@ -52,7 +56,7 @@ class SqlConnection(Protocol):
     """One connection to one SQLite database, in autocommit mode until `BEGIN`."""
 
     async def execute(self, sql: str, params: Params = ()) -> int:
-        """Run one statement; the number of rows it changed."""
+        """Run one statement; the number of rows it changed. What `params` may be: `kafka_saga.runtime.sql_values`."""
         ...
 
     async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
@@ -141,9 +145,8 @@ class InlineConnection:
     async def execute(self, sql: str, params: Params = ()) -> int:
         try:
             return self._connection.execute(sql, params).rowcount
-        except sqlite3.Error as error:
-            _translate(error, self._name)
-            raise
+        except (sqlite3.Error, OverflowError) as error:
+            return await self.execute(sql, self._corrected(params, error))
 
     async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
         with translated_errors(self._name):
@@ -152,9 +155,16 @@ class InlineConnection:
     async def fetch_all(self, sql: str, params: Params = ()) -> list[Row]:
         try:
             return self._connection.execute(sql, params).fetchall()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OverflowError) as error:
+            return await self.fetch_all(sql, self._corrected(params, error))
+
+    def _corrected(self, params: Params, error: Exception) -> Params:
+        """What to run the statement with instead; where `params` are not what was wrong, `error` is raised, as ours."""
+        if isinstance(error, _PARAMETER_ERRORS) and (values := sql_values.taken(params)) is not None:
+            return values
+        if isinstance(error, sqlite3.Error):
             _translate(error, self._name)
-            raise
+        raise error
 
     async def run_script(self, sql: str) -> None:
         with translated_errors(self._name):
@@ -197,6 +207,7 @@ async def open_threaded(path: Path) -> ThreadedConnection:
 
 async def open_inline(path: Path | str) -> InlineConnection:
     """As `open_threaded`, for many small statements. `":memory:"` gives a private database."""
+    sql_values.register_adapters()
     with translated_errors(path):
         pool = None
         if isinstance(path, Path):

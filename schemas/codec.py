@@ -15,6 +15,7 @@ from pydantic import BaseModel, ValidationError
 
 from kafka_saga.runtime.errors import ContractError
 from kafka_saga.runtime.limits import JSON_DEPTH_MAX, PAYLOAD_BYTES_MAX
+from kafka_saga.runtime.stacks import complaints, words_of
 from kafka_saga.schemas.causes import Cause
 
 JsonObject = dict[str, Any]
@@ -27,6 +28,10 @@ _WHERE_NUMBERS_ARE = re.compile(rb"[:\[,\s]-?0(?:[0.]{18}|[0.]*e000)")
 
 _INTEGERS = range(-(2**63), 2**64)
 """What we can write again. Parsers differ beyond it: some round, some refuse, some keep every digit."""
+
+
+describe = complaints
+"""What is said of a message that does not fit its model: never its content (I24)."""
 
 
 def encode(document: Any) -> bytes:
@@ -137,19 +142,9 @@ def decode_model(model: type[Model], value: bytes | None) -> Model:
         raise ContractError(Cause.BAD_SCHEMA, f"the value does not fit {model.__name__}: {told(error)}") from error
 
 
-def describe(error: ValidationError) -> str:
-    """The first three complaints of pydantic in one line, without the input's values (I24)."""
-    complaints = [
-        f"{'.'.join(str(part) for part in item['loc']) or 'value'}: {item['msg']}"
-        for item in error.errors(include_url=False, include_input=False, include_context=False)
-    ]
-    more = f" (and {len(complaints) - 3} more)" if len(complaints) > 3 else ""
-    return "; ".join(complaints[:3]) + more
-
-
 def told(error: BaseException) -> str:
     """An error of a user's code in one line that can be stored: JSON cannot carry lone surrogates."""
-    return f"{type(error).__name__}: {' '.join(str(error).split())}".encode(errors="replace").decode()
+    return f"{type(error).__name__}: {' '.join(words_of(error).split())}".encode(errors="replace").decode()
 
 
 def _depth(value: bytes) -> int:

@@ -88,6 +88,11 @@ class CommandHead(NamedTuple):
     started_at_ms: int
     """When the saga was accepted; 0 where a foreign orchestrator does not say (R16)."""
 
+    def log_fields(self) -> dict[str, str | int]:
+        """What log lines about this command say of it."""
+        _, saga_id, step, *_ = self.parsed_id
+        return {"saga_id": saga_id, "step": step, "command_id": self.command_id, "attempt": self.attempt}
+
 
 class ReplyHead(NamedTuple):
     """A reply's headers, read."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -60,6 +61,47 @@ def not_async(_command: Do, _tx: Transaction) -> Done:
     return Done(text="")
 
 
+async def with_a_yield(_command: Do, _tx: Transaction):  # type: ignore[no-untyped-def]  # noqa: ANN201
+    yield Done(text="")
+
+
+async def with_three_arguments(_command: Do, _tx: Transaction, _more: int) -> Done:
+    return Done(text="")
+
+
+async def in_the_wrong_order(_tx: Transaction, _command: Do) -> Done:
+    return Done(text="")
+
+
+async def with_a_key(_command: Do, _key: str) -> Done:
+    return Done(text="")
+
+
+async def with_a_broken_annotation(_command: Do, _tx: Transaction) -> "Done[":  # type: ignore  # noqa: F722, PGH003
+    return Done(text="")
+
+
+async def with_a_transaction(_command: Call, _tx: Transaction) -> Called:
+    return Called(key="")
+
+
+async def for_a_union(_command: Do | Call, _tx: Transaction) -> Done:
+    return Done(text="")
+
+
+async def for_any_model(_command: BaseModel, _tx: Any) -> Done:
+    return Done(text="")
+
+
+async def without_annotations_of_parameters(_command, _tx) -> Done:  # type: ignore[no-untyped-def]  # noqa: ANN001
+    return Done(text="")
+
+
+class Handlers:
+    async def method(self, _command: Do, _tx: Transaction) -> Done:
+        return Done(text="")
+
+
 @pytest.mark.parametrize(
     ("function", "remedy"),
     [
@@ -70,7 +112,15 @@ def not_async(_command: Do, _tx: Transaction) -> Done:
         (for_another, "is registered for Do"),
         (with_one_argument, r"must take \(command, tx\)"),
         (with_an_unknown_name, "import it at run time"),
-        (not_async, "must be `async def`"),
+        (not_async, r"must be an `async def` function: write `async def not_async\(command: Do, tx: Transaction\)"),
+        (partial(good), "must be an `async def` function"),
+        (Done, "must be an `async def` function"),
+        (None, "must be an `async def` function"),
+        (with_a_yield, "must not `yield`"),
+        (with_three_arguments, r"must take \(command, tx\)"),
+        (in_the_wrong_order, "is registered for Do, but takes a Transaction"),
+        (with_a_key, r"takes a str, but it runs in a transaction, and gets a Transaction: write `async def with_a_key"),
+        (with_a_broken_annotation, "an annotation of with_a_broken_annotation cannot be read"),
     ],
 )
 def test_a_function_that_cannot_be_a_handler_is_refused_when_it_is_registered(function: Any, remedy: str) -> None:
@@ -83,18 +133,12 @@ def test_a_function_that_cannot_be_a_handler_is_refused_when_it_is_registered(fu
 def test_a_command_has_one_handler() -> None:
     shop = Participant("shop")
     assert shop.action(Do)(good) is good
-    with pytest.raises(DefinitionError, match="two handlers for do: good and good"):
-        shop.compensation(Do)(good)
+    with pytest.raises(DefinitionError, match=r"handlers for do: good \(.*test_handlers.py:\d+\) and for_a_union \("):
+        shop.compensation(Do)(for_a_union)
 
 
-@pytest.mark.parametrize("model", [dict, "Do", Listed, None])
-def test_a_command_is_a_model(model: Any) -> None:
-    with pytest.raises(DefinitionError, match="is a pydantic model class"):
-        Participant("shop").action(model)
-
-
-@pytest.mark.parametrize("name", ["", "Shop", "a shop", "x" * 65])
-def test_a_service_needs_a_name_that_topics_can_have(name: str) -> None:
+@pytest.mark.parametrize("name", ["", "Shop", "a shop", "x" * 65, None, 5])
+def test_a_service_needs_a_name_that_topics_can_have(name: Any) -> None:
     with pytest.raises(DefinitionError, match="a service's name"):
         Participant(name)
 
@@ -104,9 +148,51 @@ def test_a_service_is_not_called_as_dead_letters_are() -> None:
         Participant("dlq")
 
 
-def test_the_function_that_stores_a_calls_outcome_is_checked_too() -> None:
-    async def store(_command: BaseModel) -> None:
-        return None
+@pytest.mark.parametrize(
+    "function", [good, for_a_union, for_any_model, without_annotations_of_parameters, Handlers().method]
+)
+def test_what_can_be_a_handler_is_registered(function: Any) -> None:
+    shop = Participant("shop")
+    shop.action(Do)(function)
+    assert shop.handlers["do"].reply_model is Done
 
-    with pytest.raises(DefinitionError, match=r"must take \(command, reply, tx\)"):
+
+def test_a_call_to_the_outside_gets_no_transaction() -> None:
+    with pytest.raises(DefinitionError, match=r"takes a Transaction, but it runs outside .*idempotency_key: str"):
+        Participant("shop").external_action(Call)(with_a_transaction)
+
+
+@pytest.mark.parametrize("timeout_ms", ["5s", 2.5, 0, -1, True, None])
+def test_a_time_that_is_none_is_refused(timeout_ms: Any) -> None:
+    with pytest.raises(DefinitionError, match=f"timeout_ms is a whole number .*{timeout_ms!r}"):
+        Participant("shop").external_action(Call, timeout_ms=timeout_ms)
+
+
+def store_without_async(_command: Call, _reply: Called, _tx: Transaction) -> None:
+    pass
+
+
+async def store_without_reply(_command: Call, _tx: Transaction) -> None:
+    pass
+
+
+@pytest.mark.parametrize("store", [store_without_async, store_without_reply])
+def test_a_store_function_that_cannot_be_one_is_refused(store: Any) -> None:
+    with pytest.raises(DefinitionError, match=rf"{store.__name__} must .*write `async def store\(command, reply, tx\)"):
         Participant("shop").external_action(Call, store=store)
+
+
+@pytest.mark.parametrize(
+    ("given", "remedy"),
+    [
+        (good, r"write @shop.action\(TheCommand\) above good"),
+        (Do(), "takes the class Do itself"),
+        (Listed, "a class derived from BaseModel"),
+        ("Do", "a class derived from BaseModel; 'Do' is none"),
+        (dict, "a class derived from BaseModel; <class 'dict'> is none"),
+        (None, "a class derived from BaseModel; None is none"),
+    ],
+)
+def test_a_decorator_without_its_command_is_refused(given: Any, remedy: str) -> None:
+    with pytest.raises(DefinitionError, match=remedy):
+        Participant("shop").action(given)

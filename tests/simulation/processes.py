@@ -12,7 +12,8 @@ from typing import Any
 from kafka_saga.runtime.errors import BrokenStoreError
 from kafka_saga.runtime.failpoints import arm
 from kafka_saga.runtime.process import Lifecycle
-from kafka_saga.runtime.sqlite import InlineConnection, Params, Row
+from kafka_saga.runtime.sql_values import Params
+from kafka_saga.runtime.sqlite import InlineConnection, Row
 from tests.simulation.broker import SimBroker
 
 Start = Callable[["Incarnation"], Awaitable[None]]
