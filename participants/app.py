@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import AsyncExitStack
+from inspect import iscoroutinefunction
 from pathlib import Path
 
 from kafka_saga.messaging.consumer import Consumer
@@ -15,9 +16,10 @@ from kafka_saga.participants.store.port import ParticipantStore, Prepare
 from kafka_saga.participants.store.sqlite import SqliteStore, open_store
 from kafka_saga.participants.worker import Worker
 from kafka_saga.runtime.clock import Clock, SystemClock
-from kafka_saga.runtime.errors import ConfigError, StoreRefusedError
+from kafka_saga.runtime.errors import ConfigError, DefinitionError, SagaError, StoreRefusedError, UsageError
 from kafka_saga.runtime.limits import FENCE_RETENTION_MS
 from kafka_saga.runtime.process import Lifecycle
+from kafka_saga.runtime.stacks import words_of
 from kafka_saga.runtime.store_lock import StoreLock
 from kafka_saga.runtime.telemetry import log
 from kafka_saga.schemas.topics import TopicNames, dead_letter_topic
@@ -63,6 +65,7 @@ async def run_participant(
     Raises:
         StoreRefusedError: the database is in use, newer than this program, or not the one that was used before.
         ConfigError: commands are kept for longer than the fence.
+        UsageError: `prepare` failed.
         UnavailableError: Kafka or the database does not answer.
 
     """
@@ -71,7 +74,7 @@ async def run_participant(
     async with AsyncExitStack() as stack:
         store = await _own_store(stack, database, f"participant {name}")
         if prepare is not None:
-            await prepare(store.connection)
+            await _prepare(prepare, store, name)
         if creates_topics:
             await _create_topics(kafka, topics, name)
         await _check_retention(kafka, topics.commands(name), fence_retention_ms)
@@ -107,6 +110,20 @@ def _say_ready(faults: Faults | None, *, service: str, **details: str) -> None:
         rules = [rule.model_dump(mode="json") for rule in faults.rules]
         _log.warning("participant.faults", service=service, rules=rules)
     _log.info("participant.ready", service=service, **details)
+
+
+async def _prepare(prepare: Prepare, store: ParticipantStore, name: str) -> None:
+    """Run the user's `prepare`; what it raises is one line, after its own stack in the log."""
+    if not iscoroutinefunction(prepare):
+        raise DefinitionError(f"prepare of {name} must be `async def prepare(connection: SqlConnection) -> None`")
+    try:
+        await prepare(store.connection)
+    except SagaError:
+        raise
+    except Exception as error:
+        own = error.__traceback__
+        _log.error("participant.prepare_failed", service=name, exc_info=error.with_traceback(own and own.tb_next))
+        raise UsageError(f"prepare of {name} failed: {type(error).__name__}: {words_of(error)}") from error
 
 
 async def _own_store(stack: AsyncExitStack, database: Path, owner: str) -> SqliteStore:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
+from types import TracebackType
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from kafka_saga.participants.calls import Call, Settled
+from kafka_saga.participants.calls import Call, Settled, make_call
 from kafka_saga.participants.command import Command, FenceKey, command_of
 from kafka_saga.participants.eager import go_on
 from kafka_saga.participants.faults import FaultInjector
@@ -278,8 +279,11 @@ class Guard:
 
     def _technical(self, command: Command, text: str, error: BaseException) -> Reply:
         head = command.head
-        told = self._logged_stacks.attempt(head.command_id, head.attempt, error)
-        stack: dict[str, Any] = {"exc_info": error} if told is None else {"traceback": f"logged at attempt {told}"}
+        stack: dict[str, Any] = {}
+        error.__traceback__ = _from_the_handler(error.__traceback__)
+        if error.__traceback__ is not None:
+            told = self._logged_stacks.attempt(head.command_id, head.attempt, error)
+            stack = {"exc_info": error} if told is None else {"traceback": f"logged at attempt {told}"}
         _log.warning("command.retry", error=text, **stack)
         return try_again(text)
 
@@ -319,6 +323,16 @@ def _wrong_reply(handler: Handler, returned: object) -> UsageError:
         f"{handler.name} returned {'nothing' if returned is None else f'a {type(returned).__name__}'}; "
         f"its annotation says {promised}"
     )
+
+
+_OWN_FILES = frozenset(function.__code__.co_filename for function in (_success, go_on, make_call))
+
+
+def _from_the_handler(trace: TracebackType | None) -> TracebackType | None:
+    """The part of a stack that is the user's; None where we raised it ourselves, about what the handler returned."""
+    while trace is not None and trace.tb_frame.f_code.co_filename in _OWN_FILES:
+        trace = trace.tb_next
+    return trace
 
 
 async def _keep(ended: Settled, tx: Transaction) -> BaseModel | None:

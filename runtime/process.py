@@ -13,6 +13,7 @@ from typing import Any
 
 from kafka_saga.runtime.errors import SagaError
 from kafka_saga.runtime.failpoints import arm_from_environment
+from kafka_saga.runtime.stacks import stack_of
 from kafka_saga.runtime.telemetry import log
 
 EXIT_INTERRUPTED = 130
@@ -85,6 +86,10 @@ def run_process(main: Callable[[Lifecycle], Awaitable[None]]) -> int:
         with suppress(OSError):  # where the log's disk is full too, the exit code still says it
             sys.stderr.write(f"saga: {error}\n")
         return error.exit_code
+    except Exception as error:  # noqa: BLE001 -- told as Python would tell it, but without values (I24)
+        with suppress(OSError):
+            sys.stderr.write(f"{stack_of(error)}\n")
+        return 1
     return 0
 
 

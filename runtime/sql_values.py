@@ -47,6 +47,9 @@ _REMEDIES: tuple[tuple[type | tuple[type, ...], str], ...] = (
     ((dict, list, tuple, set, frozenset), "pass it as JSON text, or each of its values"),
     (int, "SQLite's integers have 64 bits: pass it as text"),
 )
+_BINDING_ERRORS = (sqlite3.ProgrammingError, sqlite3.InterfaceError, OverflowError)
+"""What `sqlite3` says of parameters that it cannot bind, before it runs anything."""
+
 _REMEDY = "pass it as text, a number or bytes"
 
 _INTEGERS = range(-(2**63), 2**63)
@@ -63,13 +66,15 @@ def register_adapters() -> None:
             sqlite3.register_adapter(kind, as_text)
 
 
-def taken(params: Params) -> Params | None:
-    """`params`, which were refused, so that they are taken; None where they are not what was wrong.
+def taken(params: Params, error: Exception) -> Params | None:
+    """`params`, which a statement failed with, so that they are taken; None where they are not what was wrong.
 
     Raises:
         UsageError: one of them is of a type that is not taken; its name and type are told, never its value (I24).
 
     """
+    if not isinstance(error, _BINDING_ERRORS):
+        return None
     if isinstance(params, str | bytes) or not isinstance(params, Sequence | Mapping):
         raise UsageError(f"parameters stand in a tuple, a list or a dict, not in a {_name(params)}: write `(value,)`")
     if all(_is_plain(value) for _, value in _named(params)):

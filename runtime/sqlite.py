@@ -33,9 +33,6 @@ _Connection = TypeVar("_Connection", bound="SqlConnection")
 BUSY_TIMEOUT_MS = 5_000
 """An operator's act takes the write lock for a few milliseconds (R25); five seconds means something is wrong."""
 
-_PARAMETER_ERRORS = (sqlite3.ProgrammingError, sqlite3.InterfaceError, OverflowError)
-"""What `sqlite3` says of parameters that it cannot bind, before it runs anything."""
-
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS}
 
 WAL_PAGES_MAX = 4_000
@@ -146,7 +143,10 @@ class InlineConnection:
         try:
             return self._connection.execute(sql, params).rowcount
         except (sqlite3.Error, OverflowError) as error:
-            return await self.execute(sql, self._corrected(params, error))
+            values = self._corrected(params, error)
+            if values is None:
+                raise
+        return await self.execute(sql, values)
 
     async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
         with translated_errors(self._name):
@@ -156,15 +156,16 @@ class InlineConnection:
         try:
             return self._connection.execute(sql, params).fetchall()
         except (sqlite3.Error, OverflowError) as error:
-            return await self.fetch_all(sql, self._corrected(params, error))
+            values = self._corrected(params, error)
+            if values is None:
+                raise
+        return await self.fetch_all(sql, values)
 
-    def _corrected(self, params: Params, error: Exception) -> Params:
-        """What to run the statement with instead; where `params` are not what was wrong, `error` is raised, as ours."""
-        if isinstance(error, _PARAMETER_ERRORS) and (values := sql_values.taken(params)) is not None:
-            return values
+    def _corrected(self, params: Params, error: Exception) -> Params | None:
+        """What to run the statement with instead; None where `params` were not what was wrong."""
         if isinstance(error, sqlite3.Error):
             _translate(error, self._name)
-        raise error
+        return sql_values.taken(params, error)
 
     async def run_script(self, sql: str) -> None:
         with translated_errors(self._name):

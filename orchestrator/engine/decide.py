@@ -28,7 +28,7 @@ from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.orchestrator.store.port import ActOutcome, Batch, Changed, Known, QueuedAct, Started, UnreadableAct
 from kafka_saga.orchestrator.store.retention import Purged
 from kafka_saga.runtime.errors import ContractError
-from kafka_saga.runtime.telemetry import log
+from kafka_saga.runtime.telemetry import log, log_subject
 from kafka_saga.schemas.causes import Cause
 from kafka_saga.schemas.codec import decode_object
 from kafka_saga.schemas.envelope import Outcome
@@ -97,16 +97,20 @@ class Decider:
 
         """
         fold = _Fold(self, inputs, known, purged, paused)
-        for request in inputs.requests:
-            fold.start(request)
-        for reply in inputs.replies:
-            fold.reply(reply)
-        for ref in inputs.timers:
-            fold.timer(ref, published_by)
-        for queued in inputs.acts:
-            fold.act(queued)
-        fold.admit(admit, room - fold.release(release))
-        return fold.finish()
+        about = log_subject.set(fold)
+        try:
+            for request in inputs.requests:
+                fold.start(request)
+            for reply in inputs.replies:
+                fold.reply(reply)
+            for ref in inputs.timers:
+                fold.timer(ref, published_by)
+            for queued in inputs.acts:
+                fold.act(queued)
+            fold.admit(admit, room - fold.release(release))
+            return fold.finish()
+        finally:
+            log_subject.reset(about)
 
 
 class _Fold:
@@ -126,6 +130,11 @@ class _Fold:
         self._sagas = {ref: Folding(item.saga, item.request_hash, item.saga) for ref, item in known.items()}
         self._started: list[SagaRef] = []
         self._decided = Decided(Batch(inputs.now))
+        self._at: SagaRef | None = None
+
+    def log_fields(self) -> dict[str, str]:
+        """What lines of users' validators and field functions are about."""
+        return {} if self._at is None else {"saga_type": self._at.saga_type, "saga_id": self._at.saga_id}
 
     def start(self, request: Request) -> None:
         """Accept a saga; a second request with the same id is the same saga, or a conflict (R3)."""
@@ -150,6 +159,7 @@ class _Fold:
             return
         try:
             folding, definition = self._addressee(reply)
+            self._at = reply.ref
         except ContractError as error:
             self._decider.intake.set_aside(self._inputs, reply.record, error, "validate")
             return
@@ -257,6 +267,7 @@ class _Fold:
                 return "unchanged", result.message
 
     def _apply(self, definition: Definition | None, folding: Folding, event: Event) -> Result:
+        self._at = folding.saga.ref
         if definition is not None:
             result = advance(definition, folding.saga, event, self._now, self._paused.holding)
         else:

@@ -49,3 +49,25 @@ def test_a_full_disk_below_the_log_stops_nobody(log_format: str) -> None:
     with Path("/dev/full").open("wb") as full:
         result = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, stderr=full, check=False)
     assert (result.stdout, result.returncode) == (b"went on\n", BrokenStoreError.exit_code)
+
+
+OUR_BUG = """
+from pydantic import BaseModel
+from kafka_saga.runtime.process import run_process
+
+class Card(BaseModel):
+    number: int
+
+async def main(lifecycle):
+    Card.model_validate({"number": "4111x"})
+
+raise SystemExit(run_process(main))
+"""
+
+
+def test_an_error_that_nobody_expected_keeps_its_traceback_without_values() -> None:
+    ended = subprocess.run([sys.executable, "-c", OUR_BUG], capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "in main" in ended.stderr
+    assert "ValidationError: Card: number: Input should be a valid integer" in ended.stderr
+    assert "4111x" not in ended.stderr
