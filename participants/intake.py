@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from kafka_saga.messaging.dead_letters import dead_letter
+from kafka_saga.messaging.envelopes import open_record
 from kafka_saga.messaging.records import Message, Record, TopicPartition
 from kafka_saga.participants.command import Command, command_of
 from kafka_saga.participants.handlers import Participant
 from kafka_saga.runtime.errors import ContractError
 from kafka_saga.runtime.telemetry import log
 from kafka_saga.schemas.causes import Cause
-from kafka_saga.schemas.envelope import read_command, read_headers, unwrap_structured
+from kafka_saga.schemas.envelope import read_command
 from kafka_saga.schemas.topics import TopicNames
 
 _log = log("intake")
@@ -72,7 +73,7 @@ class Intake:
         )
 
     def _command(self, record: Record) -> Command:
-        headers, value = unwrap_structured(read_headers(record.headers), record.value)
+        headers, value = open_record(record)
         head = read_command(headers, record.key)
         if head.reply_to not in self._reply_topics:
             self._check_reply_topic(head.reply_to)

@@ -22,3 +22,7 @@ class Cause(StrEnum):
     DEFINITION_MISSING = "definition_missing"
     WRONG_TOPIC = "wrong_topic"
     BAD_REPLY_TOPIC = "bad_reply_topic"
+    NOT_AUTHORISED = "not_authorised"
+    UNKNOWN_TOPIC = "unknown_topic"
+    REFUSED = "refused"
+    """These three and TOO_LARGE: the broker did not take a message of ours, which lies in its dead letter instead."""

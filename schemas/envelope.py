@@ -23,7 +23,7 @@ from typing import NamedTuple, TypeVar
 from kafka_saga.runtime.errors import ContractError
 from kafka_saga.runtime.limits import ATTEMPTS_MAX, HEADERS_BYTES_MAX, HEADERS_MAX
 from kafka_saga.schemas.causes import Cause
-from kafka_saga.schemas.codec import decode_object, encode
+from kafka_saga.schemas.codec import decode_object, encode, framing
 from kafka_saga.schemas.ids import CommandId, parse_command_id
 
 Headers = tuple[tuple[str, bytes], ...]
@@ -256,6 +256,9 @@ def _check_correlation(headers: Mapping[str, bytes], key: bytes | None, command:
         raise ContractError(
             Cause.MISSING_HEADER, f"the saga id is missing: set the record key or `{CORRELATION_ID}` to it"
         )
+    framed = framing(key or b"")
+    if framed is not None:
+        raise ContractError(Cause.BAD_HEADER, f"the record key is {framed}: send the saga id as plain text")
     raise ContractError(Cause.BAD_HEADER, f"the key (or `{CORRELATION_ID}`) names another saga than the command's id")
 
 

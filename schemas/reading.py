@@ -18,13 +18,22 @@ def read_written(model: type[Model], value: bytes | None) -> bytes:
         ContractError: it does not fit the model, or would not be read again alike.
 
     """
-    made = decode_model(model, value)
+    return rewritten(model, decode_model(model, value), value or b"")
+
+
+def rewritten(model: type[Model], made: Model, value: bytes) -> bytes:
+    """`made`, which `model` read from `value`, as the model writes it.
+
+    Raises:
+        ContractError: it would not be read again alike.
+
+    """
     plain, decimals = character_of(model)
     if plain:
         return encode_model(made)
     try:
         if decimals:
-            check_exact(value or b"")
+            check_exact(value)
         return written(made)
     except ContractError:
         raise

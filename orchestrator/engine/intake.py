@@ -6,18 +6,18 @@ import hashlib
 from collections.abc import Iterable
 
 from kafka_saga.messaging.dead_letters import dead_letter
+from kafka_saga.messaging.envelopes import open_record
 from kafka_saga.messaging.records import Record, TopicPartition
-from kafka_saga.messaging.unreadable import UnreadableRecord
 from kafka_saga.orchestrator.engine.inputs import Inputs, Reply, Request
 from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.orchestrator.store.port import Advance
 from kafka_saga.runtime.errors import ContractError
 from kafka_saga.runtime.telemetry import log
 from kafka_saga.schemas.causes import Cause
-from kafka_saga.schemas.codec import decode_object, decode_trusted, encode_sorted
-from kafka_saga.schemas.envelope import read_headers, read_reply, unwrap_structured
+from kafka_saga.schemas.codec import decode_canonical, decode_trusted, fit, framing
+from kafka_saga.schemas.envelope import read_reply
 from kafka_saga.schemas.ids import SagaRef, check_saga_id
-from kafka_saga.schemas.reading import read_written
+from kafka_saga.schemas.reading import rewritten
 from kafka_saga.schemas.topics import TopicNames
 
 _log = log("intake")
@@ -82,11 +82,12 @@ class Intake:
         )
 
     def _request(self, record: Record, saga_type: str) -> Request:
-        _, value = _opened(record)
+        _, value = open_record(record)
         definition = self._registry.active(saga_type)
         assert definition is not None, "only topics of registered types are read"
-        document = decode_object(value)
-        body = read_written(definition.request, value)
+        document, canonical = decode_canonical(value)
+        assert value is not None, "it was read"
+        body = rewritten(definition.request, fit(definition.request, value), value)
         saga_id = document.get(definition.id_from) if definition.id_from is not None else None
         if saga_id is None:
             saga_id = _key_text(record.key, definition.id_from)
@@ -95,24 +96,21 @@ class Intake:
             definition=definition,
             document=decode_trusted(body),
             document_bytes=len(body),
-            request_hash=hashlib.sha256(encode_sorted(document)).digest(),
+            request_hash=hashlib.sha256(canonical).digest(),
             record=record,
         )
 
     def _reply(self, record: Record) -> Reply:
-        headers, value = _opened(record)
+        headers, value = open_record(record)
         head = read_reply(headers, record.key)
         return Reply(head.command.ref, head, value, record)
-
-
-def _opened(record: Record) -> tuple[dict[str, bytes], bytes | None]:
-    if isinstance(record, UnreadableRecord):
-        raise ContractError(Cause.BAD_HEADER, f"the record's bytes cannot be read: {record.error}")
-    return unwrap_structured(read_headers(record.headers), record.value)
 
 
 def _key_text(key: bytes | None, id_from: str | None) -> str:
     if key is None:
         where = f"the field '{id_from}' or the record key" if id_from is not None else "the record key"
         raise ContractError(Cause.BAD_ID, f"no saga id: set {where} (R1)")
+    framed = framing(key)
+    if framed is not None:
+        raise ContractError(Cause.BAD_ID, f"the record key is {framed}: send the saga id as plain text")
     return key.decode(errors="replace")

@@ -10,7 +10,7 @@ from kafka_saga.messaging.records import Message
 from kafka_saga.orchestrator.definition import Saga as Definition
 from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.runtime.errors import ContractError, UsageError
-from kafka_saga.schemas.codec import decode_model, decode_trusted, encode
+from kafka_saga.schemas.codec import decode_brought, decode_model, encode
 from kafka_saga.schemas.ids import check_saga_id
 from kafka_saga.schemas.topics import TopicNames
 
@@ -71,7 +71,9 @@ def read_documents(text: bytes, origin: str) -> list[Any]:
 
     """
     try:
-        found = decode_trusted(text)
+        found = decode_brought(text)
+    except ContractError as error:
+        raise UsageError(f"{origin}: {error}") from error
     except ValueError:
         found = list(_read_lines(text, origin))
     documents = found if isinstance(found, list) else [found]
@@ -84,7 +86,9 @@ def _read_lines(text: bytes, origin: str) -> Iterator[Any]:
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip():
             try:
-                yield decode_trusted(line)
+                yield decode_brought(line)
+            except ContractError as error:
+                raise UsageError(f"{origin}, line {number}: {error}") from error
             except ValueError as error:
                 raise UsageError(f"{origin}, line {number}: it is not JSON: {error}") from error
 

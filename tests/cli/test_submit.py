@@ -39,7 +39,7 @@ def test_one_document_an_array_and_lines_are_all_requests() -> None:
         ({**order("o-1"), "amount": 0}, "amount: Input should be greater than 0"),
         ({"order_id": "o-1"}, "customer_id: Field required"),
         ({**order("o-1"), "order_id": "a b"}, "order_id"),
-        (["not", "an", "object"], "orders.json: the value does not fit OrderRequested"),
+        (["not", "an", "object"], "orders.json: the value is a JSON array; send one JSON object"),
     ],
 )
 def test_a_request_that_would_be_a_dead_letter_is_refused_with_the_field(document: Any, said: str) -> None:
@@ -61,6 +61,21 @@ def test_an_id_that_contradicts_the_request_is_refused() -> None:
 def test_lines_that_are_not_json_are_counted() -> None:
     with pytest.raises(UsageError, match="orders, line 2: it is not JSON"):
         read_documents(b'{"a": 1}\n{"b"\n', "orders")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (b'{"a": 1, "a": 2}', "orders: the key 'a' comes twice in one object of the value"),
+        (b'{"a": 1}\n{"b": {"c": 1, "c": 1}}\n', "orders, line 2: the key 'c' comes twice in one object of the value"),
+        (b'[{"a": 18446744073709551616}]', "orders: a number in the value has more than 64 bits; send it as text"),
+        (b"[" * 1_000 + b"]" * 1_000, "orders: it is nested too deeply"),
+    ],
+)
+def test_what_would_vanish_or_change_on_the_way_is_refused(text: bytes, said: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        read_documents(text, "orders")
+    assert str(caught.value) == said
 
 
 def test_made_up_orders_fit_the_model_and_some_are_declined() -> None:

@@ -218,7 +218,7 @@ async def test_a_bad_reply_is_set_aside_and_every_saga_is_as_it_was_R6_R11(world
 
 @pytest.mark.parametrize(
     ("body", "cause"),
-    [(b"{", "bad_json"), (b"[]", "bad_schema"), (b'{"reservation_id": 7}', "bad_schema"), (b"{}", "bad_schema")],
+    [(b"{", "bad_json"), (b"[]", "bad_json"), (b'{"reservation_id": 7}', "bad_schema"), (b"{}", "bad_schema")],
 )
 async def test_a_readable_reply_with_a_bad_body_is_set_aside_and_its_attempt_goes_on_R12(
     world: World, body: bytes, cause: str

@@ -80,6 +80,17 @@ def refusal(decode: Callable[[bytes | None], Any], value: bytes | None) -> Cause
         (b'{"x":18446744073709551616}', Cause.BAD_JSON),
         (b'{"x":-9223372036854775809}', Cause.BAD_JSON),
         (b'{"x":' + b"9" * 5_000 + b"}", Cause.BAD_JSON),
+        (b'{"x":1,"x":1}', Cause.BAD_JSON),
+        (b'{"x":1,"x":2}', Cause.BAD_JSON),
+        (b'{"x": 1, "y": 2, "x": {"y": 3}}', Cause.BAD_JSON),
+        (b'{"x":1,"\\u0078":2}', Cause.BAD_JSON),
+        (b'{"x":{"a":{"b":1,"c":2,"b":1}}}', Cause.BAD_JSON),
+        (b'{"x":[{"a":1},{"a":1,"a":1}]}', Cause.BAD_JSON),
+        (b'{"x":1,"x":2,"y":"\\u003a"}', Cause.BAD_JSON),
+        (b'{"x":"a:b","x":"c:d","y":"\\u003A\\u003A"}', Cause.BAD_JSON),
+        (b'{"":1,"":2}', Cause.BAD_JSON),
+        (b"\xff\xfe{\x00}\x00", Cause.BAD_JSON),
+        (b'\x00\x00\x00\x00\x2a{"x":1}', Cause.BAD_JSON),
         (b'{"x":"' + b"a" * PAYLOAD_BYTES_MAX + b'"}', Cause.TOO_LARGE),
         (b'{"x":' + b"[" * JSON_DEPTH_MAX + b"]" * JSON_DEPTH_MAX + b"}", Cause.TOO_DEEP),
         (b"[" * PAYLOAD_BYTES_MAX, Cause.TOO_DEEP),
@@ -93,10 +104,22 @@ def test_a_hostile_value_is_refused_with_its_cause(
     assert refusal(decode, value) is cause
 
 
-@pytest.mark.parametrize("value", [b"[]", b'"text"', b"1", b"1.5", b"true", b"null"])
-def test_only_one_json_object_is_a_message(value: bytes) -> None:
-    assert refusal(as_object, value) is Cause.BAD_JSON
-    assert refusal(as_model, value) is Cause.BAD_SCHEMA
+@either_way
+@pytest.mark.parametrize(
+    ("value", "kind"),
+    [
+        (b"[]", "array"),
+        (b'"text"', "string"),
+        (b"1", "number"),
+        (b"1.5", "number"),
+        (b"true", "boolean"),
+        (b"null", "null"),
+    ],
+)
+def test_only_one_json_object_is_a_message(decode: Callable[[bytes | None], Any], value: bytes, kind: str) -> None:
+    with pytest.raises(ContractError, match=f"the value is a JSON {kind}; send one JSON object") as caught:
+        decode(value)
+    assert caught.value.cause is Cause.BAD_JSON
 
 
 @either_way
@@ -115,12 +138,70 @@ def test_only_one_json_object_is_a_message(value: bytes) -> None:
         b'{"x":"\\"' + b"[{" * 100 + b'"}',
         b'{"x":"\\\\","y":"' + b"{" * 100 + b'"}',
         b'{"x":[' + b"[]," * 100 + b"[]]}",
+        b'{"x":[{"a":1,"b":2},{"a":1,"b":2}],"a":{"x":{"x":3}}}',
+        b'{"x":"a:b::c","y":"\\u003a\\u003A:","z" : ":"}',
+        b'{ "x"\t: {"X":1,"x":2} }',
         b'{"x":"' + b"a" * (PAYLOAD_BYTES_MAX - 8) + b'"}',
     ],
     ids=lambda value: str(value)[:40],
 )
 def test_an_honest_value_that_looks_hostile_is_read(decode: Callable[[bytes | None], Any], value: bytes) -> None:
     assert decode(value)["x"] == decode_trusted(value)["x"]
+
+
+@either_way
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (b'{"x":1,"x":1}', "the key 'x' comes twice in one object of the value"),
+        (b'{"x":{"":1,"":1}}', "the key '' comes twice in one object of the value"),
+        (
+            b'\xef\xbb\xbf{"x":1}',
+            "the value is not plain JSON: it begins with a byte order mark; send UTF-8 without one",
+        ),
+        ("{}".encode("utf-16"), "the value is UTF-16, not JSON in UTF-8"),
+        (
+            b'\x00\x00\x00\x00\x2a{"x":1}',
+            "(a zero byte and schema id 42 come first): send the plain JSON, by a serializer without a registry",
+        ),
+        (b"\x00\x00\x01\x00\x00\x02\x10avro", "schema id 65536"),
+    ],
+    ids=lambda value: str(value)[:40],
+)
+def test_a_common_mistake_is_called_by_its_name(
+    decode: Callable[[bytes | None], Any], value: bytes, words: str
+) -> None:
+    with pytest.raises(ContractError) as caught:
+        decode(value)
+    assert words in str(caught.value)
+
+
+def test_a_zero_byte_alone_is_no_frame() -> None:
+    with pytest.raises(ContractError, match="the value is not JSON: "):
+        decode_object(b"\x00{}")
+
+
+twice = st.builds(
+    lambda before, name, first, second, after: (
+        b"{%s}"
+        % b",".join(encode({name: value})[1:-1] for name, value in [*before, (name, first), (name, second), *after])
+    ),
+    st.lists(st.tuples(st.text(max_size=3), json_values), max_size=3),
+    st.text(max_size=3),
+    json_values,
+    json_values,
+    st.lists(st.tuples(st.text(max_size=3), json_values), max_size=3),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(twice, st.integers(0, 3))
+def test_a_key_that_comes_twice_is_found_wherever_it_is(value: bytes, depth: int) -> None:
+    for _ in range(depth):
+        value = b'{"x":[1,%s]}' % value
+    for decode in (as_object, as_model):
+        with pytest.raises(ContractError, match="comes twice"):
+            decode(value)
 
 
 def test_depth_is_not_fooled_by_escapes_and_strings() -> None:
