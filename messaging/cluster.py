@@ -18,10 +18,10 @@ from aiokafka.protocol.api import Request
 from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
-from kafka_saga.messaging.errors import BrokerUnreachableError
+from kafka_saga.messaging.probing import explained
 from kafka_saga.messaging.records import TopicPartition
 from kafka_saga.messaging.settings import KafkaSettings
-from kafka_saga.messaging.waiting import abandon, is_unreachable, within
+from kafka_saga.messaging.waiting import abandon, within
 from kafka_saga.runtime import limits
 from kafka_saga.runtime.clock import Clock, SystemClock
 from kafka_saga.runtime.errors import BrokerUnavailableError
@@ -51,6 +51,7 @@ class Cluster:
         self._client: AIOKafkaClient | None = None
         self._connecting = asyncio.Lock()
         self._closed = False
+        self._answered_once = False
 
     async def close(self) -> None:
         """Close the connections, or leave them to the system when that takes longer than STOP_TIMEOUT_MS."""
@@ -198,15 +199,17 @@ class Cluster:
             return await work(self._client)
 
         try:
-            return await within(limits.REQUEST_TIMEOUT_MS, what, connected())
+            answer = await within(limits.REQUEST_TIMEOUT_MS, what, connected())
         except BrokerUnavailableError as error:
             # The next question starts from the bootstrap addresses: the brokers may have moved.
             client, self._client = self._client, None
-            if client is None and is_unreachable(error):
-                raise BrokerUnreachableError(self._settings.bootstrap_servers) from error
             if client is not None:
                 abandon(asyncio.ensure_future(client.close()))
-            raise
+            if self._answered_once:  # an outage, and nobody has time to look closer
+                raise
+            raise await explained(self._settings, error) from error
+        self._answered_once = True
+        return answer
 
 
 def _commit_codes(response: Any) -> set[int]:

@@ -12,12 +12,13 @@ from aiokafka import errors as kafka_errors
 
 from kafka_saga.messaging import decompression, fetching
 from kafka_saga.messaging.cluster import Cluster
+from kafka_saga.messaging.connecting import opened
 from kafka_saga.messaging.errors import UnknownTopicError
 from kafka_saga.messaging.hints import CommitHints
 from kafka_saga.messaging.records import Record, TopicPartition
 from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.messaging.unreadable import UnreadableRecord, is_parse_error, read_singly
-from kafka_saga.messaging.waiting import abandon, describe, opened, within
+from kafka_saga.messaging.waiting import abandon, describe, within
 from kafka_saga.runtime import limits
 from kafka_saga.runtime.clock import Clock, SystemClock
 from kafka_saga.runtime.errors import BrokerUnavailableError, ConfigError, RefusedError
@@ -305,7 +306,7 @@ class Consumer:
             fetch_max_bytes=_FETCH_BYTES_MAX,
             metadata_max_age_ms=self._metadata_age_ms,
         )
-        return await opened(consumer, fetching.Fetching.stop, self._settings.bootstrap_servers)
+        return await opened(consumer, fetching.Fetching.stop, self._settings)
 
     async def _take_position(
         self,

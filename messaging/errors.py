@@ -25,16 +25,31 @@ class UnknownTopicError(NotFoundError):
 
 
 class BrokerUnreachableError(BrokerUnavailableError):
-    """No broker answers at the address we were given."""
+    """No broker answers at the address we were given; one may, later."""
 
     code = "broker_unreachable"
 
-    def __init__(self, bootstrap_servers: str) -> None:
-        """`bootstrap_servers` is that address."""
-        super().__init__(
-            f"cannot reach Kafka at {bootstrap_servers}: is it running? `saga up` starts one; "
-            "another address is set with --bootstrap-servers or KAFKA_BOOTSTRAP_SERVERS"
+    def __init__(self, found: str, remedy: str) -> None:
+        """`found` says what is wrong, `remedy` what to do about it."""
+        super().__init__(f"{found}: {remedy}")
+        self.found = found
+        self.remedy = remedy
+
+    @classmethod
+    def nobody_at(cls, bootstrap_servers: str) -> BrokerUnreachableError:
+        """Nothing listens there."""
+        return cls(
+            f"cannot reach Kafka at {bootstrap_servers}",
+            "is it running? `saga up` starts one; "
+            "another address is set with --bootstrap-servers or KAFKA_BOOTSTRAP_SERVERS",
         )
+
+
+class BrokerRefusesError(BrokerUnreachableError):
+    """A broker is there and does not take us: a setting is wrong, and waiting does not help."""
+
+    code = "broker_refuses"
+    retryable = False
 
 
 class PublishRefusedError(SagaError):

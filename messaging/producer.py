@@ -9,11 +9,12 @@ from zlib import crc32
 from aiokafka import AIOKafkaProducer
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from kafka_saga.messaging.connecting import opened
 from kafka_saga.messaging.errors import PublishRefusedError, RefusalReason
 from kafka_saga.messaging.records import Message
 from kafka_saga.messaging.sending import Batch, Failure, Lanes, close_producer, refusal_reason, send
 from kafka_saga.messaging.settings import KafkaSettings
-from kafka_saga.messaging.waiting import abandon, describe, opened, within
+from kafka_saga.messaging.waiting import abandon, describe, within
 from kafka_saga.runtime import limits
 from kafka_saga.runtime.clock import Clock, SystemClock
 from kafka_saga.runtime.errors import BrokerUnavailableError
@@ -171,7 +172,7 @@ class Producer:
         if self._producer is None:
             options = self._settings.client_options()
             producer = AIOKafkaProducer(**options, acks="all", enable_idempotence=True, linger_ms=0)
-            self._producer = await opened(producer, close_producer, self._settings.bootstrap_servers)
+            self._producer = await opened(producer, close_producer, self._settings)
         return self._producer
 
     def _abandon(self) -> None:

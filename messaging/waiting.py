@@ -7,13 +7,11 @@ task of its own; when the deadline passes we stop waiting and let the task end b
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeVar
+from collections.abc import Coroutine
+from typing import Any, TypeVar
 
-from aiokafka.errors import IncompatibleBrokerVersion, KafkaConnectionError, KafkaError
+from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
 
-from kafka_saga.messaging.errors import BrokerUnreachableError
-from kafka_saga.runtime import limits
 from kafka_saga.runtime.errors import BrokerUnavailableError
 from kafka_saga.runtime.telemetry import log
 
@@ -78,45 +76,3 @@ async def within(timeout_ms: int, what: str, work: Coroutine[Any, Any, _T]) -> _
 def describe(error: BaseException) -> str:
     """An error of Kafka's as a phrase: its text, or its class's name when it has none."""
     return str(error) or type(error).__name__
-
-
-def is_unreachable(error: BrokerUnavailableError) -> bool:
-    """Whether a failed connect found nobody: refused, or silent until the deadline. A subclass knows more."""
-    if type(error) is not BrokerUnavailableError:
-        return False
-    return error.__cause__ is None or isinstance(error.__cause__, KafkaConnectionError | OSError | TimeoutError)
-
-
-class _Client(Protocol):
-    async def start(self) -> None: ...
-
-
-_C = TypeVar("_C", bound=_Client)
-
-
-async def opened(client: _C, close: Callable[[_C], Coroutine[Any, Any, None]], bootstrap_servers: str) -> _C:
-    """`client` after its start(), which has CONNECT_TIMEOUT_MS; one that fails, however late, is closed.
-
-    Raises:
-        BrokerUnavailableError: no broker answers; where none does at `bootstrap_servers`, it says so.
-
-    """
-    late = False
-
-    async def work() -> None:
-        try:
-            await client.start()
-        except BaseException:
-            await close(client)
-            raise
-        if late:
-            await close(client)
-
-    try:
-        await within(limits.CONNECT_TIMEOUT_MS, "connecting", work())
-    except BaseException as error:
-        late = True
-        if isinstance(error, BrokerUnavailableError) and is_unreachable(error):
-            raise BrokerUnreachableError(bootstrap_servers) from error
-        raise
-    return client

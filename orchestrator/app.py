@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import AsyncExitStack
 
+from kafka_saga.messaging.arrival import wait_for_broker
 from kafka_saga.messaging.consumer import Consumer
 from kafka_saga.messaging.producer import Producer
 from kafka_saga.messaging.topics import TopicSpec, create_topics, describe
@@ -47,7 +48,7 @@ def topic_specs(registry: Registry, topics: TopicNames, partitions: int) -> list
 
 
 async def run_orchestrator(lifecycle: Lifecycle, settings: Settings) -> None:
-    """Advance sagas until `lifecycle` says stop.
+    """Advance sagas until `lifecycle` says stop. Where Kafka is away, first wait for it (`broker_wait_ms`).
 
     Raises:
         SagaError: what keeps it from starting, in one sentence; or what its tasks died of.
@@ -58,6 +59,9 @@ async def run_orchestrator(lifecycle: Lifecycle, settings: Settings) -> None:
     async with AsyncExitStack() as stack:
         store = await open_store(settings.store_path, clock)
         stack.push_async_callback(store.close)
+        wait_ms = settings.broker_wait_ms
+        if not await wait_for_broker(settings.kafka, stopping=lifecycle.stopping, wait_ms=wait_ms, clock=clock):
+            return
         if settings.create_topics:
             await ensure_topics(settings, registry)
         producer = Producer(settings.kafka, clock=clock)

@@ -98,6 +98,7 @@ class DepartedBrokerError(BrokerUnavailableError):
     """The embedded broker is gone."""
 
     code = "broker_departed"
+    retryable = False
 
 
 class DepartedBroker(KafkaSettings):

@@ -83,6 +83,11 @@ class Settings(BaseModel):
     fence_retention_days: int = Field(
         default=FENCE_RETENTION_MS // DAY_MS, ge=1, le=3_650, description="How long participants remember what they did"
     )
+    broker_wait_ms: int | None = Field(
+        default=None,
+        ge=0,
+        description="How long a starting process waits for Kafka; 0: not at all; default: until it comes",
+    )
     log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="What is logged")
     log_format: LogFormat = Field(default="auto", description="json, text, or auto (text on a terminal)")
 
@@ -134,7 +139,7 @@ def load_settings(*, flags: Mapping[str, Any], environment: Mapping[str, str], f
         _merge(values, sources, layer, source)
     given = {name: value for name, value in flags.items() if value is not None}
     for name, value in given.items():
-        _merge(values, sources, {name: value}, _FLAGS.get(name) or f"--{name.rsplit('.', 1)[-1].replace('_', '-')}")
+        _merge(values, sources, {name: value}, _FLAGS.get(name) or f"--{_flag(name)}")
     _merge_remembered(values, sources)
     try:
         settings = Settings.model_validate(_nested(values))
@@ -142,7 +147,8 @@ def load_settings(*, flags: Mapping[str, Any], environment: Mapping[str, str], f
         first = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
         source = next((sources[key] for key in sources if name.startswith(key) or key.startswith(name)), "settings")
-        raise ConfigError(f"{source}: {name}: {first['msg']}; see `saga config show`") from error
+        complaint = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{source}: {name}: {complaint}; see `saga config show`") from error
     if BOOTSTRAP_SERVERS in values:
         return Loaded(settings, sources)
     return _with_embedded(settings, sources)
@@ -196,6 +202,11 @@ def _value(name: str, text: str) -> Any:
     if name == "active":
         return dict(part.split("=", 1) for part in text.split(",") if "=" in part)
     return text
+
+
+def _flag(name: str) -> str:
+    """What a setting's flag is called: times have their unit in the value there."""
+    return name.rsplit(".", 1)[-1].removesuffix("_ms").replace("_", "-")
 
 
 def _merge(values: dict[str, Any], sources: dict[str, str], layer: Mapping[str, Any], source: str) -> None:

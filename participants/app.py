@@ -6,6 +6,7 @@ from contextlib import AsyncExitStack
 from inspect import iscoroutinefunction
 from pathlib import Path
 
+from kafka_saga.messaging.arrival import wait_for_broker
 from kafka_saga.messaging.consumer import Consumer
 from kafka_saga.messaging.producer import Producer
 from kafka_saga.messaging.settings import KafkaSettings
@@ -45,6 +46,7 @@ async def run_participant(
     creates_topics: bool = True,
     adopts_group: bool = False,
     fence_retention_ms: int = FENCE_RETENTION_MS,
+    broker_wait_ms: int | None = None,
     clock: Clock | None = None,
 ) -> None:
     """Handle the commands of `participant` until `lifecycle` says stop.
@@ -60,6 +62,7 @@ async def run_participant(
         creates_topics: create the service's commands, replies and dead letter topics where they are missing.
         adopts_group: go on although the topic's commands were last handled with another database.
         fence_retention_ms: for how long the fence remembers (R16); not below the command topic's retention.
+        broker_wait_ms: for how long to wait for a Kafka that is away, in milliseconds; without end when not given.
         clock: the machine's when not given.
 
     Raises:
@@ -75,6 +78,8 @@ async def run_participant(
         store = await _own_store(stack, database, f"participant {name}")
         if prepare is not None:
             await _prepare(prepare, store, name)
+        if not await wait_for_broker(kafka, stopping=lifecycle.stopping, wait_ms=broker_wait_ms, clock=clock):
+            return
         if creates_topics:
             await _create_topics(kafka, topics, name)
         await _check_retention(kafka, topics.commands(name), fence_retention_ms)

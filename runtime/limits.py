@@ -141,6 +141,12 @@ PUBLISH_TIMEOUT_MS: Final = 10_000
 
 REQUEST_TIMEOUT_MS: Final = 10_000
 CONNECT_TIMEOUT_MS: Final = 10_000
+PROBE_TIMEOUT_MS: Final = 3_000
+"""Each question of a probe, which finds out why a connection failed: somebody may be waiting for the answer."""
+
+BROKER_WAIT_BACKOFF_MS_MAX: Final = 5_000
+"""Between two attempts of a process that waits for Kafka to come: nobody notices the rest of five seconds."""
+
 HANDLER_TIMEOUT_MS: Final = 2_000
 """A handler inside a transaction holds up its whole batch; what takes longer belongs outside (R17)."""
 

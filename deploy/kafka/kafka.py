@@ -105,6 +105,19 @@ def answers(port: int, timeout_s: float = 1.0) -> bool:
 
 
 @dataclass
+class Listener:
+    """One more port of a broker, beside its plain one: by TLS, with users, or with a wrong address to go on to."""
+
+    protocol: str  # PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL
+    port: int = field(default_factory=free_port)
+    advertised: str | None = None  # host:port that clients are sent to; its own when not given
+
+    @property
+    def bootstrap_servers(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+
+@dataclass
 class Broker:
     """One broker process with its own data directory and port, which it keeps over restarts."""
 
@@ -112,6 +125,7 @@ class Broker:
     port: int = field(default_factory=free_port)
     partitions: int = DEFAULT_PARTITIONS
     config: dict[str, str] = field(default_factory=dict)  # more server properties; they win over ours
+    listeners: dict[str, Listener] = field(default_factory=dict)  # more ports, by their names in capitals
     pid: int | None = None
     _process: subprocess.Popen[bytes] | None = None
 
@@ -194,14 +208,18 @@ class Broker:
 
     def _properties(self) -> str:
         controller = free_port()
+        plain = {"PLAINTEXT": Listener("PLAINTEXT", self.port), **self.listeners}
+        bound = [f"{name}://127.0.0.1:{one.port}" for name, one in plain.items()]
+        told = [f"{name}://{one.advertised or one.bootstrap_servers}" for name, one in plain.items()]
+        protocols = [f"{name}:{one.protocol}" for name, one in plain.items()]
         properties = {
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
             "controller.listener.names": "CONTROLLER",
-            "listeners": f"PLAINTEXT://127.0.0.1:{self.port},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self.port}",
-            "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+            "listeners": ",".join([*bound, f"CONTROLLER://127.0.0.1:{controller}"]),
+            "advertised.listeners": ",".join(told),
+            "listener.security.protocol.map": ",".join([*protocols, "CONTROLLER:PLAINTEXT"]),
             "log.dirs": str(self.data_dir / "logs"),
             "num.partitions": str(self.partitions),
             "auto.create.topics.enable": "false",  # a misspelt topic must be an error, not a new topic

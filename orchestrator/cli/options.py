@@ -92,3 +92,9 @@ def _converted(_type: Any, tokens: Sequence[Token]) -> int:
 
 AS_DURATION = Parameter(converter=_converted, n_tokens=1, metavar="TIME")
 """A length of time in milliseconds, written with its unit on the command line."""
+
+BrokerWait = Annotated[
+    int | None,
+    AS_DURATION,
+    Parameter(help="How long to wait for a Kafka that is away, e.g. 30s; 0 ends at once [default: until it comes]"),
+]

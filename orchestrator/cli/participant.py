@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from kafka_saga.orchestrator.cli.offered import find_participant
-from kafka_saga.orchestrator.cli.options import DEFAULTS, SettingFlags
+from kafka_saga.orchestrator.cli.options import DEFAULTS, BrokerWait, SettingFlags
 from kafka_saga.orchestrator.cli.serving import run_participant
 from kafka_saga.runtime.telemetry import LogFormat
 
@@ -24,6 +24,7 @@ def participant(
         Path | None, Parameter(help="JSON with the stock and accounts the services start with")
     ] = None,
     create_topics: Annotated[bool | None, Parameter(help="Create missing topics at the start")] = None,
+    broker_wait: BrokerWait = None,
     log_level: Literal["debug", "info", "warning", "error"] | None = None,
     log_format: LogFormat | None = None,
 ) -> int:
@@ -38,6 +39,8 @@ def participant(
         saga participant shop.shipping:shipping --database shipping.db
 
     """
-    settings = common.settings(create_topics=create_topics, log_level=log_level, log_format=log_format)
+    settings = common.settings(
+        create_topics=create_topics, broker_wait_ms=broker_wait, log_level=log_level, log_format=log_format
+    )
     found = find_participant(name, seed_file)
     return run_participant(found.participant, prepare=found.prepare, database=database, settings=settings)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from kafka_saga.orchestrator.app import run_orchestrator
-from kafka_saga.orchestrator.cli.options import DEFAULTS, SettingFlags
+from kafka_saga.orchestrator.cli.options import DEFAULTS, BrokerWait, SettingFlags
 from kafka_saga.runtime.process import run_process
 from kafka_saga.runtime.telemetry import LogFormat, configure_logging
 
@@ -24,6 +24,7 @@ def orchestrator(
     active: Annotated[
         dict[str, int] | None, Parameter(help="The version that starts new sagas: --active.order 1 [default: newest]")
     ] = None,
+    broker_wait: BrokerWait = None,
     log_level: Literal["debug", "info", "warning", "error"] | None = None,
     log_format: LogFormat | None = None,
 ) -> int:
@@ -43,6 +44,7 @@ def orchestrator(
         create_topics=create_topics,
         park_missing=park_missing,
         active=active,
+        broker_wait_ms=broker_wait,
         log_level=log_level,
         log_format=log_format,
     )

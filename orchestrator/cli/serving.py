@@ -51,5 +51,6 @@ def run_participant(
             prepare=prepare,
             creates_topics=chosen.create_topics,
             fence_retention_ms=chosen.fence_retention_days * DAY_MS,
+            broker_wait_ms=chosen.broker_wait_ms,
         )
     )

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from kafka_saga.orchestrator.app import registry_of
 from kafka_saga.orchestrator.cli.offered import offered
-from kafka_saga.orchestrator.cli.options import DEFAULTS, ParticipantFlag, SettingFlags
+from kafka_saga.orchestrator.cli.options import DEFAULTS, BrokerWait, ParticipantFlag, SettingFlags
 from kafka_saga.orchestrator.cli.output import say
 from kafka_saga.orchestrator.config import Loaded, describe, load_settings
 from kafka_saga.orchestrator.operations.fitting import Mismatch, compare
@@ -28,6 +28,7 @@ def up(
     check: Annotated[
         bool, Parameter(help="Refuse to start where sagas and participants do not fit, as `saga check` says")
     ] = True,
+    broker_wait: BrokerWait = None,
     log_level: Literal["debug", "info", "warning", "error"] | None = None,
     log_format: Annotated[LogFormat | None, Parameter(help="json shows the processes' log lines as they are")] = None,
 ) -> int:
@@ -45,7 +46,9 @@ def up(
         saga up --app shop.sagas --participant shop.services:stock --participant shop.services:billing
 
     """
-    loaded = common.loaded(participants=participant, log_level=log_level, log_format=log_format)
+    loaded = common.loaded(
+        participants=participant, broker_wait_ms=broker_wait, log_level=log_level, log_format=log_format
+    )
     settings = loaded.settings
     registry = registry_of(settings)  # a wrong module is said now, not by a child that dies of it
     found = offered(settings, registry)
@@ -55,7 +58,7 @@ def up(
         settings=settings,
         saga_type=registry.saga_types[0],
         embedded=not loaded.kafka_configured,
-        flags=_flags(common, settings.log_level),
+        flags=_flags(common, settings.log_level, broker_wait),
         participants={one.participant.name: one.told for one in found},
         environment=dict(os.environ),
     )
@@ -96,7 +99,7 @@ def _complain(found: list[Mismatch], *, refuse: bool) -> None:
         )
 
 
-def _flags(common: SettingFlags, log_level: str) -> tuple[str, ...]:
+def _flags(common: SettingFlags, log_level: str, broker_wait_ms: int | None) -> tuple[str, ...]:
     """What was said to us, for the children; variables and `saga.toml` they read themselves."""
     flags = ["--log-level", log_level]
     for name, value in (
@@ -107,6 +110,8 @@ def _flags(common: SettingFlags, log_level: str) -> tuple[str, ...]:
     ):
         if value is not None:
             flags += [name, str(value)]
+    if broker_wait_ms is not None:
+        flags += ["--broker-wait", f"{broker_wait_ms}ms"]
     for module in common.app or ():
         flags += ["--app", module]
     return tuple(flags)

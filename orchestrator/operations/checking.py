@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from kafka_saga.messaging.cluster import Cluster
+from kafka_saga.messaging.errors import BrokerUnreachableError
 from kafka_saga.messaging.records import TopicPartition
 from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.messaging.topics import TopicDescription, TopicSpec
@@ -19,7 +20,7 @@ from kafka_saga.orchestrator.operations.submitting import is_embedded
 from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.orchestrator.store import migrations
 from kafka_saga.orchestrator.store.reader import StoreReader
-from kafka_saga.runtime.errors import BrokerUnavailableError, SagaError
+from kafka_saga.runtime.errors import SagaError
 from kafka_saga.runtime.limits import FENCE_RETENTION_MS
 from kafka_saga.runtime.soundness import find_damage
 from kafka_saga.runtime.sqlite import newest_schema
@@ -49,8 +50,10 @@ async def check_broker(kafka: KafkaSettings) -> tuple[Finding, bool | None]:
     servers = kafka.bootstrap_servers
     try:
         embedded = await is_embedded(kafka)
-    except BrokerUnavailableError as error:
-        return Finding("wrong", "broker", f"{servers} does not answer", str(error)), None
+    except BrokerUnreachableError as error:
+        return Finding("wrong", "broker", error.found, error.remedy), None
+    except SagaError as error:  # a file that the settings name may not be there
+        return Finding("wrong", "broker", f"{servers} cannot be used", str(error)), None
     if embedded:
         advice = "it forgets everything when it ends: for demos and quick tests only"
         return Finding("note", "broker", f"the embedded broker at {servers}", advice), True

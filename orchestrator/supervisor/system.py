@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kafka_saga.messaging.arrival import wait_for_broker
 from kafka_saga.orchestrator.broker_file import BrokerFile
 from kafka_saga.orchestrator.config import Settings
 from kafka_saga.orchestrator.supervisor.child import Child, how_it_ended
@@ -88,12 +89,23 @@ class _System:
         try:
             if self._plan.embedded:
                 await self._with_broker()
-            else:
+            elif await self._broker_came():
                 await self._around(self._plan.settings.kafka.bootstrap_servers)
         finally:
             await self._stop_broker()
         self._screen.say("killed" if self._killed else "everything has stopped; sagas go on at the next start")
         return EXIT_INTERRUPTED if self._killed else 0
+
+    async def _broker_came(self) -> bool:
+        """Whether the configured Kafka takes us; False where we are told to stop before."""
+        settings = self._plan.settings
+        return await wait_for_broker(
+            settings.kafka,
+            stopping=self._stopping,
+            wait_ms=settings.broker_wait_ms,
+            clock=self._clock,
+            tell=lambda reason, _waited_ms: self._screen.say(f"waiting for Kafka: {reason}"),
+        )
 
     async def _with_broker(self) -> None:
         """Everything around an embedded broker; around a new one, should it die."""

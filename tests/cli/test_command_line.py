@@ -93,8 +93,9 @@ def test_a_wrong_word_is_one_line_on_stderr_and_exit_code_2(saga: Saga, argument
         "dlq count",
         "topics list",
         "topics create",
-        "orchestrator",
-        "participant inventory",
+        "orchestrator --broker-wait 0",
+        "participant inventory --broker-wait 0",
+        "up --broker-wait 0",
     ],
 )
 def test_a_broker_that_is_away_is_said_with_its_address_and_the_way_out(saga: Saga, arguments: str) -> None:
@@ -104,6 +105,28 @@ def test_a_broker_that_is_away_is_said_with_its_address_and_the_way_out(saga: Sa
     assert last.startswith(f"saga: cannot reach Kafka at {NOWHERE}: is it running?")
     assert "`saga up`" in last
     assert "KAFKA_BOOTSTRAP_SERVERS" in last
+
+
+@pytest.mark.parametrize(
+    ("arguments", "servers", "said"),
+    [
+        (
+            "orchestrator",
+            "PLAINTEXT://localhost:9092",
+            "write host:port without PLAINTEXT://, and set security_protocol",
+        ),
+        ("participant inventory", "localhost:kafka", "the port of 'localhost:kafka' is not a number"),
+        ("up", "PLAINTEXT://localhost:9092", "write host:port without PLAINTEXT://, and set security_protocol"),
+        ("submit order", "localhost", "'localhost' has no port: write e.g. localhost:9092"),
+        ("topics list", "::1:9092", "an IPv6 address stands in brackets"),
+    ],
+)
+def test_a_wrong_address_is_a_wrong_setting(saga: Saga, arguments: str, servers: str, said: str) -> None:
+    run = saga(*arguments.split(), KAFKA_BOOTSTRAP_SERVERS=servers)
+    [line] = run.err.splitlines()
+    assert run.exit_code == 2
+    assert line.startswith("saga: KAFKA_BOOTSTRAP_SERVERS: kafka.bootstrap_servers: ")
+    assert said in line
 
 
 @pytest.mark.parametrize("arguments", ["list", "show order-1", "log order-1", "explain order-1", "watch"])
