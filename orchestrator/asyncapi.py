@@ -82,7 +82,7 @@ class _Writer:
         """Its requests and its events."""
         saga_type, model = definition.saga_type, definition.request
         identity = f"the request's field `{definition.id_from}`, else the key" if definition.id_from else "the key"
-        key = {"type": "string", "description": f"The saga's id is {identity} (R1)"}
+        key = {"type": "string", "description": f"The saga's id is {identity}"}
         text = "Asks for a saga; plain JSON without any header will do"
         requests = self._topics.requests(saga_type)
         self._channel(
@@ -90,7 +90,7 @@ class _Writer:
             f"Anyone asks here for a saga of type '{saga_type}'",
             [self._message(command_type(model), model, text, key=key)],
         )
-        self._operation("receive", requests, "Start a saga, once for each id (R1, R3)")
+        self._operation("receive", requests, "Start a saga, once for each id")
         self._dead_letters(requests)
         events = self._topics.events(saga_type)
         names = [event_type(saga_type, event) for event in LifecycleEvent]
@@ -100,7 +100,7 @@ class _Writer:
             f"What becomes of the sagas of type '{saga_type}'",
             [self._message(name, SagaRecord, text, headers=_event_headers(name)) for name in names],
         )
-        self._operation("send", events, "Order and deduplicate by `ce_sequence` (R26)")
+        self._operation("send", events, "Order and deduplicate by `ce_sequence`")
 
     def service(self, service: str) -> None:
         """Its commands, and the replies to them."""
@@ -115,8 +115,8 @@ class _Writer:
             replies.append(self._answer("reply.undone", NoReply, "A step is undone, or there was nothing to undo"))
         replies += [self._answer(f"reply.{outcome}", Failure, text, outcome) for outcome, text in _OUTCOMES.items()]
         self._channel(answered, f"How service '{service}' answered", replies)
-        self._operation("send", asked, "Delivered at least once: `ce_id` tells duplicates (R2, R14)")
-        self._operation("receive", answered, "The first answer to a command counts (R7)")
+        self._operation("send", asked, "Delivered at least once: `ce_id` tells duplicates")
+        self._operation("receive", answered, "The first answer to a command counts")
         self._operations[f"send.{asked}"]["reply"] = {"channel": _channel_reference(answered)}
         self._dead_letters(asked)
         self._dead_letters(answered)
@@ -206,7 +206,7 @@ class _Writer:
 
 
 _OUTCOMES: Mapping[Outcome, str] = {
-    Outcome.FAILURE: "A business refusal: nothing happened, and nothing will by trying again (R8)",
+    Outcome.FAILURE: "A business refusal: nothing happened, and nothing will by trying again",
     Outcome.RETRY: "A technical failure: nobody knows whether something happened; try again",
 }
 _COMMAND_ID_PATTERN = (
@@ -252,7 +252,7 @@ def _command_headers(name: str) -> Document:
         **core,
         envelope.REPLY_TO: {"type": "string", "description": "The topic to answer to"},
         envelope.ATTEMPT: _whole_number("Counted from 1; echo it"),
-        envelope.STARTED: _whole_number("When the saga was accepted, milliseconds since 1970 (R16)"),
+        envelope.STARTED: _whole_number("When the saga was accepted, milliseconds since 1970"),
     }
     return _headers(list(properties), properties)
 
@@ -273,7 +273,7 @@ def _reply_headers(outcome: Outcome) -> Document:
         envelope.ATTEMPT: _whole_number("The command's, echoed"),
     }
     if outcome is Outcome.SUCCESS:
-        text = "Of a compensation: `none` says that there was nothing to undo (R9)"
+        text = "Of a compensation: `none` says that there was nothing to undo"
         properties[envelope.EFFECT] = {
             "type": "string",
             "enum": [effect.value for effect in Effect],

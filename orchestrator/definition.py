@@ -28,6 +28,7 @@ from kafka_saga.orchestrator.sources import (
     FieldSource,
     Provider,
     SagaData,
+    Source,
     check_id,
     check_message,
     from_reply,
@@ -119,6 +120,17 @@ class Saga:
 
         """
         return self._fillings[step, phase].fill(data)
+
+    def reads_reply(self, index: int) -> bool:
+        """Whether a later step's command may take a field of the reply of the step at `index`.
+
+        A function of the user's may read any of them. The step's own compensation does not count: it must do without.
+        """
+        name = self.steps[index].name
+        later = (self.sources(step.name, phase) for step in self.steps[index + 1 :] for phase in step.phases)
+        return any(
+            not isinstance(source, Source) or source.step == name for fields in later for source in fields.values()
+        )
 
     def sources(self, step: str, phase: Phase) -> Mapping[str, FieldSource]:
         """Where each field of the step's command comes from."""

@@ -12,6 +12,7 @@ from cyclopts import Group, Parameter
 from kafka_saga.orchestrator.app import registry_of
 from kafka_saga.orchestrator.cli.asking import actor
 from kafka_saga.orchestrator.cli.edge import EXIT_FAILED, EXIT_TIMED_OUT
+from kafka_saga.orchestrator.cli.naming import meant
 from kafka_saga.orchestrator.cli.options import AS_DURATION, Output
 from kafka_saga.orchestrator.cli.output import console, plain, print_json, say, styled
 from kafka_saga.orchestrator.config import Settings
@@ -104,7 +105,8 @@ def act_on_scope(asked: Asked, scope: str, *, under_way: bool = False) -> int:
 async def _act_on_saga(asked: Asked, saga_id: str) -> int:
     reader = await StoreReader.open(asked.settings.store_path)
     try:
-        queued = await meant_for(reader, asked.act(), saga_id, asked.saga_type)
+        saga_type, found = await meant(reader, saga_id, asked.saga_type, to_change=True)
+        queued = await meant_for(reader, asked.act(), found, saga_type)
     finally:
         await reader.close()
     return await _act_on(asked, queued)

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
+from kafka_saga.orchestrator.cli.naming import meant
 from kafka_saga.orchestrator.cli.options import DEFAULTS, OutputFlag, SagaType, SettingFlags
 from kafka_saga.orchestrator.cli.output import clock, print_rows, say
 from kafka_saga.orchestrator.cli.sagas import read, said
@@ -38,9 +39,10 @@ def acts(
     """
 
     async def question(reader: StoreReader) -> list[ActRow]:
-        if saga_id is not None:
-            await reader.find(saga_id, saga_type)  # a saga that is not there has no acts, and that is not an empty list
-        return await reader.acts(limit, saga_id=saga_id, saga_type=saga_type, waiting=waiting, bulk_id=bulk_id)
+        of_saga, of_type = saga_id, saga_type
+        if saga_id is not None:  # a saga that is not there has no acts, and that is not an empty list
+            of_type, of_saga = await meant(reader, saga_id, saga_type)
+        return await reader.acts(limit, saga_id=of_saga, saga_type=of_type, waiting=waiting, bulk_id=bulk_id)
 
     found = read(common.settings(), question)
     if output != "table":

@@ -16,7 +16,7 @@ from kafka_saga.runtime.errors import UsageError
 
 Output = Literal["table", "json", "jsonl"]
 
-SagaId = Annotated[str, Parameter(help="The saga's id, e.g. order-123")]
+SagaId = Annotated[str, Parameter(help="The saga's id, or its beginning where only one begins so")]
 SagaType = Annotated[str | None, Parameter(name="--type", help="Its type, where several types have the id")]
 OutputFlag = Annotated[Output, Parameter(name=["--output", "-o"], help="table for people, json or jsonl for programs")]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -12,6 +12,7 @@ from cyclopts.validators import Number
 from rich.text import Text
 
 from kafka_saga.orchestrator.app import registry_of
+from kafka_saga.orchestrator.cli.naming import meant
 from kafka_saga.orchestrator.cli.options import (
     AS_DURATION,
     DEFAULTS,
@@ -21,23 +22,39 @@ from kafka_saga.orchestrator.cli.options import (
     SagaType,
     SettingFlags,
 )
-from kafka_saga.orchestrator.cli.output import clock, console, duration, plain, print_json, print_rows, say, styled
+from kafka_saga.orchestrator.cli.output import (
+    clock,
+    console,
+    day_and_clock,
+    duration,
+    plain,
+    print_indented,
+    print_json,
+    print_rows,
+    say,
+    styled,
+)
 from kafka_saga.orchestrator.config import Settings
 from kafka_saga.orchestrator.machine.pausing import describe
 from kafka_saga.orchestrator.machine.saga import Hold
-from kafka_saga.orchestrator.machine.states import TERMINAL, LogStatus, SagaState
+from kafka_saga.orchestrator.machine.states import TERMINAL, LogStatus, SagaState, StepStatus
 from kafka_saga.orchestrator.operations.listing import summary
-from kafka_saga.orchestrator.operations.show import LogRow, Shown, read_log
+from kafka_saga.orchestrator.operations.show import LogRow, Shown, StepShown, read_log
 from kafka_saga.orchestrator.operations.show import show as show_saga
 from kafka_saga.orchestrator.store.act_rows import ActRow, verb_word
 from kafka_saga.orchestrator.store.listing import Filter
 from kafka_saga.orchestrator.store.reader import StoreReader, was_purged
 from kafka_saga.orchestrator.store.retention import Purged
 from kafka_saga.runtime.clock import SystemClock, rfc3339
+from kafka_saga.runtime.counting import counted
 from kafka_saga.runtime.errors import NotFoundError
 from kafka_saga.runtime.store_lock import StoreLock
+from kafka_saga.schemas.codec import encode
 
 Result = TypeVar("Result")
+
+DATA_SHOWN_MAX = 400
+"""Five lines of a request or a reply."""
 
 
 def list_sagas(
@@ -93,11 +110,12 @@ def show(
     output: OutputFlag = "table",
     common: SettingFlags = DEFAULTS,
 ) -> None:
-    """Show one saga: its record, and where it stands in one sentence.
+    """Show one saga: its record, where it stands in one sentence, its steps with their times, request and replies.
 
     Examples:
         saga show order-123
-        saga show order-123 -o json | jq .stepsCompensated
+        saga show order-12                          # the beginning of an id, where only one saga's begins so
+        saga show order-123 -o json | jq .data.replies
 
     """
     settings = common.settings()
@@ -140,7 +158,14 @@ def explain(
         console().print(Text(plain(line + idle)))
     else:
         running = None if ended else holder is not None
-        print_json({"sagaId": saga_id, "status": shown.status, "sentence": shown.sentence, "orchestratorRuns": running})
+        print_json(
+            {
+                "sagaId": shown.saga.ref.saga_id,
+                "status": shown.status,
+                "sentence": shown.sentence,
+                "orchestratorRuns": running,
+            }
+        )
 
 
 def log(
@@ -160,9 +185,12 @@ def log(
 
     """
     settings = common.settings()
-    rows = read(
-        settings, lambda reader: read_log(reader, registry_of(settings), saga_id, saga_type, every_row=every_row)
-    )
+
+    async def question(reader: StoreReader) -> list[LogRow]:
+        ref = await meant(reader, saga_id, saga_type)
+        return await read_log(reader, registry_of(settings), ref.saga_id, ref.saga_type, every_row=every_row)
+
+    rows = read(settings, question)
     if output == "table":
         print_rows(output, ["at", "step", "status", "attempt", "detail"], map(_log_line, rows))
     else:
@@ -185,7 +213,12 @@ async def read_store(path: Path, question: Callable[[StoreReader], Awaitable[Res
 
 def _shown(settings: Settings, saga_id: str, saga_type: str | None) -> Shown:
     now = SystemClock().now_ms()
-    return read(settings, lambda reader: show_saga(reader, registry_of(settings), saga_id, saga_type, now=now))
+
+    async def question(reader: StoreReader) -> Shown:
+        ref = await meant(reader, saga_id, saga_type)
+        return await show_saga(reader, registry_of(settings), ref.saga_id, ref.saga_type, now=now)
+
+    return read(settings, question)
 
 
 def _held(held: dict[str, Any] | None) -> str | None:
@@ -201,7 +234,7 @@ def _listed(found: dict[str, Any]) -> dict[str, Any]:
         "status": found["status"],
         "started": f"{duration(found['ageMs'])} ago",
         "took": duration(found["durationMs"]) if found["state"] in TERMINAL else "",
-        "error": _held(found["held"]) or found["error"] or found["parked"],
+        "error": _held(found["held"]) or found["error"],
     }
 
 
@@ -213,26 +246,64 @@ def said(row: ActRow) -> str:
 
 def _print_record(shown: Shown) -> None:
     out = console()
-    saga = shown.saga
+    saga, found = shown.saga, shown.record
     version = f"{saga.ref.saga_type} v{saga.definition_version}"
     out.print(Text.assemble((saga.ref.saga_id, "bold"), f"  {version}  ", styled(shown.status)))
     out.print(Text(plain(shown.sentence)))
-    for name in ("currentStep", "stepsExecuted", "stepsCompensated", "error"):
-        out.print(Text(plain(f"  {name:<17} {'-' if shown.record[name] is None else shown.record[name]}")))
+    took = f"took {duration(found['durationMs'])}"
+    ended = saga.state in TERMINAL
+    facts = {
+        "started": day_and_clock(saga.created_at),
+        "ended" if ended else "changed": day_and_clock(saga.updated_at) + (f", {took}" if ended else ""),
+        **{name: found[name] for name in ("currentStep", "stepsExecuted", "stepsCompensated", "error")},
+    }
+    if saga.parked is not None:
+        facts["parked"] = saga.parked.reason.value
+        facts |= {} if saga.error is None else {"failed before": saga.error}
+    for name, value in facts.items():
+        print_indented(f"{name:<17} {'-' if value is None else value}", 2)
     _print_steps(shown)
+    print_indented(f"request  {_cut(saga.request)}", 2)
     for act in reversed(shown.acts):
         outcome = act.outcome or "waiting"
-        text = f"  {clock(act.created_at)}  {said(act)} by {act.actor}: {act.reason}  [{outcome}] {act.message or ''}"
-        out.print(Text(plain(text.rstrip())))
+        text = f"{clock(act.created_at)}  {said(act)} by {act.actor}: {act.reason}  [{outcome}] {act.message or ''}"
+        print_indented(text.rstrip(), 2)
 
 
 def _print_steps(shown: Shown) -> None:
-    if shown.definition is None:
-        return
-    out, saga = console(), shown.saga
-    width = max(len(step.name) for step in shown.definition.steps)
-    for number, (step, state) in enumerate(zip(shown.definition.steps, saga.steps, strict=True), 1):
-        out.print(Text.assemble(f"  {number}. {step.name:<{width}}  {step.service:<12} ", styled(state.status.value)))
+    """A line for each step, its reply or its error below it."""
+    out = console()
+    steps = [step for step in shown.steps if step.name is not None]
+    width = max((len(step.name or "") for step in steps), default=0)
+    service_width = max((len(step.service or "") for step in steps), default=0)
+    for step in steps:
+        named = f"  {step.number}. {step.name:<{width}}  {step.service:<{service_width}}  "
+        when = _when(step)
+        status = styled(f"{step.state.status.value:<{_STATUS_WIDTH if when else 0}}")
+        out.print(Text.assemble(named, status, when), soft_wrap=True)
+        if step.state.error is not None:
+            print_indented(f"error  {step.state.error}", 5)
+        if step.state.reply:
+            print_indented(f"reply  {_cut(step.state.reply)}", 5)
+
+
+_STATUS_WIDTH = len(StepStatus.IN_PROGRESS.value)
+
+
+def _when(step: StepShown) -> str:
+    """`02:06:29.300  21 ms, 2 attempts, undone in 35 ms`; nothing of a step that has not begun."""
+    if step.done.began_at is None:
+        return ""
+    told = [] if step.done.length_ms is None else [duration(step.done.length_ms)]
+    told += [counted(step.state.attempt, "attempt")] if step.state.attempt > 1 else []
+    told += [] if step.undone.length_ms is None else [f"undone in {duration(step.undone.length_ms)}"]
+    return f"  {clock(step.done.began_at)}  {', '.join(told)}".rstrip()
+
+
+def _cut(document: Mapping[str, Any]) -> str:
+    """Data on one line; what is longer than a person reads is left to JSON."""
+    text = encode(document).decode()
+    return text if len(text) <= DATA_SHOWN_MAX else f"{text[:DATA_SHOWN_MAX]}… (-o json has it whole)"
 
 
 def _print_purged(gone: Purged, output: Output) -> None:

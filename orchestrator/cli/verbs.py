@@ -18,7 +18,7 @@ from kafka_saga.schemas.codec import decode_object
 ACT, ONE = ActFlags(), BulkFlags()
 
 Type = Annotated[str | None, Parameter(name="--type", help="Its type, where several have the id; or only this type")]
-MaybeSagaId = Annotated[str | None, Parameter(help="The saga's id; without one, say which sagas")]
+MaybeSagaId = Annotated[str | None, Parameter(help="The saga's id, or its beginning; without one, say which sagas")]
 StandingAt = Annotated[str | None, Parameter(help="With a filter: only sagas that stand at this step")]
 
 
@@ -55,7 +55,8 @@ def skip(
     *,
     step: Annotated[str, Parameter(help="The step in flight, which was done, or undone, by hand")],
     data: Annotated[
-        str | None, Parameter(help="Its reply, which later steps need: JSON, or @FILE", allow_leading_hyphen=True)
+        str | None,
+        Parameter(help="Its reply, where later steps take fields of it: JSON, or @FILE", allow_leading_hyphen=True),
     ] = None,
     saga_type: Type = None,
     act: ActFlags = ACT,
@@ -65,7 +66,7 @@ def skip(
 ) -> int:
     """Mark the step in flight as done, or as undone where it is being undone: somebody did it by hand.
 
-    The saga goes on as if the reply had come. Later steps may need the reply's fields: give them as --data.
+    The saga goes on as if the reply had come. Where a later step takes fields of the reply, give them as --data.
 
     Examples:
         saga skip order-123 --step process_payment --data '{"charge_id": "ch-77"}' --reason "charged by phone"

@@ -147,7 +147,7 @@ class _Fold:
         elif earlier.request_hash == request.request_hash:
             self._decided.counts["duplicate_request"] += 1
         else:
-            message = f"saga {request.ref} exists with another request; a new request needs a new id (R3)"
+            message = f"saga {request.ref} exists with another request; a new request needs a new id"
             self._decider.intake.set_aside(
                 self._inputs, request.record, ContractError(Cause.CONFLICT, message), "validate"
             )

@@ -109,7 +109,7 @@ class Intake:
 def _key_text(key: bytes | None, id_from: str | None) -> str:
     if key is None:
         where = f"the field '{id_from}' or the record key" if id_from is not None else "the record key"
-        raise ContractError(Cause.BAD_ID, f"no saga id: set {where} (R1)")
+        raise ContractError(Cause.BAD_ID, f"no saga id: set {where}")
     framed = framing(key)
     if framed is not None:
         raise ContractError(Cause.BAD_ID, f"the record key is {framed}: send the saga id as plain text")

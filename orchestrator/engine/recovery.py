@@ -31,7 +31,7 @@ async def check_definitions(store: Store, registry: Registry, topics: TopicNames
             saga_type, version = definition.key
             raise StoreRefusedError(
                 f"saga '{saga_type}' version {version} is not what it was when it first ran on this store ({change}): "
-                f"put the old steps back and make yours version {version + 1} (R30)"
+                f"put the old steps back and make yours version {version + 1}"
             )
     for saga_type, version in sorted(await store.unfinished_versions() - {definition.key for definition in registry}):
         if park_missing:
@@ -39,7 +39,7 @@ async def check_definitions(store: Store, registry: Registry, topics: TopicNames
         elif await store.unfinished_of(saga_type, version, 1):
             raise StoreRefusedError(
                 f"unfinished sagas need version {version} of saga '{saga_type}', which no module has: "
-                "register it with --app, or set them aside with --park-missing (R30)"
+                "register it with --app, or set them aside with --park-missing"
             )
 
 

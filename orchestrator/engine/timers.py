@@ -114,7 +114,7 @@ class Timers:
             ends = await self._reader.end_offsets(self._reply_topics)
         except BrokerUnavailableError as error:
             if not self._outages.is_on:
-                _log.warning("timers.held", error=str(error), why="no broker, no timeouts (R21)")
+                _log.warning("timers.held", error=str(error), why="no broker, no timeouts")
             self._outages.began()
             return None
         # A broker that hung and then answered was away too: meanwhile nobody could reply.

@@ -9,13 +9,13 @@ from kafka_saga.orchestrator.definition import Saga as Definition
 from kafka_saga.orchestrator.machine import compensation, forward
 from kafka_saga.orchestrator.machine.decision import Refused, Result, Unchanged
 from kafka_saga.orchestrator.machine.draft import Draft
-from kafka_saga.orchestrator.machine.events import Act, Replied
+from kafka_saga.orchestrator.machine.events import Act
 from kafka_saga.orchestrator.machine.saga import StepState
 from kafka_saga.orchestrator.machine.states import LogStatus, ParkReason, SagaState, StepStatus
 from kafka_saga.runtime.errors import ContractError
 from kafka_saga.runtime.limits import ERROR_TEXT_LENGTH_MAX
 from kafka_saga.schemas.codec import encode
-from kafka_saga.schemas.envelope import Effect, Outcome
+from kafka_saga.schemas.envelope import Effect
 from kafka_saga.schemas.events import LifecycleEvent
 from kafka_saga.schemas.ids import Phase
 
@@ -23,7 +23,7 @@ _RETRY_IN_VAIN = {
     ParkReason.DATA_LIMIT: "the saga's data is too large, and a retry cannot change that: cancel or resolve it",
     # Whatever made it forget (age, or a clock that was ahead) has pruned what tells a repeat from a first time.
     ParkReason.FENCE_EXPIRED: (
-        "the service has forgotten this saga, so nobody can repeat its step safely (R16): look into the service's "
+        "the service has forgotten this saga, so nobody can repeat its step safely: look into the service's "
         "books, then skip the step or resolve the saga"
     ),
 }
@@ -46,7 +46,7 @@ def on_cancel_running(draft: Draft, event: Act) -> Result:
     index = draft.before.active_index
     reached = index if index is not None else _last_begun(draft.steps)
     if draft.definition.forward_only(reached):
-        return Refused("the saga has reached its point of no return: it can only go forward (R19)")
+        return Refused("the saga has reached its point of no return: it can only go forward")
     _note(draft, event)
     draft.error = _cancelled(event)
     if index is not None:
@@ -118,14 +118,13 @@ def on_skip_active(draft: Draft, event: Act) -> Result:
     name = draft.definition.steps[index].name
     if event.arguments.get("step") != name:
         return Refused(f"the step in flight is '{name}': name it to skip it")
-    data = event.arguments.get("data") or {}
     undoing = draft.steps[index].status is StepStatus.COMPENSATING
-    reply: Mapping[str, Any] = {}
+    reply: Mapping[str, Any] | None = None
     if not undoing:
         try:
-            reply = draft.definition.reply_document(index, encode(data))
+            reply = _reply_by_hand(draft, index, event.arguments.get("data"))
         except ContractError as error:
-            return Refused(f"later steps need the reply of '{name}'; give it as data: {error}")
+            return Refused(str(error))
     if draft.parked is not None:
         draft.unpark()
     _note(draft, event, index)
@@ -133,10 +132,26 @@ def on_skip_active(draft: Draft, event: Act) -> Result:
         compensation.confirm(draft, index, Effect.DONE)
         compensation.undo_next(draft)
     else:
-        epoch = draft.steps[index].epoch
-        done = Replied(name, Phase.FORWARD, epoch, Outcome.SUCCESS, body=reply, body_bytes=len(encode(reply)))
-        forward.succeed(draft, index, done)
+        forward.succeed(draft, index, reply, 0 if reply is None else len(encode(reply)))
     return draft.finish()
+
+
+def _reply_by_hand(draft: Draft, index: int, data: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+    """What a person says the step answered with; None where they say nothing and no later step reads it.
+
+    Raises:
+        ContractError: it is not a reply of this step.
+
+    """
+    name, is_read = draft.definition.steps[index].name, draft.definition.reads_reply(index)
+    if not data and not is_read:
+        return None
+    try:
+        return draft.definition.reply_document(index, encode(data or {}))
+    except ContractError as error:
+        wanted = f"later steps need the reply of '{name}'; give it as data"
+        unwanted = f"the data is no reply of '{name}', and no later step needs one"
+        raise ContractError(error.cause, f"{wanted if is_read else unwanted}: {error}") from error
 
 
 def on_resolve_parked(draft: Draft, event: Act) -> Result:

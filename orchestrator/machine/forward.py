@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from kafka_saga.orchestrator.machine import compensation, waiting
 from kafka_saga.orchestrator.machine.decision import Ignored, Result
 from kafka_saga.orchestrator.machine.draft import Draft
@@ -32,20 +35,20 @@ def on_success(draft: Draft, event: Replied) -> Result:
     index = awaited(draft, event)
     if isinstance(index, Ignored):
         return index
-    succeed(draft, index, event)
+    succeed(draft, index, event.body, event.body_bytes)
     return draft.finish()
 
 
-def succeed(draft: Draft, index: int, event: Replied) -> None:
-    """Note the success and go on."""
+def succeed(draft: Draft, index: int, reply: Mapping[str, Any] | None, reply_bytes: int) -> None:
+    """Note the success and go on; without a `reply` where a person did the step and nobody reads one."""
     step = draft.steps[index]
-    if draft.before.data_bytes + event.body_bytes > SAGA_DATA_BYTES_MAX:
+    if draft.before.data_bytes + reply_bytes > SAGA_DATA_BYTES_MAX:
         draft.step(index, status=StepStatus.SUCCESS, executed=True, deadline_at=None, retry_at=None)
         draft.log(index, LogStatus.SUCCESS, step.attempt)
         message = f"the saga's data would pass {SAGA_DATA_BYTES_MAX:,} bytes; cancel or resolve it"
         draft.park(ParkReason.DATA_LIMIT, message, index)
         return
-    draft.steps[index] = step.succeeded(event.body, event.body_bytes)
+    draft.steps[index] = step.succeeded(reply, reply_bytes)
     draft.log(index, LogStatus.SUCCESS, step.attempt)
     draft.emit(LifecycleEvent.STEP_SUCCEEDED)
     if index + 1 < len(draft.steps):

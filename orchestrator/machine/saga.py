@@ -70,7 +70,7 @@ class StepState(NamedTuple):
             self.error,
         )
 
-    def succeeded(self, reply: Mapping[str, Any], reply_bytes: int) -> StepState:
+    def succeeded(self, reply: Mapping[str, Any] | None, reply_bytes: int) -> StepState:
         """The step with its action's success."""
         return StepState(
             StepStatus.SUCCESS,

@@ -156,7 +156,7 @@ TABLE: dict[tuple[SagaState, EventKind], Rule | IgnoredReason | Refused | Unchan
     (_PARKED, EventKind.SKIP): acts.on_skip_active,
     (_PARKED, EventKind.RESOLVE): acts.on_resolve_parked,
     **{(ended, kind): _FINISHED for ended in (_DONE, _UNDONE) for kind in EventKind if kind not in _ACTS},
-    (_DONE, EventKind.CANCEL): Refused("the saga has completed: it cannot be cancelled any more (R19)"),
+    (_DONE, EventKind.CANCEL): Refused("the saga has completed: it cannot be cancelled any more"),
     (_DONE, EventKind.RETRY_NOW): _ENDED,
     (_DONE, EventKind.SKIP): _ENDED,
     (_DONE, EventKind.RESOLVE): _ENDED,

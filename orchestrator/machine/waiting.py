@@ -45,7 +45,7 @@ def timer_fired(draft: Draft, phase: Phase, event: TimerFired, spent: Spent) -> 
     timeout_ms = draft.definition.steps[index].policy(phase).timeout_ms
     if event.published_at + timeout_ms > draft.now:
         draft.step(index, deadline_at=event.published_at + timeout_ms)
-        note = "published late: the wait starts again (R21)"
+        note = "published late: the wait starts again"
         draft.log(index, _WAITING[phase], step.command_attempt(phase), note=note)
         return draft.finish()
     error = f"no reply within {timeout_ms / 1000:g} s"

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from kafka_saga.orchestrator.machine.saga import OPERATOR, Saga
 from kafka_saga.orchestrator.machine.states import TERMINAL, ParkReason, SagaState
+from kafka_saga.orchestrator.operations.listing import error_of
 from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.orchestrator.store.listing import Filter
 from kafka_saga.orchestrator.store.reader import StoreReader
@@ -104,8 +105,7 @@ def _wants(wanted: Wanted, registry: Registry, saga: Saga) -> bool:
 def _chosen(registry: Registry, saga: Saga) -> Chosen:
     step = standing_step(registry, saga)
     where = saga.state.value if saga.parked is None else f"{saga.state.value} {saga.parked.reason.value}"
-    why = saga.error if saga.parked is None else saga.parked.detail
-    return Chosen(saga.ref, saga.state, where if step is None else f"{where} at {step}", why)
+    return Chosen(saga.ref, saga.state, where if step is None else f"{where} at {step}", error_of(saga))
 
 
 def _identity(number: int, line: str, saga_type: str | None) -> tuple[str, str | None]:

@@ -14,6 +14,11 @@ def held_json(hold: Hold) -> dict[str, Any]:
     return {"scope": hold.scope, "actor": hold.actor, "reason": hold.reason, "since": rfc3339(hold.at)}
 
 
+def error_of(saga: Saga) -> str | None:
+    """What went wrong, and needs somebody: of a parked saga why it is parked, else what it failed with."""
+    return saga.error if saga.parked is None else saga.parked.detail
+
+
 def summary(saga: Saga, now: int) -> dict[str, Any]:
     """A saga in one JSON object: what a list shows of it."""
     ended = saga.state in TERMINAL
@@ -24,7 +29,7 @@ def summary(saga: Saga, now: int) -> dict[str, Any]:
         "state": saga.state.value,
         "status": status_sentence(saga),
         "currentStep": current_step(saga),
-        "error": saga.error,
+        "error": error_of(saga),
         "parked": None if saga.parked is None else saga.parked.reason.value,
         "held": None if saga.held is None else held_json(saga.held),
         "startedAt": rfc3339(saga.created_at),

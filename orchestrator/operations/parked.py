@@ -56,7 +56,7 @@ def _ways(definition: Definition | None, saga: Saga, parked: Parked) -> list[str
         ways.append("it is {held}, too: let it go with `saga resume {saga_id}`, and then look again")
     if definition is not None and saga.active_index is not None:
         look = "look into its books, " if parked.reason is ParkReason.FENCE_EXPIRED else ""
-        data = "" if undoing else " --data …"
+        data = "" if undoing or not definition.reads_reply(saga.active_index) else " --data …"
         by_hand = f"{look}{'undo' if undoing else 'do'} it by hand"
         ways.append(f"{by_hand}, then `saga skip {{saga_id}} --step {{step}}{data}`")
     if definition is not None and cancellable:

@@ -237,4 +237,4 @@ class MemoryStore:
 
     def _check_offset(self, tp: TopicPartition, step: Advance) -> None:
         if self._offsets.get(tp) != step.read_from:
-            raise ConflictError("another owner has read these partitions meanwhile (R23)")
+            raise ConflictError("another owner has read these partitions meanwhile")

@@ -97,6 +97,11 @@ class StoreReader:
             raise NotFoundError(f"several sagas have the id '{saga_id}': say which with --type ({types})")
         return rows.read_saga(found[0])
 
+    async def find_by_prefix(self, prefix: str, saga_type: str | None, limit: int) -> list[SagaRef]:
+        """The first sagas whose ids begin with `prefix`."""
+        found = await self.connection.fetch_all(SQL["find_by_prefix"], (prefix, saga_type, limit))
+        return [SagaRef(*row) for row in found]
+
     async def get(self, ref: SagaRef) -> Saga | None:
         """The saga of that type and id, or None."""
         found = await self.connection.fetch_all(SQL["load"].replace("?ids", "?"), ref)

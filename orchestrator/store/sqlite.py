@@ -322,7 +322,7 @@ class SqliteStore:
         if moved:
             written += await self._connection.execute_many(SQL["move_offset"], moved)
         if written != len(offsets):
-            raise ConflictError("another owner has read these partitions meanwhile (R23)")
+            raise ConflictError("another owner has read these partitions meanwhile")
 
     async def _write_acts(self, acts: Sequence[ActOutcome], now: int) -> None:
         if acts:

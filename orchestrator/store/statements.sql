@@ -167,6 +167,17 @@ SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, err
 FROM types CROSS JOIN sagas ON saga_type = name
 WHERE saga_id = ?1 AND (?2 IS NULL OR name = ?2);
 
+-- name: find_by_prefix
+-- The first ids that begin with a text, type by type: a range of the index, however many sagas there are. Every
+-- character that an id may have comes before `~`.
+WITH RECURSIVE types (name) AS (
+  SELECT min(saga_type) FROM sagas
+  UNION ALL
+  SELECT (SELECT min(saga_type) FROM sagas WHERE saga_type > name) FROM types WHERE name IS NOT NULL
+)
+SELECT saga_type, saga_id FROM types CROSS JOIN sagas ON saga_type = name
+WHERE saga_id >= ?1 AND saga_id < ?1 || '~' AND (?2 IS NULL OR name = ?2) LIMIT ?3;
+
 -- name: log
 SELECT seq, step, status, attempt, at, detail FROM step_log WHERE saga_key = ? ORDER BY seq;
 
@@ -176,7 +187,7 @@ SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, err
        request_hash, created_at, updated_at, held, hold
 FROM sagas
 WHERE saga_key >= ?1 AND saga_key < ?2 AND state IN (SELECT value FROM json_each(?3))
-  AND (?4 IS NULL OR +saga_type = ?4) AND (?5 IS NULL OR instr(lower(error), lower(?5)) > 0)
+  AND (?4 IS NULL OR +saga_type = ?4) AND (?5 IS NULL OR instr(lower(coalesce(json_extract(parked, '$.detail'), error)), lower(?5)) > 0)
   AND (NOT ?7 OR held IS NOT NULL)
 ORDER BY saga_key DESC LIMIT ?6;
 
@@ -187,7 +198,7 @@ SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, err
 FROM sagas INDEXED BY sagas_unfinished
 WHERE state NOT IN ('COMPLETED', 'COMPENSATED')
   AND saga_key >= ?1 AND saga_key < ?2 AND state IN (SELECT value FROM json_each(?3))
-  AND (?4 IS NULL OR +saga_type = ?4) AND (?5 IS NULL OR instr(lower(error), lower(?5)) > 0)
+  AND (?4 IS NULL OR +saga_type = ?4) AND (?5 IS NULL OR instr(lower(coalesce(json_extract(parked, '$.detail'), error)), lower(?5)) > 0)
   AND (NOT ?7 OR held IS NOT NULL)
 ORDER BY saga_key DESC LIMIT ?6;
 

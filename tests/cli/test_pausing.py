@@ -202,6 +202,6 @@ def test_explain_says_why_a_saga_stands_still_and_how_it_goes_on(saga: Saga, sag
 @pytest.mark.usefixtures("store")
 def test_show_and_log_tell_of_the_hold(saga: Saga) -> None:
     assert saga("show", "waits-1", "-o", "json").json["held"]["scope"] == "service:payment"
-    assert "held" not in saga("show", "running-1", "-o", "json").json
+    assert saga("show", "running-1", "-o", "json").json["held"] is None
     assert "held by ann: migration, service payment is paused" in saga("log", "waits-1", "--all").out
     assert "pause by ann: fraud desk" in saga("log", "held-1", "--all").out

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 
 import pytest
@@ -97,6 +98,85 @@ def test_a_saga_is_shown_with_its_record_and_its_steps(filled: Saga) -> None:
 def test_a_saga_that_does_not_exist_is_exit_code_3(filled: Saga) -> None:
     run = filled("show", "nonesuch")
     assert (run.exit_code, run.err) == (3, "saga: there is no saga 'nonesuch'\n")
+
+
+def test_a_saga_is_shown_with_its_times_its_steps_its_request_and_its_replies(filled: Saga) -> None:
+    shown = filled("show", "old-2", "-o", "json").json
+    assert shown["data"]["request"]["order_id"] == "old-2"
+    assert shown["data"]["replies"] == {"reserve_inventory": {"reservation_id": "r-1"}}
+    assert (shown["sagaType"], shown["version"], shown["status"]) == ("order", 1, "COMPENSATED")
+    assert shown["startedAt"].endswith("Z")
+    assert shown["updatedAt"].endswith("Z")
+    assert [step["status"] for step in shown["steps"]] == ["COMPENSATED", "FAILED", "PENDING"]
+    first, second, third = shown["steps"]
+    assert first["durationMs"] == 0 == first["compensation"]["durationMs"]
+    assert (second["attempts"], second["error"], second["compensation"]) == (1, "card declined", None)
+    assert (third["attempts"], third["startedAt"], third["endedAt"]) == (0, None, None)
+    lines = filled("show", "old-2").out.splitlines()
+    assert re.fullmatch(r"  started +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}", lines[2])
+    assert re.fullmatch(r"  ended +\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}, took 0 ms", lines[3])
+    assert '     reply  {"reservation_id":"r-1"}' in lines
+    assert "     error  card declined" in lines
+    assert lines[-1].startswith('  request  {"order_id":"old-2"')
+
+
+def test_the_error_of_a_parked_saga_is_why_it_is_parked(filled: Saga) -> None:
+    shown = filled("show", "stuck-1", "-o", "json").json
+    assert shown["error"] == "no such reservation"
+    assert shown["parked"] == {
+        "reason": "compensation_failed",
+        "detail": "no such reservation",
+        "fromState": "COMPENSATING",
+        "error": "card declined",
+    }
+    out = filled("show", "stuck-1").out
+    assert re.search(r"^  error +no such reservation$", out, re.MULTILINE)
+    assert re.search(r"^  parked +compensation_failed$", out, re.MULTILINE)
+    assert re.search(r"^  failed before +card declined$", out, re.MULTILINE)
+    assert "no such reservation" in filled("list", "--state", "parked").out
+    assert ids(filled, "--error", "such RESERVATION") == ["stuck-1"]
+
+
+def test_what_is_shown_fits_into_80_columns(filled: Saga) -> None:
+    for arguments in (["show", "stuck-1"], ["list"], ["log", "old-2", "--all"], ["explain", "stuck-1"]):
+        assert max(map(len, filled(*arguments, COLUMNS="80").out.splitlines())) <= 80
+
+
+@pytest.mark.parametrize("verb", ["show", "log", "explain", "acts"])
+def test_the_beginning_of_an_id_is_enough_where_it_is_the_only_one(filled: Saga, verb: str) -> None:
+    run = filled(verb, "stu")
+    assert run.exit_code == 0
+    assert run.err.splitlines()[0] == "'stu' is stuck-1"
+    several = filled(verb, "old")
+    assert (several.exit_code, several.err) == (3, "saga: several sagas begin with 'old': old-1, old-2\n")
+    assert filled(verb, "old-1").err in ("", "no acts\n"), "what is written out needs no word"
+
+
+def test_an_id_that_is_the_beginning_of_others_is_that_saga(saga: Saga, fill_store: FillStore) -> None:
+    fill_store(completed("order-1"), *(waiting(f"order-1{number}") for number in range(7)))
+    assert saga("show", "order-1", "-o", "json").json["state"] == "COMPLETED"
+    err = saga("show", "ord").err
+    assert err == "saga: several sagas begin with 'ord': order-1, order-10, order-11, order-12, order-13, …\n"
+    assert saga("show", "").err == "saga: there is no saga ''\n"
+
+
+def test_a_long_error_is_cut_on_a_terminal_and_pads_nothing_in_a_pipe(saga: Saga, fill_store: FillStore) -> None:
+    fill_store(compensated("order-1", "x" * 1_900), completed("order-2"))
+    piped = saga("list").out.splitlines()
+    assert [line for line in piped if line != line.rstrip()] == []
+    assert max(len(line) for line in piped if "x" * 100 not in line) < 80
+    assert "x" * 1_900 in saga("list").out
+    terminal = saga("list", COLUMNS="80").out
+    assert terminal.count("x") < 170
+
+
+def test_sentences_stand_below_their_rows_where_their_column_would_be_a_word_wide(
+    saga: Saga, fill_store: FillStore
+) -> None:
+    fill_store(compensated("an-order-with-a-long-id-1234", "the card was declined, since its balance is too low"))
+    lines = saga("list", COLUMNS="80").out.splitlines()
+    assert lines[0].split() == ["saga", "type", "status", "started", "took"]
+    assert lines[2] == "    the card was declined, since its balance is too low"
 
 
 def test_the_log_keeps_step_names_whole_on_a_narrow_terminal(filled: Saga) -> None:

@@ -91,6 +91,44 @@ def test_a_verb_is_an_act_meant_for_the_state_the_saga_is_in_R25(
     assert (act.act_id, act.outcome) == (run.json["actId"], None)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["retry"],
+        ["cancel"],
+        ["pause"],
+        ["resume"],
+        ["skip", "--step", "process_payment"],
+        ["resolve", "--as", "completed", "--reason", "r"],
+    ],
+)
+def test_a_verb_takes_the_beginning_of_an_id_and_says_which_saga_it_is(
+    saga: Saga, store: Path, arguments: list[str]
+) -> None:
+    verb, *more = arguments
+    run = saga(verb, "runn", *more, *SEND)
+    assert (run.exit_code, run.json["sagaId"]) == (0, "running-1")
+    assert run.err.splitlines()[0] == "'runn' is running-1"
+    assert [act.ref.saga_id for act in queued(store)] == ["running-1"]
+    several = saga(verb, "stuck", *more, *SEND)
+    assert (several.exit_code, several.err) == (
+        3,
+        "saga: several sagas begin with 'stuck': stuck-1, stuck-2, stuck-3\n",
+    )
+    assert len(queued(store)) == 1
+
+
+def test_a_verb_never_takes_the_beginning_of_a_number_for_another_saga(saga: Saga, fill_store: FillStore) -> None:
+    path = fill_store(running("order-12"))
+    run = saga("cancel", "order-1", *SEND)
+    assert run.exit_code == 3
+    assert run.err == (
+        "saga: there is no saga 'order-1'; order-12 begins so: to change that one, write its number out\n"
+    )
+    assert queued(path) == []
+    assert saga("show", "order-1").out.startswith("order-12"), "to look at it is safe"
+
+
 def test_who_acts_and_why_has_a_default(saga: Saga, store: Path) -> None:
     assert saga("cancel", "running-1", "--no-wait").exit_code == 0
     [act] = queued(store)

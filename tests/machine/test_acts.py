@@ -27,6 +27,14 @@ from tests.machine.worlds import (
 ACTS = (EventKind.CANCEL, EventKind.RETRY_NOW, EventKind.SKIP, EventKind.RESOLVE)
 
 
+def at_order() -> Story:
+    story = order_story()
+    story.expect_command("inventory", ReserveItems).succeed(RESERVED)
+    story.expect_command("payment", ChargePayment).succeed(CHARGED)
+    story.expect_command("orders", CreateOrder)
+    return story
+
+
 def at_payment() -> Story:
     story = order_story()
     story.expect_command("inventory", ReserveItems).succeed(RESERVED)
@@ -241,6 +249,35 @@ def test_a_skip_brings_the_reply_that_later_steps_need(data: object) -> None:
 
     assert "PaymentCharged" in message
     assert story.saga == before
+
+
+@pytest.mark.parametrize("data", [None, {}])
+def test_a_skip_of_the_last_step_needs_no_reply_since_nobody_reads_one(data: object) -> None:
+    story = at_order()
+
+    story.act(EventKind.SKIP, step="create_order", data=data)
+
+    story.expect_completed()
+    assert story.record.data["replies"].keys() == {"reserve_inventory", "process_payment"}
+
+
+def test_data_of_a_skip_that_is_no_reply_is_refused_although_nobody_reads_it() -> None:
+    story = at_order()
+
+    message = expect_refused(story.act(EventKind.SKIP, step="create_order", data={"order_number": 7}))
+
+    assert message.startswith("the data is no reply of 'create_order', and no later step needs one: OrderCreated: ")
+
+
+def test_a_step_that_was_skipped_without_a_reply_is_undone_like_any_other() -> None:
+    story = story_of(plain_saga)
+    story.expect_command("service-one", Do)
+
+    story.act(EventKind.SKIP, step="one")
+    story.expect_command("service-two", Do).fail("no")
+
+    story.expect_command("service-one", Undo).succeed()
+    story.expect_compensated(executed=[1], compensated=[1])
 
 
 def test_a_skip_of_a_parked_compensation_counts_it_as_undone() -> None:

@@ -60,6 +60,16 @@ async def test_what_was_done_to_one_saga_is_found_without_reading_all_acts(file:
     assert [text for *_, text in plan] == ["SEARCH acts USING INDEX acts_saga (saga_id=?)"]
 
 
+async def test_ids_that_begin_with_a_text_are_a_range_of_the_index(file: Path) -> None:
+    with sqlite3.connect(file) as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {SQL['find_by_prefix']}", ["order-1", None, 6]).fetchall()
+    looked_up = [text for *_, text in plan if "saga_id" in text]
+    assert looked_up == [
+        "SEARCH sagas USING COVERING INDEX sqlite_autoindex_sagas_1 (saga_type=? AND saga_id>? AND saga_id<?)"
+    ]
+    assert not [text for *_, text in plan if text.startswith("SCAN sagas")]
+
+
 def _parameters(sql: str) -> int:
     numbered = [int(part[0]) for part in sql.split("?")[1:] if part[:1].isdigit()]
     return max(numbered, default=sql.count("?"))

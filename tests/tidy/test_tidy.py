@@ -127,3 +127,29 @@ def explained(body: list[ast.stmt], index: int) -> bool:
 )
 def test_a_reason_stands_right_below_what_it_explains(source: str, expected: bool) -> None:
     assert explained(ast.parse(source).body, 0) is expected
+
+
+RULE_NUMBER = re.compile(r"\([RI]\d{1,2}(, [RI]\d{1,2})*\)")
+NOT_YET = {"orchestrator/definition.py", "orchestrator/sources.py", "orchestrator/operations/checking.py"}
+"""Whose messages still cite rules."""
+
+
+def test_messages_to_users_cite_no_rule_whose_text_they_do_not_have() -> None:
+    citing = {
+        f"{shown(path)}: {text}"
+        for path in python_files()
+        if shown(path).split("/")[0] not in {"tests", "bench"} and shown(path) not in NOT_YET
+        for text in texts(path)
+        if RULE_NUMBER.search(text)
+    }
+
+    assert citing == set()
+
+
+def texts(path: Path) -> Iterator[str]:
+    """The strings of a file that are no docstrings."""
+    tree = ast.parse(path.read_text())
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value
