@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from kafka_saga.messaging.records import Message
+from kafka_saga.runtime.counting import counted
 from kafka_saga.runtime.errors import BrokerUnavailableError, NotFoundError, SagaError
 
 RefusalReason = Literal["too_large", "not_authorised", "unknown_topic", "refused"]
@@ -59,7 +60,7 @@ class PublishRefusedError(SagaError):
 
     def __init__(self, topic: str, reason: RefusalReason, detail: str, messages: Sequence[Message]) -> None:
         """`messages`, all for `topic`, were refused. Others of the same call may be published or not."""
-        noun = "a message" if len(messages) == 1 else f"{len(messages)} messages"
+        noun = counted(len(messages), "message")
         super().__init__(f"the broker refused {noun} for topic {topic}: {detail}")
         self.topic = topic
         self.reason = reason

@@ -11,6 +11,7 @@ from aiokafka import errors as kafka_errors
 
 from kafka_saga.messaging.cluster import Cluster
 from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.runtime.counting import counted
 from kafka_saga.runtime.errors import BrokerUnavailableError
 from kafka_saga.runtime.limits import REQUEST_TIMEOUT_MS
 from kafka_saga.runtime.telemetry import log
@@ -117,7 +118,7 @@ def _report(spec: TopicSpec, error: type[Exception], text: str, partitions: int)
     if error is not kafka_errors.TopicAlreadyExistsError:
         return TopicReport(spec.name, "refused", 0, text or error.__name__)
     if partitions != spec.partitions:
-        detail = f"it has {partitions} partitions, not {spec.partitions}; left as it is"
+        detail = f"it has {counted(partitions, 'partition')}, not {spec.partitions}; left as it is"
         return TopicReport(spec.name, "differs", partitions, detail)
     return TopicReport(spec.name, "exists", partitions)
 
@@ -125,7 +126,7 @@ def _report(spec: TopicSpec, error: type[Exception], text: str, partitions: int)
 def _report_embedded(spec: TopicSpec, partitions: int, existed: bool) -> TopicReport:
     if not partitions:
         return TopicReport(spec.name, "refused", 0, "the embedded broker did not create it")
-    detail = f"{partitions} partitions; choosing them, and topic settings, are {NOT_ON_EMBEDDED}"
+    detail = f"{counted(partitions, 'partition')}; choosing them, and topic settings, are {NOT_ON_EMBEDDED}"
     return TopicReport(spec.name, "exists" if existed else "created", partitions, detail)
 
 

@@ -32,6 +32,7 @@ from kafka_saga.participants.outcomes import (
 )
 from kafka_saga.participants.store.port import ParticipantStore
 from kafka_saga.participants.transaction import Transaction
+from kafka_saga.runtime.counting import counted
 from kafka_saga.runtime.errors import BrokenStoreError, ContractError, StoreUnavailableError, UsageError
 from kafka_saga.runtime.limits import FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS, PAYLOAD_BYTES_MAX
 from kafka_saga.runtime.stacks import LoggedStacks
@@ -358,7 +359,8 @@ def _send_stored(command: Command, handler: Handler, row: FenceRow) -> Handled:
 def _refusal(decision: Decision, row: FenceRow | None, retention_ms: int) -> Reply:
     if decision is Decision.EXPIRED:
         days = retention_ms // 86_400_000
-        return failed(Reason.FENCE_EXPIRED, f"the saga is older than the {days} days for which this service remembers")
+        text = f"this service remembers sagas for {counted(days, 'day')}, and this one is older"
+        return failed(Reason.FENCE_EXPIRED, text)
     assert row is not None
     if decision is Decision.FENCED:
         return failed(Reason.FENCED, f"the step was {row.status.value} before this command came")

@@ -7,6 +7,7 @@ import socket
 import sys
 
 from kafka_saga.orchestrator.cli.output import plain
+from kafka_saga.runtime.counting import counted
 from kafka_saga.runtime.errors import UsageError
 
 
@@ -46,9 +47,9 @@ def confirmed_many(act: str, count: int, *, yes: bool) -> bool:
 
     """
     if yes or count <= TYPED_FROM:
-        return confirmed(f"{act} {count:,} sagas?", yes=yes)
+        return confirmed(f"{act} {counted(count, 'saga')}?", yes=yes)
     check_terminal()
-    sys.stderr.write(f"{plain(act)} {count:,} sagas? Type the number to go on: ")
+    sys.stderr.write(f"{plain(act)} {counted(count, 'saga')}? Type the number to go on: ")
     sys.stderr.flush()
     return sys.stdin.readline().strip().replace(",", "") == str(count)
 

@@ -28,6 +28,7 @@ from kafka_saga.orchestrator.store.listing import Filter
 from kafka_saga.orchestrator.store.port import QueuedAct
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.runtime.clock import SystemClock, new_id
+from kafka_saga.runtime.counting import counted
 from kafka_saga.runtime.errors import UsageError
 from kafka_saga.runtime.store_lock import StoreLock
 
@@ -175,7 +176,8 @@ def _show(many: Many, frozen: Frozen) -> None:
         print_rows(many.asked.output, [], map(_row, chosen))
         return
     word = many.asked.word
-    say(f"{word}: {len(chosen):,} sagas" + (f"; {len(frozen.missing):,} ids do not exist" if frozen.missing else ""))
+    unknown = f"; there is no saga for {counted(len(frozen.missing), 'id')}" if frozen.missing else ""
+    say(f"{word}: {counted(len(chosen), 'saga')}{unknown}")
     if chosen and not many.bulk.yes:
         print_rows("table", ["saga", "type", "status", "error"], map(_line, chosen[:SAMPLE]))
         if len(chosen) > SAMPLE:

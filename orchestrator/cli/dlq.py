@@ -11,6 +11,7 @@ from cyclopts.validators import Number
 from rich.text import Text
 
 from kafka_saga.messaging.dead_letters import ERROR_HEADERS
+from kafka_saga.orchestrator.app import registry_of
 from kafka_saga.orchestrator.cli.letters import LETTERS, Handled, LetterFlags, own_letters
 from kafka_saga.orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
 from kafka_saga.orchestrator.cli.output import console, plain, print_json, print_rows, say
@@ -23,6 +24,8 @@ from kafka_saga.orchestrator.operations.dead_letters import (
     read_dead_letters,
     read_one,
 )
+from kafka_saga.orchestrator.operations.messages import id_fields
+from kafka_saga.runtime.counting import counted
 from kafka_saga.runtime.telemetry import configure_logging
 from kafka_saga.schemas.codec import encode
 
@@ -120,7 +123,8 @@ def show(
     """
     settings = common.settings()
     configure_logging(process="dlq", level="error")
-    letter = asyncio.run(read_one(settings.kafka, settings.topics, position))
+    fields = id_fields(registry_of(settings), settings.topics)
+    letter = asyncio.run(read_one(settings.kafka, settings.topics, position, fields))
     if output == "table":
         _print_letter(letter)
     else:
@@ -151,7 +155,9 @@ def _say_others(settings: Settings, wanted: DeadLetterFilter) -> None:
         names = asyncio.run(dead_letter_topics(settings.kafka, settings.topics))
         others = sum(not wanted.reads(name) for name in names)
         if others:
-            say(f"not looked at: {others:,} dead letter topics of others (see `saga dlq topics`); --all-topics does")
+            say(
+                f"not looked at: {counted(others, 'dead letter topic')} of others (see `saga dlq topics`); --all-topics does"
+            )
 
 
 def _listed(row: dict[str, Any]) -> dict[str, Any]:

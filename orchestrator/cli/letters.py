@@ -12,6 +12,7 @@ from kafka_saga.orchestrator.app import registry_of, topic_specs
 from kafka_saga.orchestrator.cli.options import read_duration
 from kafka_saga.orchestrator.config import Settings
 from kafka_saga.orchestrator.operations.dead_letters import DeadLetterFilter
+from kafka_saga.orchestrator.operations.messages import id_fields
 from kafka_saga.runtime.clock import SystemClock, rfc3339
 from kafka_saga.runtime.errors import UsageError
 from kafka_saga.schemas.topics import dead_letter_topic
@@ -28,7 +29,9 @@ class LetterFlags:
 
     topic: Annotated[str | None, Parameter(help="Only of this topic, e.g. order.requests")] = None
     cause: Annotated[str | None, Parameter(help="Only with this cause, e.g. conflict")] = None
-    saga: Annotated[str | None, Parameter(help="Only of this saga's id")] = None
+    saga: Annotated[
+        str | None, Parameter(help="Only of the saga with this id, by key, headers or the request itself")
+    ] = None
     since: Annotated[str | None, Parameter(help="Set aside since: 2h ago, or 2026-11-23T10:00 (UTC)")] = None
     until: Annotated[str | None, Parameter(help="Set aside before: 15m ago, or 2026-11-23T11:00 (UTC)")] = None
 
@@ -49,7 +52,10 @@ class LetterFlags:
         since = None if self.since is None else rfc3339(read_moment(self.since, now))
         until = None if self.until is None else rfc3339(read_moment(self.until, now))
         among = None if self.every_topic else own_letters(settings)
-        return DeadLetterFilter(self.topic, self.cause, self.saga, since, until, handled=handled, among=among)
+        fields = id_fields(registry_of(settings), settings.topics)
+        return DeadLetterFilter(
+            self.topic, self.cause, self.saga, since, until, handled=handled, among=among, fields=fields
+        )
 
 
 LETTERS = LetterFlags()

@@ -18,6 +18,7 @@ from kafka_saga.orchestrator.operations.purging import compact as compact_store
 from kafka_saga.orchestrator.operations.purging import purge as purge_sagas
 from kafka_saga.orchestrator.store.retention import Purge, QueuedPurge
 from kafka_saga.runtime.clock import SystemClock, new_id, rfc3339
+from kafka_saga.runtime.counting import counted
 from kafka_saga.runtime.errors import RefusedError, UsageError
 from kafka_saga.runtime.store_lock import StoreLock
 
@@ -61,7 +62,7 @@ def purge(
     count = read(settings, lambda reader: reader.count_purgeable(wanted))
     if dry_run or not count:
         _report(json, wanted, {"purgeable": count, "purged": 0})
-    elif not confirmed(f"purge {count:,} sagas that ended before {rfc3339(wanted.ended_before)}?", yes=yes):
+    elif not confirmed(f"purge {counted(count, 'saga')} that ended before {rfc3339(wanted.ended_before)}?", yes=yes):
         say("nothing was changed")
         return 1
     else:
@@ -100,6 +101,6 @@ def _report(as_json: bool, wanted: Purge, figures: dict[str, Any]) -> None:
     if as_json:
         print_json({"endedBefore": rfc3339(wanted.ended_before), **figures})
     elif figures["purged"]:
-        console().print(f"{figures['purged']:,} sagas purged")
+        console().print(f"{counted(figures['purged'], 'saga')} purged")
     else:
-        console().print(f"{figures['purgeable']:,} sagas ended before {rfc3339(wanted.ended_before)}")
+        console().print(f"{counted(figures['purgeable'], 'saga')} ended before {rfc3339(wanted.ended_before)}")

@@ -13,6 +13,7 @@ from kafka_saga.orchestrator.cli.edge import EXIT_FAILED
 from kafka_saga.orchestrator.cli.options import DEFAULTS, SettingFlags
 from kafka_saga.orchestrator.cli.output import say
 from kafka_saga.orchestrator.contract import contract_files, newest, stale, write
+from kafka_saga.runtime.counting import counted
 from kafka_saga.runtime.errors import UsageError
 
 app = cyclopts.App(name="schemas", help="Export the contract: JSON Schemas and AsyncAPI.")
@@ -49,5 +50,5 @@ def export(
         for path in wrong:
             say(f"out of date: {path}")
         return EXIT_FAILED if wrong else 0
-    say(f"wrote {len(files)} files to {directory}/, {len(wrong)} of them new or changed")
+    say(f"wrote {counted(len(files), 'file')} to {directory}/, {len(wrong)} of them new or changed")
     return 0

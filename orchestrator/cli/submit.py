@@ -29,6 +29,7 @@ from kafka_saga.orchestrator.operations.sample_orders import sample_orders
 from kafka_saga.orchestrator.operations.submitting import Ended, Submission, ended_before, open_submission
 from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.runtime.clock import SystemClock, new_id
+from kafka_saga.runtime.counting import counted
 from kafka_saga.runtime.errors import UsageError
 from kafka_saga.runtime.telemetry import configure_logging
 
@@ -246,7 +247,7 @@ def _print_sent(options: _Options, requests: Sequence[Request], sent_ms: int) ->
         say(f"sent to {rows[0]['topic']}; follow it with: saga show {rows[0]['sagaId']}")
     else:
         first, last = rows[0]["sagaId"], rows[-1]["sagaId"]
-        say(f"sent {len(rows):,} requests to {rows[0]['topic']} in {duration(sent_ms)}: {first} to {last}")
+        say(f"sent {counted(len(rows), 'request')} to {rows[0]['topic']} in {duration(sent_ms)}: {first} to {last}")
 
 
 def _print_ended(options: _Options, requests: Sequence[Request], submission: Submission, *, in_time: bool) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
@@ -16,12 +17,22 @@ from kafka_saga.messaging.records import Record
 from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.messaging.topics import list_topics
 from kafka_saga.orchestrator.app import registry_of
+from kafka_saga.orchestrator.cli.naming import meant
 from kafka_saga.orchestrator.cli.options import DEFAULTS, SagaType, SettingFlags
 from kafka_saga.orchestrator.cli.output import console, plain, print_json, say
+from kafka_saga.orchestrator.cli.sagas import read
 from kafka_saga.orchestrator.config import Settings
-from kafka_saga.orchestrator.operations.messages import concerns, describe, kcat_commands, topics_of
+from kafka_saga.orchestrator.operations.messages import (
+    IdFields,
+    concerns,
+    describe,
+    id_fields,
+    kcat_commands,
+    topics_of,
+)
 from kafka_saga.orchestrator.operations.reading import onwards, open_topics, until_end
 from kafka_saga.orchestrator.operations.requests import definition_of
+from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.runtime.errors import NotFoundError
 from kafka_saga.runtime.telemetry import configure_logging
 from kafka_saga.schemas.codec import encode
@@ -30,7 +41,7 @@ _KIND_STYLES = {"request": "bold", "command": "cyan", "reply": "green", "event":
 
 
 def tail(
-    saga_id: Annotated[str | None, Parameter(help="Only messages of this saga")] = None,
+    saga_id: Annotated[str | None, Parameter(help="Only messages of the saga with this id, or its beginning")] = None,
     /,
     *,
     topic: Annotated[
@@ -87,22 +98,51 @@ def tail(
     topics = list(topic) or topics_of(registry, settings.topics, definition)
     whole = saga_id is not None if from_beginning is None else from_beginning
     follows = saga_id is None if follow is None else follow
+    if saga_id is not None:
+        saga_id = _meant(settings, saga_id, saga_type)
+    fields = id_fields(registry, settings.topics)
     if output == "kcat":
         servers = settings.kafka.bootstrap_servers
-        for line in kcat_commands(servers, topics, saga_id=saga_id, from_end=not whole):
+        for line in kcat_commands(servers, topics, saga_id=saga_id, from_end=not whole, fields=fields):
             sys.stdout.write(f"{line}\n")
         return
+    wanted = _Wanted(saga_id, fields)
     shown = asyncio.run(
-        _tail(settings, topics, saga_id, whole=whole, follows=follows, limit=limit, full=full, output=output)
+        _tail(settings, topics, wanted, whole=whole, follows=follows, limit=limit, full=full, output=output)
     )
     if not shown and saga_id is not None and not follows:
         raise NotFoundError(f"there is no message of saga '{saga_id}' on {', '.join(topics)}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """Which messages: those of a saga, or all."""
+
+    saga_id: str | None
+    fields: IdFields
+
+    def lets(self, record: Record) -> bool:
+        return self.saga_id is None or concerns(record, self.saga_id, self.fields)
+
+
+def _meant(settings: Settings, text: str, saga_type: str | None) -> str:
+    """The id that `text` names, where the store is on this machine and knows it: messages tell whole ids only."""
+    if not settings.store_path.exists():
+        return text
+
+    async def question(reader: StoreReader) -> str:
+        try:
+            return (await meant(reader, text, saga_type, to_change=True)).saga_id
+        except NotFoundError:
+            return text  # a request that never became a saga, or a saga of another store
+
+    return read(settings, question)
+
+
 async def _tail(
     settings: Settings,
     topics: Sequence[str],
-    saga_id: str | None,
+    wanted: _Wanted,
     *,
     whole: bool,
     follows: bool,
@@ -116,24 +156,24 @@ async def _tail(
         shown = 0
         # What is there already is sorted by time over all topics; what comes later comes in its own order.
         if whole:
-            found = [record async for record in until_end(consumer, there) if _wanted(record, saga_id)]
+            found = [record async for record in until_end(consumer, there) if wanted.lets(record)]
             for record in sorted(found, key=lambda record: record.timestamp)[:limit]:
-                _print(record, full=full, output=output)
+                _print(record, wanted.fields, full=full, output=output)
                 shown += 1
         if follows and shown != limit:
             if not whole:
                 say(f"waiting for messages on {', '.join(there)}; Ctrl-C ends it")
-            async for record in _coming(consumer, saga_id):
-                _print(record, full=full, output=output)
+            async for record in _coming(consumer, wanted):
+                _print(record, wanted.fields, full=full, output=output)
                 shown += 1
                 if shown == limit:
                     break
     return shown
 
 
-async def _coming(consumer: Consumer, saga_id: str | None) -> AsyncIterator[Record]:
+async def _coming(consumer: Consumer, wanted: _Wanted) -> AsyncIterator[Record]:
     async for record in onwards(consumer):
-        if _wanted(record, saga_id):
+        if wanted.lets(record):
             yield record
 
 
@@ -145,12 +185,8 @@ async def _existing(kafka: KafkaSettings, topics: Sequence[str]) -> list[str]:
     return existing
 
 
-def _wanted(record: Record, saga_id: str | None) -> bool:
-    return saga_id is None or concerns(record, saga_id)
-
-
-def _print(record: Record, *, full: bool, output: str) -> None:
-    described = describe(record)
+def _print(record: Record, fields: IdFields, *, full: bool, output: str) -> None:
+    described = describe(record, fields)
     if output != "table":
         print_json(described)
         return

@@ -22,6 +22,7 @@ from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.orchestrator.supervisor.interrupts import on_interrupt
 from kafka_saga.orchestrator.supervisor.stack import command_name
 from kafka_saga.runtime.clock import SystemClock, new_id
+from kafka_saga.runtime.counting import counted
 from kafka_saga.runtime.errors import SagaError
 from kafka_saga.runtime.process import EXIT_INTERRUPTED
 from kafka_saga.schemas.codec import encode
@@ -130,17 +131,18 @@ def _show_figures(figures: Figures, record: Mapping[str, Any], scenes: Scenes, s
     scenes.check(figures.wrong)
     states = ", ".join(f"{figures.states[state]} {state}" for state in ("COMPLETED", "COMPENSATED", "PARKED"))
     effects = ", ".join(f"{rows} in {service}" for service, rows in figures.effects.items())
+    asked = f"{counted(figures.orders, 'order')}, which were asked for {counted(scenes.requests, 'time')}"
     screen.console.print()
     screen.say("Figures, counted in the databases of the orchestrator and the services", "bold")
     screen.facts(
         [
             ("Sagas", f"{sum(figures.states.values())}: {states}"),
-            ("Lost", f"{figures.lost} of {figures.orders} orders, which were asked for {scenes.requests} times"),
+            ("Lost", f"{figures.lost} of {asked}"),
             ("Duplicate effects", f"{figures.duplicates} (rows: {effects}; {figures.undone} undone)"),
             ("Missing effects", f"{figures.missing} in completed orders"),
             ("Left behind", f"{figures.left_behind} in compensated orders; stock and accounts add up"),
             ("Dead letters", scenes.dead_letters),
-            ("Crash", f"{scenes.in_flight} sagas in flight, orchestrator away for {scenes.away_ms} ms"),
+            ("Crash", f"{counted(scenes.in_flight, 'saga')} in flight, orchestrator away for {scenes.away_ms} ms"),
             ("Time", f"{screen.elapsed_s():.1f} s"),
         ]
     )

@@ -10,6 +10,7 @@ from kafka_saga.orchestrator.demo.follower import why
 from kafka_saga.orchestrator.demo.screen import Board, DemoScreen
 from kafka_saga.orchestrator.demo.stage import Stage
 from kafka_saga.orchestrator.supervisor.stack import ORCHESTRATOR
+from kafka_saga.runtime.counting import counted
 from kafka_saga.runtime.errors import NotFoundError
 from kafka_saga.schemas.codec import JsonObject
 from kafka_saga.schemas.topics import dead_letter_topic
@@ -48,7 +49,7 @@ class Scenes:
     def check(self, wrong: list[str]) -> None:
         """Add to `wrong` what only the scenes can know."""
         if self.dead_letters != 1:
-            wrong.append(f"{self.dead_letters} dead letters, not 1")
+            wrong.append(f"{counted(self.dead_letters, 'dead letter')}, not 1")
         if not self.in_flight:
             wrong.append("no saga was in flight when the orchestrator was killed")
         wrong += [
@@ -134,7 +135,8 @@ class Scenes:
         self.in_flight = sum(follower.state(saga_id) == "RUNNING" for saga_id in ids)
         pid, killed_ms = stage.orchestrator_pid, stage.clock.monotonic_ms()
         await stage.kill_orchestrator()
-        self._screen.say(f"     orchestrator (process {pid}) killed with SIGKILL; {self.in_flight} sagas are in flight")
+        flight = counted(self.in_flight, "saga")
+        self._screen.say(f"     orchestrator (process {pid}) killed with SIGKILL; in flight: {flight}")
         await stage.publish(*orders.IN_FLIGHT)
         self._screen.say("     the shop is not sure and publishes the same requests again: no order may run twice")
         with self._board(*orders.IN_FLIGHT):

@@ -13,7 +13,7 @@ from kafka_saga.messaging.records import Record
 from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.messaging.topics import list_topics
 from kafka_saga.orchestrator.operations.marks import Marks, Position, fingerprint, parse_position, read_marks
-from kafka_saga.orchestrator.operations.messages import describe, text_of
+from kafka_saga.orchestrator.operations.messages import NO_FIELDS, IdFields, describe, text_of
 from kafka_saga.orchestrator.operations.reading import check_answering, open_topics, until_end
 from kafka_saga.runtime.errors import NotFoundError
 from kafka_saga.schemas.topics import DEAD_LETTER_PREFIX, TopicNames, dead_letter_topic
@@ -32,6 +32,7 @@ class DeadLetterFilter:
         since, until: when they were set aside, in RFC 3339 as `rfc3339` writes it.
         handled: also those that were sent again or discarded.
         among: the dead letter topics to look at, beside that of `topic`; None: every one with our prefix.
+        fields: where requests carry their saga's id: many have no key.
 
     """
 
@@ -42,6 +43,7 @@ class DeadLetterFilter:
     until: str | None = None
     handled: bool = False
     among: frozenset[str] | None = None
+    fields: IdFields = field(default_factory=lambda: NO_FIELDS)
 
     def reads(self, name: str) -> bool:
         """Whether what is wanted may lie on the dead letter topic of that name."""
@@ -86,7 +88,7 @@ async def read_dead_letters(
     kept: list[tuple[_Rank, dict[str, Any]]] = []
     marks = await read_marks(kafka, topics)
     async for record in _all(kafka, topics, wanted):
-        letter = summary(record, marks)
+        letter = summary(record, marks, wanted.fields)
         if wanted.lets(letter):
             found.total += 1
             entry = (_Rank(letter["at"], found.total, oldest=oldest), letter)  # the number settles ties
@@ -116,13 +118,15 @@ async def count_dead_letters(
     counts: Counter[str] = Counter()
     marks = await read_marks(kafka, topics)
     async for record in _all(kafka, topics, wanted):
-        letter = summary(record, marks)
+        letter = summary(record, marks, wanted.fields)
         if wanted.lets(letter):
             counts[letter[name] or "-"] += 1
     return counts.most_common()
 
 
-async def read_one(kafka: KafkaSettings, topics: TopicNames, position: str) -> dict[str, Any]:
+async def read_one(
+    kafka: KafkaSettings, topics: TopicNames, position: str, fields: IdFields = NO_FIELDS
+) -> dict[str, Any]:
     """The dead letter at `topic/partition/offset`, whole; `handled` says what became of it, if anything did.
 
     Raises:
@@ -131,7 +135,7 @@ async def read_one(kafka: KafkaSettings, topics: TopicNames, position: str) -> d
 
     """
     record = await record_at(kafka, parse_position(position))
-    return {**describe(record), "handled": summary(record, await read_marks(kafka, topics))["handled"]}
+    return {**describe(record, fields), "handled": summary(record, await read_marks(kafka, topics))["handled"]}
 
 
 async def record_at(kafka: KafkaSettings, position: Position) -> Record:
@@ -158,9 +162,9 @@ async def record_at(kafka: KafkaSettings, position: Position) -> Record:
     raise NotFoundError(f"there is no record at {position}: the topic's retention may have removed it")
 
 
-def summary(record: Record, marks: Marks) -> dict[str, Any]:
+def summary(record: Record, marks: Marks, fields: IdFields = NO_FIELDS) -> dict[str, Any]:
     """What a list shows of a dead letter."""
-    described = describe(record)
+    described = describe(record, fields)
     headers: dict[str, str] = described["headers"]
     position = Position(record.topic, record.partition, record.offset)
     mark = marks.get(position)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
+from types import MappingProxyType
 from typing import Any
 
 from kafka_saga.messaging import dead_letters
@@ -13,7 +14,7 @@ from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.runtime.clock import rfc3339
 from kafka_saga.runtime.errors import ContractError
 from kafka_saga.schemas import envelope
-from kafka_saga.schemas.codec import decode_trusted
+from kafka_saga.schemas.codec import decode_object, decode_trusted
 from kafka_saga.schemas.ids import CommandId, check_saga_id, parse_command_id
 from kafka_saga.schemas.topics import DEAD_LETTER_PREFIX, TopicNames, dead_letter_topic
 
@@ -45,7 +46,19 @@ def topics_of(registry: Registry, topics: TopicNames, definition: Definition | N
     ]
 
 
-def describe(record: Record) -> dict[str, Any]:
+IdFields = Mapping[str, str]
+"""The field of a request that is its saga's id, by the topic of requests: the key says nothing where there is one."""
+
+NO_FIELDS: IdFields = MappingProxyType({})
+
+
+def id_fields(registry: Registry, topics: TopicNames) -> IdFields:
+    """Where the requests of the registered sagas carry the saga's id."""
+    active = [definition for saga_type in registry.saga_types if (definition := registry.active(saga_type)) is not None]
+    return {topics.requests(one.saga_type): one.id_from for one in active if one.id_from is not None}
+
+
+def describe(record: Record, fields: IdFields = NO_FIELDS) -> dict[str, Any]:
     """A record as one JSON object: where it lies, what it is, its headers and its value."""
     headers = {name: text_of(value) for name, value in record.headers}
     command = _command(headers)
@@ -57,7 +70,7 @@ def describe(record: Record) -> dict[str, Any]:
         "kind": kind_of(record, headers).value,
         "key": text_of(record.key),
         "type": headers.get(envelope.TYPE),
-        "sagaId": _saga_id(record, headers, command),
+        "sagaId": _saga_id(record, headers, command, fields),
     }
     if command is not None:
         described |= {"step": command.step, "phase": command.phase.value, "epoch": command.epoch}
@@ -76,12 +89,12 @@ def describe(record: Record) -> dict[str, Any]:
     return described
 
 
-def concerns(record: Record, saga_id: str) -> bool:
-    """Whether a record is about this saga: by its key, its correlation id, or the command's id it carries."""
+def concerns(record: Record, saga_id: str, fields: IdFields = NO_FIELDS) -> bool:
+    """Whether a record is about this saga: by its key, its correlation id, its command's id, or a request's own id."""
     if record.key is not None and record.key == saga_id.encode():
         return True
     headers = {name: text_of(value) for name, value in record.headers}
-    return _saga_id(record, headers, _command(headers)) == saga_id
+    return _saga_id(record, headers, _command(headers), fields) == saga_id
 
 
 def kind_of(record: Record, headers: dict[str, str]) -> Kind:
@@ -112,15 +125,31 @@ def text_of(data: bytes | None) -> str:
     return "" if data is None else data.decode(errors="backslashreplace")
 
 
-def kcat_commands(bootstrap_servers: str, topics: Sequence[str], *, saga_id: str | None, from_end: bool) -> list[str]:
+def kcat_commands(
+    bootstrap_servers: str,
+    topics: Sequence[str],
+    *,
+    saga_id: str | None,
+    from_end: bool,
+    fields: IdFields = NO_FIELDS,
+) -> list[str]:
     """The kcat commands that show the same."""
     where = "end" if from_end else "beginning -e"
     if saga_id is None:
         shape = r"'%T %t[%p]@%o %k\n  %h\n  %s\n'"
         return [f"kcat -C -b {bootstrap_servers} -t {topic} -o {where} -f {shape}" for topic in topics]
     check_saga_id(saga_id)  # it is put between a shell's quotes
-    chosen = f"""jq -c 'select(.key=="{saga_id}") | .payload|=(fromjson? // .)'"""
-    return [f"kcat -C -b {bootstrap_servers} -t {topic} -o {where} -J | {chosen}" for topic in topics]
+    return [
+        f"kcat -C -b {bootstrap_servers} -t {topic} -o {where} -J | {_jq(topic, saga_id, fields)}" for topic in topics
+    ]
+
+
+def _jq(topic: str, saga_id: str, fields: IdFields) -> str:
+    """What chooses the messages of one saga: by their key, or by the id in a request."""
+    field = fields.get(topic.removeprefix(DEAD_LETTER_PREFIX))
+    carries = "" if field is None else f' or (.payload.{field}?)=="{saga_id}"'
+    # Not `|=` with `//`: jq 1.6 drops the payload then.
+    return f"""jq -c '.payload=((.payload|fromjson?) // .payload) | select(.key=="{saga_id}"{carries})'"""
 
 
 def _command(headers: dict[str, str]) -> CommandId | None:
@@ -131,7 +160,19 @@ def _command(headers: dict[str, str]) -> CommandId | None:
         return None
 
 
-def _saga_id(record: Record, headers: dict[str, str], command: CommandId | None) -> str | None:
+def _saga_id(record: Record, headers: dict[str, str], command: CommandId | None, fields: IdFields) -> str | None:
     if command is not None:
         return command.saga_id
-    return headers.get(envelope.CORRELATION_ID) or (None if record.key is None else text_of(record.key))
+    field = fields.get(record.topic.removeprefix(DEAD_LETTER_PREFIX))
+    own = None if field is None else _requested_id(record, field)
+    return own or headers.get(envelope.CORRELATION_ID) or (None if record.key is None else text_of(record.key))
+
+
+def _requested_id(record: Record, field: str) -> str | None:
+    """The saga's id that a request carries, as far as it can be read."""
+    try:
+        headers = {name: value for name, value in record.headers if value is not None}
+        found = decode_object(envelope.unwrap_structured(headers, record.value)[1]).get(field)
+    except ContractError:
+        return None
+    return found if isinstance(found, str) else None

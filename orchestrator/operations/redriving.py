@@ -33,6 +33,7 @@ from kafka_saga.orchestrator.operations.marks import (
 )
 from kafka_saga.orchestrator.operations.reading import POLL_MS, check_answering, open_topics
 from kafka_saga.runtime.clock import Clock, rfc3339
+from kafka_saga.runtime.counting import counted
 from kafka_saga.runtime.errors import BrokerUnavailableError, NotFoundError
 from kafka_saga.runtime.limits import (
     BATCH_RECORDS_MAX,
@@ -113,7 +114,7 @@ def refusal(letter: Mapping[str, Any], there: Collection[str], *, again: bool, f
         return f"its topic {origin} does not exist any more"
     if letter["replays"] >= DEAD_LETTER_REPLAYS_MAX and not force:
         return (
-            f"it came back after {letter['replays']} redrives: mend what refuses it first "
+            f"it came back after {counted(letter['replays'], 'redrive')}: mend what refuses it first "
             f"({letter['message'] or 'no reason given'}), then use --force"
         )
     return None

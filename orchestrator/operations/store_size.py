@@ -8,6 +8,7 @@ from kafka_saga.orchestrator.operations.checking import Finding
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.orchestrator.store.retention import Purge
 from kafka_saga.runtime.clock import rfc3339
+from kafka_saga.runtime.counting import counted
 from kafka_saga.runtime.errors import StoreRefusedError
 from kafka_saga.runtime.limits import WAL_BYTES_MAX
 from kafka_saga.runtime.sqlite import WAL_KEPT_BYTES_MAX
@@ -31,8 +32,9 @@ async def check_size(path: Path, now: int, retention_ms: int | None) -> list[Fin
         purgeable = 0 if retention_ms is None else await reader.count_purgeable(Purge(now - retention_ms))
     finally:
         await reader.close()
-    found = f"{size / _MEGABYTE:,.1f} MB ({free / _MEGABYTE:,.1f} MB free in it), {sagas:,} sagas, {purged:,} purged"
-    kept = "for ever" if retention_ms is None else f"{retention_ms // 86_400_000} days"
+    room = f"{size / _MEGABYTE:,.1f} MB ({free / _MEGABYTE:,.1f} MB free in it)"
+    found = f"{room}, {counted(sagas, 'saga')}, {purged:,} purged"
+    kept = "for ever" if retention_ms is None else counted(retention_ms // 86_400_000, "day")
     unfinished = "none" if oldest is None else f"{oldest.saga_id}, since {rfc3339(oldest.created_at)} ({oldest.state})"
     return [
         Finding("ok", "store size", found),

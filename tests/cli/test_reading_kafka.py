@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import subprocess
+from typing import NamedTuple
 
+import orjson
 import pytest
 
 from kafka_saga.messaging.producer import Producer
 from kafka_saga.messaging.records import Message
 from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.orchestrator.operations.marks import parse_position
-from kafka_saga.orchestrator.operations.messages import kcat_commands
+from kafka_saga.orchestrator.operations.messages import concerns, describe, id_fields, kcat_commands
+from kafka_saga.orchestrator.registry import Registry
+from kafka_saga.orchestrator.sagas.order import order_saga
 from kafka_saga.runtime.errors import ContractError, UsageError
+from kafka_saga.schemas.envelope import Headers
+from kafka_saga.schemas.topics import TopicNames
 from tests.cli.conftest import PATIENCE_S, Saga, System
 
 pytestmark = [pytest.mark.kafka, pytest.mark.processes]
@@ -28,13 +36,14 @@ def poisoned(system: System) -> System:
         Message(topic, b"poison-3", None),
     ]
 
-    async def publish() -> None:
-        producer = Producer(KafkaSettings(bootstrap_servers=system.variables["KAFKA_BOOTSTRAP_SERVERS"]))
-        await producer.publish(messages)
-        await producer.stop()
-
-    asyncio.run(publish())
+    asyncio.run(publish(system, messages))
     return system
+
+
+async def publish(system: System, messages: list[Message]) -> None:
+    producer = Producer(KafkaSettings(bootstrap_servers=system.variables["KAFKA_BOOTSTRAP_SERVERS"]))
+    await producer.publish(messages)
+    await producer.stop()
 
 
 def letters(saga: Saga, system: System, *arguments: str, wait_for: int = 0) -> list[dict[str, object]]:
@@ -97,6 +106,65 @@ def test_dead_letters_are_counted(saga: Saga, poisoned: System) -> None:
     assert run.rows == [{"topic": topic, "dead letters": 3}]
 
 
+def test_a_request_without_a_key_is_found_by_the_id_in_its_body(saga: Saga, system: System) -> None:
+    topic = f"{system.variables['SAGA_TOPICS__PREFIX']}order.requests"
+    asyncio.run(publish(system, [Message(topic, None, b'{"order_id": "keyless-1", "customer_id": 7}')]))
+    [letter] = letters(saga, system, "--saga", "keyless-1", wait_for=1)
+    assert (letter["sagaId"], letter["key"], letter["cause"]) == ("keyless-1", "", "bad_schema")
+    shown = saga("dlq", "show", str(letter["position"]), "-o", "json", **system.variables)
+    assert shown.json["sagaId"] == "keyless-1"
+    counted = saga("dlq", "count", "--by", "saga", "-o", "jsonl", **system.variables)
+    assert {"saga": "keyless-1", "dead letters": 1} in counted.rows
+    told = saga("tail", "keyless-1", "-o", "jsonl", **system.variables)
+    assert [row["kind"] for row in told.rows] == ["request", "dead letter"]
+    planned = saga("dlq", "redrive", "--saga", "keyless-1", "--dry-run", "-o", "json", **system.variables)
+    assert planned.json["redriven"] == 1
+    put_away = saga("dlq", "discard", "--saga", "keyless-1", "--reason", "of a test", "--yes", **system.variables)
+    assert put_away.exit_code == 0, put_away.err
+
+
+class Letter(NamedTuple):
+    topic: str
+    partition: int
+    offset: int
+    timestamp: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "headers", "expected"),
+    [
+        (b"key", b'{"order_id": "body"}', (), "body"),
+        (None, b'{"order_id": "body"}', (("ce_correlationid", b"correlated"),), "body"),
+        (b"key", b'{"order_id": "bo', (), "key"),
+        (b"key", b'{"order_id": 7}', (), "key"),
+        (b"key", None, (), "key"),
+        (None, b"[]", (), None),
+        (None, b'{"data": {"order_id": "body"}}', (("content-type", b"application/cloudevents+json"),), "body"),
+        (None, b'{"data": 7}', (("content-type", b"application/cloudevents+json"),), None),
+    ],
+)
+@pytest.mark.parametrize("topic", ["order.requests", "dlq.order.requests"])
+def test_a_request_is_about_the_saga_that_its_body_names(
+    topic: str, key: bytes | None, value: bytes | None, headers: Headers, expected: str | None
+) -> None:
+    record = Letter(topic, 0, 7, 1_700_000_000_000, key, value, headers)
+    fields = id_fields(Registry([order_saga]), TopicNames())
+    assert describe(record, fields)["sagaId"] == expected
+    assert expected is None or concerns(record, expected, fields)
+    assert describe(record)["sagaId"] != "body", "only where the definition says which field it is"
+
+
+def test_the_conversation_of_a_saga_is_found_by_the_beginning_of_its_id(saga: Saga, system: System) -> None:
+    saga("submit", "order", "--order-id", "unlike-any-other", "--wait", **system.variables)
+    run = saga("tail", "unlike", "-o", "jsonl", **system.variables)
+    assert run.err == "'unlike' is unlike-any-other\n"
+    assert {row["sagaId"] for row in run.rows} == {"unlike-any-other"}
+    assert run.rows[0]["kind"] == "request"
+
+
 def test_one_dead_letter_is_shown_whole_and_harmless(saga: Saga, poisoned: System) -> None:
     [letter] = letters(saga, poisoned, "--saga", "poison-1", wait_for=1)
     run = saga("dlq", "show", str(letter["position"]), **poisoned.variables)
@@ -121,5 +189,21 @@ def test_positions_are_read_in_both_ways_of_writing() -> None:
 def test_the_kcat_command_cannot_be_broken_out_of() -> None:
     [line] = kcat_commands("kafka:9092", ["order.events"], saga_id="order-1", from_end=False)
     assert line.startswith("kcat -C -b kafka:9092 -t order.events -o beginning -e -J | jq")
+    fields = {"order.requests": "order_id"}
+    [line] = kcat_commands("k:1", ["dlq.order.requests"], saga_id="order-1", from_end=False, fields=fields)
+    chosen = line.partition(" | ")[2]
+    messages = [
+        {"key": None, "payload": '{"order_id":"order-1"}'},
+        {"key": "order-1", "payload": "oops"},
+        {"key": None, "payload": "oops"},
+        {"key": None, "payload": '["order-1"]'},
+        {"key": "other", "payload": '{"order_id":"order-2"}'},
+    ]
+    if shutil.which("jq") is None:
+        pytest.skip("needs jq")
+    done = subprocess.run(
+        ["bash", "-c", chosen], input=b"".join(map(orjson.dumps, messages)), capture_output=True, check=True
+    )
+    assert [orjson.loads(line)["key"] for line in done.stdout.splitlines()] == [None, "order-1"]
     with pytest.raises(ContractError):
         kcat_commands("kafka:9092", ["order.events"], saga_id="'; rm -rf /", from_end=False)

@@ -296,9 +296,8 @@ def test_two_messages_of_one_name_are_refused() -> None:
     other = type("OrderRequested", (BaseModel,), {"__annotations__": {"trip_id": str}, "__module__": "elsewhere"})
     clash = Saga("trip", version=1, request=other, steps=[Step("book", service="travel", action=Book)])
 
-    with pytest.raises(
-        DefinitionError, match=r"elsewhere\.OrderRequested and kafka_saga\.schemas\.orders\.OrderRequested"
-    ):
+    both = r"elsewhere\.OrderRequested and kafka_saga\.schemas\.orders\.OrderRequested"
+    with pytest.raises(DefinitionError, match=both):
         contract_files([order_saga, clash], TopicNames())
 
 
