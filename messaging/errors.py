@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from kafka_saga.messaging.records import Message
-from kafka_saga.runtime.counting import counted
 from kafka_saga.runtime.errors import BrokerUnavailableError, NotFoundError, SagaError
+from kafka_saga.runtime.wording import counted
 
 RefusalReason = Literal["too_large", "not_authorised", "unknown_topic", "refused"]
 

@@ -11,10 +11,10 @@ from aiokafka import errors as kafka_errors
 
 from kafka_saga.messaging.cluster import Cluster
 from kafka_saga.messaging.settings import KafkaSettings
-from kafka_saga.runtime.counting import counted
 from kafka_saga.runtime.errors import BrokerUnavailableError
 from kafka_saga.runtime.limits import REQUEST_TIMEOUT_MS
 from kafka_saga.runtime.telemetry import log
+from kafka_saga.runtime.wording import counted
 
 _log = log("topics")
 

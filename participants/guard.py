@@ -32,11 +32,11 @@ from kafka_saga.participants.outcomes import (
 )
 from kafka_saga.participants.store.port import ParticipantStore
 from kafka_saga.participants.transaction import Transaction
-from kafka_saga.runtime.counting import counted
 from kafka_saga.runtime.errors import BrokenStoreError, ContractError, StoreUnavailableError, UsageError
 from kafka_saga.runtime.limits import FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS, PAYLOAD_BYTES_MAX
 from kafka_saga.runtime.stacks import LoggedStacks
 from kafka_saga.runtime.telemetry import log, log_subject
+from kafka_saga.runtime.wording import counted
 from kafka_saga.schemas.codec import decode_model, decode_object, decode_trusted, encode
 from kafka_saga.schemas.envelope import CommandHead, Effect, Outcome, Reason
 from kafka_saga.schemas.faithful import written

@@ -99,6 +99,9 @@ PENDING_MAX: Final = 1_000
 """Sagas accepted before there is room for them: beyond half of this request partitions stay paused (they keep them
 better, and each costs less that can begin at once), and what one more poll brings fits too."""
 
+SAGAS_FOLLOWED_MAX: Final = 20_000
+"""Unfinished sagas whose ends `saga up` tells: a megabyte of keys; of what waits beyond it some ends are not told."""
+
 OUTBOX_MESSAGES_MAX: Final = 50_000
 """Unpublished messages; beyond it intake pauses, so that an unreachable broker cannot fill the disk."""
 

@@ -14,7 +14,7 @@ from kafka_saga.orchestrator.cli.asking import actor
 from kafka_saga.orchestrator.cli.edge import EXIT_FAILED, EXIT_TIMED_OUT
 from kafka_saga.orchestrator.cli.naming import meant
 from kafka_saga.orchestrator.cli.options import AS_DURATION, Output
-from kafka_saga.orchestrator.cli.output import console, plain, print_json, say, styled
+from kafka_saga.orchestrator.cli.output import console, print_json, say, styled
 from kafka_saga.orchestrator.config import Settings
 from kafka_saga.orchestrator.machine.events import Act
 from kafka_saga.orchestrator.machine.states import EventKind, SagaState
@@ -30,6 +30,7 @@ from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.runtime.clock import SystemClock, new_id
 from kafka_saga.runtime.errors import RefusedError, UnavailableError, UsageError
 from kafka_saga.runtime.store_lock import StoreLock
+from kafka_saga.runtime.wording import plain
 
 NO_REASON = "no reason given"
 

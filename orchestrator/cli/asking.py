@@ -6,9 +6,8 @@ import getpass
 import socket
 import sys
 
-from kafka_saga.orchestrator.cli.output import plain
-from kafka_saga.runtime.counting import counted
 from kafka_saga.runtime.errors import UsageError
+from kafka_saga.runtime.wording import counted, plain
 
 
 def actor() -> str:

@@ -28,9 +28,9 @@ from kafka_saga.orchestrator.store.listing import Filter
 from kafka_saga.orchestrator.store.port import QueuedAct
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.runtime.clock import SystemClock, new_id
-from kafka_saga.runtime.counting import counted
 from kafka_saga.runtime.errors import UsageError
 from kafka_saga.runtime.store_lock import StoreLock
+from kafka_saga.runtime.wording import counted
 
 SAMPLE = 10
 """Sagas shown before the question; the whole list is `--dry-run -o jsonl`."""

@@ -14,7 +14,7 @@ from kafka_saga.messaging.dead_letters import ERROR_HEADERS
 from kafka_saga.orchestrator.app import registry_of
 from kafka_saga.orchestrator.cli.letters import LETTERS, Handled, LetterFlags, own_letters
 from kafka_saga.orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
-from kafka_saga.orchestrator.cli.output import console, plain, print_json, print_rows, say
+from kafka_saga.orchestrator.cli.output import console, print_json, print_rows, say
 from kafka_saga.orchestrator.config import Settings
 from kafka_saga.orchestrator.operations.dead_letters import (
     By,
@@ -25,8 +25,8 @@ from kafka_saga.orchestrator.operations.dead_letters import (
     read_one,
 )
 from kafka_saga.orchestrator.operations.messages import id_fields
-from kafka_saga.runtime.counting import counted
 from kafka_saga.runtime.telemetry import configure_logging
+from kafka_saga.runtime.wording import counted, plain
 from kafka_saga.schemas.codec import encode
 
 app = cyclopts.App(
@@ -155,9 +155,8 @@ def _say_others(settings: Settings, wanted: DeadLetterFilter) -> None:
         names = asyncio.run(dead_letter_topics(settings.kafka, settings.topics))
         others = sum(not wanted.reads(name) for name in names)
         if others:
-            say(
-                f"not looked at: {counted(others, 'dead letter topic')} of others (see `saga dlq topics`); --all-topics does"
-            )
+            left_out = counted(others, "dead letter topic")
+            say(f"not looked at: {left_out} of others (see `saga dlq topics`); --all-topics does")
 
 
 def _listed(row: dict[str, Any]) -> dict[str, Any]:

@@ -18,6 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kafka_saga.orchestrator.cli.options import Output
+from kafka_saga.runtime.wording import plain
 from kafka_saga.schemas.codec import encode
 
 STATE_STYLES = {
@@ -42,8 +43,6 @@ WIDE = 4_000
 """Where no terminal cuts lines off: a file or a pipe gets each row on one line."""
 
 Row = Mapping[str, Any]
-
-_CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127, *range(128, 160))}
 
 
 PROSE_WIDTH_MIN = 20
@@ -163,11 +162,6 @@ def say(message: str) -> None:
     sys.stderr.write(f"{plain(message)}\n")
 
 
-def plain(text: str) -> str:
-    """`text` on one line, without characters that steer a terminal."""
-    return text.translate(_CONTROLS)
-
-
 def styled(value: object, length_max: int | None = None) -> Text:
     """A cell's text, coloured where it is a state; cut where it is longer than `length_max`."""
     text = "" if value is None else plain(str(value))
@@ -184,15 +178,3 @@ def clock(at_ms: int) -> str:
 def day_and_clock(at_ms: int) -> str:
     """A moment with its day, UTC."""
     return f"{datetime.fromtimestamp(at_ms / 1000, UTC):%Y-%m-%d} {clock(at_ms)}"
-
-
-def duration(length_ms: int) -> str:
-    """A length of time for people: `45 ms`, `2.31 s`, `4 min`, `3 h`, `12 d`."""
-    if length_ms < 1_000:
-        return f"{length_ms} ms"
-    if length_ms < 60_000:
-        return f"{length_ms / 1000:.2f} s"
-    for unit, unit_ms, following in (("min", 60_000, 60), ("h", 3_600_000, 48), ("d", 86_400_000, 10**9)):
-        if length_ms < unit_ms * following:
-            return f"{length_ms // unit_ms} {unit}"
-    return f"{length_ms} ms"

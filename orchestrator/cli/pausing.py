@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from kafka_saga.orchestrator.cli.acting import ActFlags, Asked, act_on_saga, act_on_scope
 from kafka_saga.orchestrator.cli.bulk import BulkFlags, Many, act_on_many
 from kafka_saga.orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
-from kafka_saga.orchestrator.cli.output import duration, print_rows, say
+from kafka_saga.orchestrator.cli.output import print_rows, say
 from kafka_saga.orchestrator.cli.sagas import read
 from kafka_saga.orchestrator.cli.verbs import ACT, ONE, MaybeSagaId
 from kafka_saga.orchestrator.machine.saga import service_scope, type_scope
@@ -17,6 +17,7 @@ from kafka_saga.orchestrator.machine.states import EventKind
 from kafka_saga.orchestrator.operations.pausing import PauseRow, list_pauses
 from kafka_saga.runtime.clock import SystemClock
 from kafka_saga.runtime.errors import UsageError
+from kafka_saga.runtime.wording import duration
 
 Type = Annotated[str | None, Parameter(name="--type", help="All sagas of a type; with an id, its type")]
 Service = Annotated[str | None, Parameter(help="All commands to a service, of whichever sagas")]

@@ -18,9 +18,9 @@ from kafka_saga.orchestrator.operations.purging import compact as compact_store
 from kafka_saga.orchestrator.operations.purging import purge as purge_sagas
 from kafka_saga.orchestrator.store.retention import Purge, QueuedPurge
 from kafka_saga.runtime.clock import SystemClock, new_id, rfc3339
-from kafka_saga.runtime.counting import counted
 from kafka_saga.runtime.errors import RefusedError, UsageError
 from kafka_saga.runtime.store_lock import StoreLock
+from kafka_saga.runtime.wording import counted
 
 _MEGABYTE = 1_000_000
 

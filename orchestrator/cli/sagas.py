@@ -26,8 +26,6 @@ from kafka_saga.orchestrator.cli.output import (
     clock,
     console,
     day_and_clock,
-    duration,
-    plain,
     print_indented,
     print_json,
     print_rows,
@@ -46,9 +44,9 @@ from kafka_saga.orchestrator.store.listing import Filter
 from kafka_saga.orchestrator.store.reader import StoreReader, was_purged
 from kafka_saga.orchestrator.store.retention import Purged
 from kafka_saga.runtime.clock import SystemClock, rfc3339
-from kafka_saga.runtime.counting import counted
 from kafka_saga.runtime.errors import NotFoundError
 from kafka_saga.runtime.store_lock import StoreLock
+from kafka_saga.runtime.wording import counted, duration, plain
 from kafka_saga.schemas.codec import encode
 
 Result = TypeVar("Result")

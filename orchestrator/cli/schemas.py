@@ -13,8 +13,8 @@ from kafka_saga.orchestrator.cli.edge import EXIT_FAILED
 from kafka_saga.orchestrator.cli.options import DEFAULTS, SettingFlags
 from kafka_saga.orchestrator.cli.output import say
 from kafka_saga.orchestrator.contract import contract_files, newest, stale, write
-from kafka_saga.runtime.counting import counted
 from kafka_saga.runtime.errors import UsageError
+from kafka_saga.runtime.wording import counted
 
 app = cyclopts.App(name="schemas", help="Export the contract: JSON Schemas and AsyncAPI.")
 

@@ -18,7 +18,7 @@ from rich.progress import TextColumn
 from kafka_saga.orchestrator.app import registry_of
 from kafka_saga.orchestrator.cli.edge import EXIT_FAILED, EXIT_TIMED_OUT
 from kafka_saga.orchestrator.cli.options import AS_DURATION, DEFAULTS, OutputFlag, SettingFlags
-from kafka_saga.orchestrator.cli.output import duration, print_json, print_rows, say
+from kafka_saga.orchestrator.cli.output import print_json, print_rows, say
 from kafka_saga.orchestrator.cli.progress import counts, progress_bar
 from kafka_saga.orchestrator.config import Settings
 from kafka_saga.orchestrator.definition import Saga as Definition
@@ -29,9 +29,9 @@ from kafka_saga.orchestrator.operations.sample_orders import sample_orders
 from kafka_saga.orchestrator.operations.submitting import Ended, Submission, ended_before, open_submission
 from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.runtime.clock import SystemClock, new_id
-from kafka_saga.runtime.counting import counted
 from kafka_saga.runtime.errors import UsageError
 from kafka_saga.runtime.telemetry import configure_logging
+from kafka_saga.runtime.wording import counted, duration
 
 app = cyclopts.App(
     name="submit",

@@ -19,7 +19,7 @@ from kafka_saga.messaging.topics import list_topics
 from kafka_saga.orchestrator.app import registry_of
 from kafka_saga.orchestrator.cli.naming import meant
 from kafka_saga.orchestrator.cli.options import DEFAULTS, SagaType, SettingFlags
-from kafka_saga.orchestrator.cli.output import console, plain, print_json, say
+from kafka_saga.orchestrator.cli.output import console, print_json, say
 from kafka_saga.orchestrator.cli.sagas import read
 from kafka_saga.orchestrator.config import Settings
 from kafka_saga.orchestrator.operations.messages import (
@@ -35,6 +35,7 @@ from kafka_saga.orchestrator.operations.requests import definition_of
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.runtime.errors import NotFoundError
 from kafka_saga.runtime.telemetry import configure_logging
+from kafka_saga.runtime.wording import plain
 from kafka_saga.schemas.codec import encode
 
 _KIND_STYLES = {"request": "bold", "command": "cyan", "reply": "green", "event": "magenta", "dead letter": "bold red"}
@@ -158,13 +159,13 @@ async def _tail(
         if whole:
             found = [record async for record in until_end(consumer, there) if wanted.lets(record)]
             for record in sorted(found, key=lambda record: record.timestamp)[:limit]:
-                _print(record, wanted.fields, full=full, output=output)
+                _print(record, wanted, full=full, output=output)
                 shown += 1
         if follows and shown != limit:
             if not whole:
                 say(f"waiting for messages on {', '.join(there)}; Ctrl-C ends it")
             async for record in _coming(consumer, wanted):
-                _print(record, wanted.fields, full=full, output=output)
+                _print(record, wanted, full=full, output=output)
                 shown += 1
                 if shown == limit:
                     break
@@ -185,13 +186,13 @@ async def _existing(kafka: KafkaSettings, topics: Sequence[str]) -> list[str]:
     return existing
 
 
-def _print(record: Record, fields: IdFields, *, full: bool, output: str) -> None:
-    described = describe(record, fields)
+def _print(record: Record, wanted: _Wanted, *, full: bool, output: str) -> None:
+    described = describe(record, wanted.fields)
     if output != "table":
         print_json(described)
         return
     out = console()
-    line = _line(described)
+    line = _line(described, names_saga=wanted.saga_id is None)
     if full:
         out.print(line)
         for name, value in described["headers"].items():
@@ -202,8 +203,8 @@ def _print(record: Record, fields: IdFields, *, full: bool, output: str) -> None
         out.print(line, no_wrap=True, overflow="ellipsis", crop=True)
 
 
-def _line(described: dict[str, Any]) -> Text:
-    """`10:42:07.123 payment.commands[2]@17  order-123  chargePayment process_payment #1`."""
+def _line(described: dict[str, Any], *, names_saga: bool) -> Text:
+    """`10:42:07.123 payment.commands[2]@17  order-123  chargePayment process_payment #1`; one saga's need no id."""
     where = f"{described['topic']}[{described['partition']}]@{described['offset']}"
     said = " ".join(
         plain(str(word))
@@ -220,10 +221,8 @@ def _line(described: dict[str, Any]) -> Text:
         if word
     )
     style = _KIND_STYLES.get(described["kind"], "")
-    return Text.assemble(
-        (described["at"][11:23], "dim"), f" {plain(where)}  ", (plain(described["sagaId"] or "-"), "bold"), "  ",
-        (said, style),
-    )  # fmt: skip
+    named = f"{plain(described['sagaId'] or '-')}  " if names_saga else ""
+    return Text.assemble((described["at"][11:23], "dim"), f" {plain(where)}  ", (named, "bold"), (said, style))
 
 
 def _compact(value: Any) -> str:

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from kafka_saga.messaging.topics import create_topics, list_topics
 from kafka_saga.orchestrator.app import registry_of, topic_specs
 from kafka_saga.orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
-from kafka_saga.orchestrator.cli.output import print_rows
+from kafka_saga.orchestrator.cli.output import print_rows, say
 from kafka_saga.runtime.telemetry import configure_logging
 
 app = cyclopts.App(name="topics", help="Create and list the topics that sagas need.")
@@ -40,7 +40,12 @@ def create(
         {"topic": item.name, "outcome": item.outcome, "partitions": item.partitions, "detail": item.detail}
         for item in reports
     ]
-    print_rows(output, ["topic", "outcome", "partitions", "detail"], rows)
+    details = {item.detail for item in reports}
+    if output == "table" and len(details) == 1:  # the same of all: said once
+        print_rows(output, ["topic", "outcome", "partitions"], rows)
+        say(details.pop())
+    else:
+        print_rows(output, ["topic", "outcome", "partitions", "detail"], rows)
     return 4 if any(report.outcome == "refused" for report in reports) else 0
 
 
@@ -57,4 +62,6 @@ def show_list(*, output: OutputFlag = "table", common: SettingFlags = DEFAULTS) 
     existing = asyncio.run(list_topics(settings.kafka))
     names = [spec.name for spec in topic_specs(registry_of(settings), settings.topics, settings.partitions)]
     rows = [{"topic": name, "partitions": existing.get(name, 0), "exists": name in existing} for name in names]
+    if output == "table":
+        rows = [{**row, "exists": "yes" if row["exists"] else "no"} for row in rows]
     print_rows(output, ["topic", "partitions", "exists"], rows)

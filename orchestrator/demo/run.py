@@ -22,9 +22,9 @@ from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.orchestrator.supervisor.interrupts import on_interrupt
 from kafka_saga.orchestrator.supervisor.stack import command_name
 from kafka_saga.runtime.clock import SystemClock, new_id
-from kafka_saga.runtime.counting import counted
 from kafka_saga.runtime.errors import SagaError
 from kafka_saga.runtime.process import EXIT_INTERRUPTED
+from kafka_saga.runtime.wording import counted
 from kafka_saga.schemas.codec import encode
 
 _KEPT_WORDS = 15

@@ -10,8 +10,8 @@ from kafka_saga.orchestrator.demo.follower import why
 from kafka_saga.orchestrator.demo.screen import Board, DemoScreen
 from kafka_saga.orchestrator.demo.stage import Stage
 from kafka_saga.orchestrator.supervisor.stack import ORCHESTRATOR
-from kafka_saga.runtime.counting import counted
 from kafka_saga.runtime.errors import NotFoundError
+from kafka_saga.runtime.wording import counted
 from kafka_saga.schemas.codec import JsonObject
 from kafka_saga.schemas.topics import dead_letter_topic
 

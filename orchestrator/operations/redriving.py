@@ -33,7 +33,6 @@ from kafka_saga.orchestrator.operations.marks import (
 )
 from kafka_saga.orchestrator.operations.reading import POLL_MS, check_answering, open_topics
 from kafka_saga.runtime.clock import Clock, rfc3339
-from kafka_saga.runtime.counting import counted
 from kafka_saga.runtime.errors import BrokerUnavailableError, NotFoundError
 from kafka_saga.runtime.limits import (
     BATCH_RECORDS_MAX,
@@ -43,6 +42,7 @@ from kafka_saga.runtime.limits import (
     REPLAY_BATCH_BYTES_MAX,
     REPLAY_BATCH_LETTERS_MAX,
 )
+from kafka_saga.runtime.wording import counted
 from kafka_saga.schemas.topics import DEAD_LETTER_PREFIX, TopicNames
 
 

@@ -8,11 +8,11 @@ from kafka_saga.orchestrator.operations.checking import Finding
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.orchestrator.store.retention import Purge
 from kafka_saga.runtime.clock import rfc3339
-from kafka_saga.runtime.counting import counted
 from kafka_saga.runtime.errors import StoreRefusedError
 from kafka_saga.runtime.limits import WAL_BYTES_MAX
 from kafka_saga.runtime.sqlite import WAL_KEPT_BYTES_MAX
 from kafka_saga.runtime.wal import wal_bytes
+from kafka_saga.runtime.wording import counted
 
 _MEGABYTE = 1_000_000
 

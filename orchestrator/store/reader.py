@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -38,6 +38,17 @@ class Unfinished(NamedTuple):
     saga_id: str
     state: str
     created_at: int
+
+
+class Ended(NamedTuple):
+    """A saga that has ended or is parked: how, why, and after how long."""
+
+    key: int
+    saga_type: str
+    saga_id: str
+    state: str
+    error: str | None
+    took_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +142,20 @@ class StoreReader:
         """The saga that has not ended for the longest time."""
         found = await self.connection.fetch_all(SQL["oldest_unfinished"])
         return Unfinished(*found[0]) if found else None
+
+    async def next_key(self) -> int:
+        """Beyond the newest saga."""
+        [(key,)] = await self.connection.fetch_all(SQL["next_key"])
+        return int(key)
+
+    async def open_keys(self, limit: int) -> set[int]:
+        """The keys of sagas that have neither ended nor are parked."""
+        return {key for (key,) in await self.connection.fetch_all(SQL["open_keys"], (limit,))}
+
+    async def ended_among(self, keys: Collection[int], first: int, end: int) -> list[Ended]:
+        """Those that have ended or are parked of the sagas with `keys`, and of those from `first` to before `end`."""
+        asked = (encode(sorted(keys)).decode(), first, end)
+        return [Ended(*row) for row in await self.connection.fetch_all(SQL["ended_among"], asked)]
 
     async def free_bytes(self) -> int:
         """How much of the file is free to be written again."""

@@ -181,6 +181,22 @@ WHERE saga_id >= ?1 AND saga_id < ?1 || '~' AND (?2 IS NULL OR name = ?2) LIMIT 
 -- name: log
 SELECT seq, step, status, attempt, at, detail FROM step_log WHERE saga_key = ? ORDER BY seq;
 
+-- name: open_keys
+-- The sagas that go on by themselves.
+SELECT saga_key FROM sagas INDEXED BY sagas_unfinished
+WHERE state NOT IN ('COMPLETED', 'COMPENSATED') AND state IN ('PENDING', 'RUNNING', 'COMPENSATING') LIMIT ?;
+
+-- name: ended_among
+-- Which of these keys, or of those accepted between two others, have ended or are parked.
+WITH looked_at (name) AS (
+  SELECT value FROM json_each(?1)
+  UNION ALL
+  SELECT saga_key FROM sagas WHERE saga_key >= ?2 AND saga_key < ?3
+)
+SELECT saga_key, saga_type, saga_id, state, coalesce(json_extract(parked, '$.detail'), error), updated_at - created_at
+FROM looked_at CROSS JOIN sagas ON saga_key = name
+WHERE state IN ('COMPLETED', 'COMPENSATED', 'PARKED') ORDER BY updated_at, saga_key;
+
 -- name: list_newest
 -- Newest first along the primary key: it stops at its limit, however many sagas there are.
 SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, error, parked, version, log_seq,

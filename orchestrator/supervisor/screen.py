@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
 from rich.console import Console
 from rich.text import Text
 
@@ -26,6 +30,13 @@ class ProcessScreen:
             self._console.print(Text(line.text))
             return
         self._put(line.process, line.readable(), _LEVEL_STYLES.get(line.level, "") if line.record else "")
+
+    def tell(self, text: str, style: str, record: Mapping[str, Any]) -> None:
+        """What became of a saga; where our log lines are shown raw, `record` as one more of them."""
+        if self._raw:
+            self._console.print(Text(orjson.dumps(record).decode()))
+        else:
+            self._put("saga", text, style)
 
     def say(self, text: str, style: str = "bold") -> None:
         """A word of our own among the lines."""

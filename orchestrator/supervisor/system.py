@@ -14,6 +14,7 @@ from kafka_saga.messaging.arrival import wait_for_broker
 from kafka_saga.orchestrator.broker_file import BrokerFile
 from kafka_saga.orchestrator.config import Settings
 from kafka_saga.orchestrator.supervisor.child import Child, how_it_ended
+from kafka_saga.orchestrator.supervisor.endings import tell_endings
 from kafka_saga.orchestrator.supervisor.interrupts import on_interrupt
 from kafka_saga.orchestrator.supervisor.screen import ProcessScreen
 from kafka_saga.orchestrator.supervisor.stack import (
@@ -169,11 +170,12 @@ class _System:
             )
 
     async def _welcome(self, address: str, supervisor: Supervisor) -> None:
-        """Say where everything is, and, when it works, that it does."""
+        """Say where everything is, when it works that it does, and then how sagas end."""
         sys.stdout.write(_where(self._plan, address) + "\n")
         sys.stdout.flush()
         await supervisor.all_ready()
         self._screen.say("everything is ready; Ctrl-C stops it", "bold green")
+        await tell_endings(self._plan.settings.store_path, self._screen, self._clock)
 
     def _mourn(self, death: Death) -> None:
         often = f"keeps dying ({death.deaths} times, now" if death.deaths >= DEATHS_MANY else "died ("

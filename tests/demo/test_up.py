@@ -42,6 +42,8 @@ def test_an_order_completes_and_a_stop_leaves_nothing_behind(tmp_path: Path, num
             "COMPENSATED",
         ]
         children = up.children()
+        up.until(r"saga +│ order-1  order  COMPLETED  \d")
+        up.until(r"saga +│ order-2  order  COMPENSATED  \d.*  card declined: the balance is too low")
         assert len(children) == 5
         assert up.stop(number) == 0
         assert not alive(children)
