@@ -138,6 +138,7 @@ async def _own_store(stack: AsyncExitStack, database: Path, owner: str) -> Sqlit
     stack.callback(lock.release)
     store = await open_store(database, after_crash=lock.after_crash)
     stack.push_async_callback(store.close)
+    lock.opened()
     return store
 
 

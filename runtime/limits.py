@@ -136,6 +136,31 @@ FENCE_RETENTION_MS: Final = 30 * 24 * 3_600_000
 CHECKED_BYTES_MAX: Final = 256 * 1024 * 1024
 """A database up to this size is checked at every start, in less than half a second; a larger one after a crash."""
 
+# --- looking after it -------------------------------------------------------------------------------
+COUNTED_ROWS_MAX: Final = 50_000
+"""Rows that a question of the doctor's counts: as many as are ever held; beyond it "50,000" says enough."""
+
+OUTBOX_BATCHES_READ_MAX: Final = 50
+"""Oldest outbox rows whose topics the doctor names: each may hold the messages of 2,000 records."""
+
+LETTERS_READ_MAX: Final = 5_000
+"""Dead letters that the doctor and `saga explain` read: a second or two; `saga dlq count` reads all."""
+
+EXAMINED_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Store files up to this size have every page read by the doctor, in a quarter of a second; larger ones when asked."""
+
+TOPIC_RETENTION_MS_MIN: Final = 24 * 3_600_000
+"""A night and the morning after: an outage that nobody saw until then must not have lost messages."""
+
+DISK_FREE_BYTES_WANTED: Final = 1024 * 1024 * 1024
+"""What a write-ahead log may grow to before the orchestrator accepts no new sagas."""
+
+DISK_FREE_BYTES_MIN: Final = 128 * 1024 * 1024
+"""Below it a full disk, which ends every process that writes, is near."""
+
+EXPLAIN_TIMEOUT_MS: Final = 3_000
+"""How long `saga explain` waits for what Kafka knows: the store's own answer is worth having without it."""
+
 # --- waiting --------------------------------------------------------------------------------------
 SESSION_TIMEOUT_MS: Final = 10_000
 HEARTBEAT_INTERVAL_MS: Final = 3_000

@@ -3,33 +3,46 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections import Counter
+from collections.abc import Collection
 from dataclasses import asdict
+from typing import Annotated
+
+from cyclopts import Parameter
 
 from kafka_saga.orchestrator.app import registry_of, topic_specs
-from kafka_saga.orchestrator.cli.edge import EXIT_FAILED
+from kafka_saga.orchestrator.cli.edge import EXIT_FAILED, EXIT_PARTLY_FAILED, EXIT_UNAVAILABLE
 from kafka_saga.orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
 from kafka_saga.orchestrator.cli.output import print_rows, say
 from kafka_saga.orchestrator.config import DAY_MS, Loaded, Settings
-from kafka_saga.orchestrator.operations.checking import (
-    Finding,
-    check_broker,
-    check_dead_letters,
-    check_group,
-    check_store,
-    check_topics,
-)
-from kafka_saga.orchestrator.operations.store_size import check_size
+from kafka_saga.orchestrator.operations.checks.examination import Site, examine, examine_without_definitions
+from kafka_saga.orchestrator.operations.checks.finding import Finding, Verdict
+from kafka_saga.orchestrator.operations.checks.topics import Wanted
 from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.runtime.clock import SystemClock
 from kafka_saga.runtime.errors import SagaError
 from kafka_saga.runtime.telemetry import configure_logging
 
+_EXIT_CODES: tuple[tuple[Verdict, int], ...] = (
+    ("unreachable", EXIT_UNAVAILABLE),
+    ("wrong", EXIT_FAILED),
+    ("warning", EXIT_PARTLY_FAILED),
+)
+"""The first that was found decides: where Kafka or the store does not answer, the rest is only a part."""
 
-def doctor(*, output: OutputFlag = "table", common: SettingFlags = DEFAULTS) -> int:
-    """Check broker, topics, store, definitions and settings; exit 1 when something is wrong.
 
-    Nothing is changed: each line says what was found and, where it is not right, what to do.
+def doctor(
+    *,
+    thorough: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Also read every page of a large store: 4 s a gigabyte")
+    ] = False,
+    output: OutputFlag = "table",
+    common: SettingFlags = DEFAULTS,
+) -> int:
+    """Examine broker, topics, services, store and settings: what is wrong, and what to do about it.
+
+    Nothing is changed, and what runs is not disturbed. Exit code 0: all is well. 1: something is wrong. 5: Kafka or the
+    store does not answer. 6: there are warnings only: look at them, soon.
 
     Examples:
         saga doctor
@@ -38,7 +51,7 @@ def doctor(*, output: OutputFlag = "table", common: SettingFlags = DEFAULTS) -> 
 
     """
     configure_logging(process="doctor", level="error")
-    findings = _examine(common)
+    findings = _examine(common, thorough=thorough)
     rows = [asdict(finding) for finding in findings]
     if output == "table":
         shown = [
@@ -46,58 +59,74 @@ def doctor(*, output: OutputFlag = "table", common: SettingFlags = DEFAULTS) -> 
             for row in rows
         ]
         print_rows(output, ["", "check", "found", "what to do"], shown, prose=("found", "what to do"))
+        say(_summary(findings))
     else:
         print_rows(output, [], rows)
-    wrong = sum(finding.verdict == "wrong" for finding in findings)
-    if wrong:
-        say(f"{wrong} of {len(findings)} checks found something wrong")
-    return EXIT_FAILED if wrong else 0
+    return exit_code(findings)
 
 
-def _examine(common: SettingFlags) -> list[Finding]:
+def exit_code(findings: Collection[Finding]) -> int:
+    """What the worst finding comes to."""
+    verdicts = {finding.verdict for finding in findings}
+    return next((code for verdict, code in _EXIT_CODES if verdict in verdicts), 0)
+
+
+def _summary(findings: Collection[Finding]) -> str:
+    counts = Counter(finding.verdict for finding in findings)
+    said = [f"{counts[verdict]} {verdict}" for verdict in ("unreachable", "wrong", "warning") if counts[verdict]]
+    return f"{len(findings)} checks: {', '.join(said) or 'all is well'}"
+
+
+def _examine(common: SettingFlags, *, thorough: bool) -> list[Finding]:
     try:
         loaded = common.loaded()
     except SagaError as error:
         return [Finding("wrong", "settings", "they cannot be used", str(error))]
+    settings, clock = loaded.settings, SystemClock()
+    retention_ms = settings.retention_days * DAY_MS or None
     findings = [_settings_finding(loaded)]
-    registry: Registry | None = None
     try:
-        registry = registry_of(loaded.settings)
-        names = ", ".join(f"{definition.saga_type} v{definition.version}" for definition in registry)
-        findings.append(Finding("ok", "definitions", names))
+        registry = registry_of(settings)
     except SagaError as error:
         findings.append(Finding("wrong", "definitions", "they cannot be used", str(error)))
-    return findings + asyncio.run(_look(loaded.settings, registry))
+        looking = examine_without_definitions(
+            settings.kafka, settings.store_path, settings.data_dir, clock, retention_ms
+        )
+        return findings + asyncio.run(looking)
+    names = [f"{definition.saga_type} v{definition.version}" for definition in registry]
+    findings.append(Finding("ok", "definitions", ", ".join(names), "", {"definitions": names}))
+    return findings + asyncio.run(
+        examine(_site(settings, registry), clock, retention_ms=retention_ms, thorough=thorough)
+    )
+
+
+def _site(settings: Settings, registry: Registry) -> Site:
+    names = settings.topics
+    requests = frozenset(names.requests(saga_type) for saga_type in registry.saga_types)
+    commands = frozenset(names.commands(service) for service in registry.services)
+    replies = frozenset(names.replies_of(service) for service in registry.services)
+    wanted = Wanted(
+        specs=topic_specs(registry, names, settings.partitions),
+        live=requests | commands | replies,
+        commands=commands,
+        requests=requests,
+        fence_ms=settings.fence_retention_days * DAY_MS,
+        purged_ms=settings.purged_retention_days * DAY_MS or None,
+    )
+    return Site(
+        kafka=settings.kafka,
+        names=names,
+        store=settings.store_path,
+        data_dir=settings.data_dir,
+        group=settings.group_name,
+        registry=registry,
+        wanted=wanted,
+        databases={service: settings.database(service) for service in registry.services},
+    )
 
 
 def _settings_finding(loaded: Loaded) -> Finding:
     given = len(loaded.sources)
     where = ", ".join(sorted(set(loaded.sources.values())))
-    return Finding("ok", "settings", f"{given} given ({where})" if given else "all at their defaults")
-
-
-async def _look(settings: Settings, registry: Registry | None) -> list[Finding]:
-    broker, embedded = await check_broker(settings.kafka)
-    findings = [broker]
-    if embedded is not None and registry is not None:
-        specs = topic_specs(registry, settings.topics, settings.partitions)
-        names = [spec.name for spec in specs]
-        read = [settings.topics.requests(saga_type) for saga_type in registry.saga_types]
-        read += [settings.topics.replies_of(service) for service in registry.services]
-        findings += await _tried("topics", check_topics(settings.kafka, specs))
-        group = check_group(settings.kafka, settings.group_name, read, settings.store_path)
-        findings += await _tried("consumer group", group)
-        findings += await _tried("dead letters", check_dead_letters(settings.kafka, names, settings.topics))
-    store = check_store(settings.store_path, registry, SystemClock().now_ms())
-    findings += await _tried("store", store)
-    retention_ms = settings.retention_days * DAY_MS or None
-    return findings + await _tried("store size", check_size(settings.store_path, SystemClock().now_ms(), retention_ms))
-
-
-async def _tried(check: str, looking: Awaitable[Finding | list[Finding]]) -> list[Finding]:
-    """One check's findings; a check that cannot be made is a finding too, and the others go on."""
-    try:
-        found = await looking
-    except SagaError as error:
-        return [Finding("wrong", check, "it cannot be checked", str(error))]
-    return found if isinstance(found, list) else [found]
+    found = f"{given} given ({where})" if given else "all at their defaults"
+    return Finding("ok", "settings", found, "", {"given": dict(loaded.sources)})

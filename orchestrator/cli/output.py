@@ -31,7 +31,9 @@ STATE_STYLES = {
     "SUCCESS": "green",
     "FAILED": "red",
     "ok": "green",
-    "note": "yellow",
+    "note": "dim",
+    "warning": "yellow",
+    "unreachable": "bold red",
     "wrong": "bold red",
     "unused": "yellow",
 }

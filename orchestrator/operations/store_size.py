@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kafka_saga.orchestrator.operations.checking import Finding
+from kafka_saga.orchestrator.operations.checks.finding import Finding
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.orchestrator.store.retention import Purge
 from kafka_saga.runtime.clock import rfc3339
@@ -37,7 +37,7 @@ async def check_size(path: Path, now: int, retention_ms: int | None) -> list[Fin
     kept = "for ever" if retention_ms is None else counted(retention_ms // 86_400_000, "day")
     unfinished = "none" if oldest is None else f"{oldest.saga_id}, since {rfc3339(oldest.created_at)} ({oldest.state})"
     return [
-        Finding("ok", "store size", found),
+        Finding("ok", "store size", found, "", {"bytes": size, "freeBytes": free, "sagas": sagas, "purged": purged}),
         _log_finding(wal_bytes(path)),
         Finding("ok", "oldest unfinished", unfinished),
         Finding("ok", "retention", f"finished sagas are kept {kept}; {purgeable:,} are older and go next"),
@@ -50,5 +50,5 @@ def _log_finding(size: int) -> Finding:
         return Finding("ok", "write-ahead log", found)
     advice = "a program holds an old snapshot of the store open (a SQL shell, a copy in progress): end it"
     if size <= WAL_BYTES_MAX:
-        return Finding("note", "write-ahead log", found, advice)
+        return Finding("warning", "write-ahead log", found, advice, {"bytes": size})
     return Finding("wrong", "write-ahead log", f"{found}: no new sagas are accepted", advice)

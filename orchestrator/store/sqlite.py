@@ -70,6 +70,7 @@ async def open_store(path: Path, clock: Clock) -> SqliteStore:
     try:
         connection = await open_inline(path)
         try:
+            lock.opened()
             await check_at_start(connection, path, after_crash=lock.after_crash)
             return await SqliteStore.create(connection, clock, name=str(path), lock=lock, path=path)
         except BaseException:

@@ -302,3 +302,47 @@ SELECT count(*) FROM purged;
 -- name: oldest_unfinished
 SELECT saga_type, saga_id, state, created_at FROM sagas INDEXED BY sagas_unfinished
 WHERE state NOT IN ('COMPLETED', 'COMPENSATED') ORDER BY saga_key LIMIT 1;
+
+-- name: outbox_first
+-- The oldest batches that wait to be published.
+SELECT outbox_id, created_at, messages, content FROM outbox ORDER BY outbox_id LIMIT ?;
+
+-- name: outbox_with
+-- The first batch that holds a text: a command's id stands in its headers as it is.
+SELECT created_at, content FROM outbox WHERE instr(content, ?) > 0 ORDER BY outbox_id LIMIT 1;
+
+-- name: overdue
+-- Timers that should have fired before a moment: how many, at most so many, and the first.
+SELECT count(*), min(wake_at) FROM (SELECT wake_at FROM sagas WHERE wake_at <= ? LIMIT ?);
+
+-- name: waiting_steps
+-- At which steps the sagas of one state are, oldest first and at most so many: never a million rows.
+SELECT saga_type, definition_version, current_step, count(*), min(saga_key) FROM (
+  SELECT saga_type, definition_version, current_step, saga_key, held FROM sagas INDEXED BY sagas_unfinished
+  WHERE state = ?1 AND state NOT IN ('COMPLETED', 'COMPENSATED') ORDER BY saga_key LIMIT ?2
+) WHERE held IS NULL GROUP BY saga_type, definition_version, current_step;
+
+-- name: by_key
+SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, error, parked, version, log_seq,
+       request_hash, created_at, updated_at, held, hold
+FROM sagas WHERE saga_key = ?;
+
+-- name: parked_reasons
+SELECT json_extract(parked, '$.reason'), count(*) FROM (
+  SELECT parked FROM sagas INDEXED BY sagas_unfinished
+  WHERE state = 'PARKED' AND state NOT IN ('COMPLETED', 'COMPENSATED') ORDER BY saga_key LIMIT ?
+) GROUP BY 1 ORDER BY 2 DESC;
+
+-- name: acts_not_taken
+SELECT count(*), min(created_at) FROM (SELECT created_at FROM acts WHERE outcome IS NULL ORDER BY act_seq LIMIT ?);
+
+-- name: unfinished_among
+SELECT saga_type, saga_id FROM sagas
+WHERE saga_type = ? AND saga_id IN (SELECT value FROM json_each(?)) AND state NOT IN ('COMPLETED', 'COMPENSATED');
+
+-- name: ahead_of
+-- How many sagas were accepted before one that waits to be admitted, and wait too; at most so many are counted.
+SELECT count(*) FROM (
+  SELECT 1 FROM sagas INDEXED BY sagas_unfinished
+  WHERE state = 'PENDING' AND state NOT IN ('COMPLETED', 'COMPENSATED') AND saga_key < ? LIMIT ?
+);

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from kafka_saga.messaging.topics import TopicDescription
-from kafka_saga.orchestrator.operations.checking import _misconfigured
 from tests.cli.conftest import FillStore, Saga, System, completed
 
 
@@ -47,20 +45,21 @@ def test_doctor_names_missing_topics_and_who_creates_them(saga: Saga, system: Sy
 
 
 @pytest.mark.parametrize(
-    ("arguments", "variables", "check"),
+    ("arguments", "variables", "check", "exit_code"),
     [
-        (["-b", "127.0.0.1:1"], {}, "broker"),
-        (["-b", "127.0.0.1:1", "--app", "nonesuch"], {}, "definitions"),
-        ([], {"SAGA_NONESUCH": "1"}, "settings"),
+        (["-b", "127.0.0.1:1"], {}, "broker", 5),
+        (["-b", "127.0.0.1:1", "--app", "nonesuch"], {}, "definitions", 5),
+        ([], {"SAGA_NONESUCH": "1"}, "settings", 1),
     ],
 )
 def test_doctor_goes_on_when_one_check_fails(
-    saga: Saga, arguments: list[str], variables: dict[str, str], check: str
+    saga: Saga, arguments: list[str], variables: dict[str, str], check: str, exit_code: int
 ) -> None:
     run = saga("doctor", "-o", "jsonl", *arguments, **variables)
-    assert run.exit_code == 1
-    assert check in {row["check"] for row in run.rows if row["verdict"] == "wrong"}
-    assert all(row["remedy"] for row in run.rows if row["verdict"] == "wrong")
+    assert run.exit_code == exit_code
+    bad = [row for row in run.rows if row["verdict"] in {"wrong", "unreachable"}]
+    assert check in {row["check"] for row in bad}
+    assert all(row["remedy"] for row in bad)
 
 
 def test_doctor_finds_a_damaged_store(saga: Saga, tmp_path: Path) -> None:
@@ -68,18 +67,6 @@ def test_doctor_finds_a_damaged_store(saga: Saga, tmp_path: Path) -> None:
     run = saga("doctor", "-o", "jsonl", "-b", "127.0.0.1:1", "--store", "broken.db")
     store = next(row for row in run.rows if row["check"] == "store")
     assert (store["verdict"], "damaged" in store["remedy"]) == ("wrong", True)
-
-
-def test_compaction_and_long_retention_of_commands_are_wrong() -> None:
-    assert not _misconfigured(TopicDescription("payment.commands", 4, {"cleanup.policy": "delete"}))
-    [compacted] = _misconfigured(TopicDescription("payment.commands", 4, {"cleanup.policy": "compact,delete"}))
-    assert "cleanup.policy=delete" in compacted.remedy
-    [kept] = _misconfigured(TopicDescription("payment.commands", 4, {"retention.ms": "-1"}))
-    assert "fence" in kept.remedy
-    assert not _misconfigured(TopicDescription("dead-letters.handled", 1, {"cleanup.policy": "compact"}), "compact")
-    [forgetful] = _misconfigured(TopicDescription("dead-letters.handled", 1, {}), "compact")
-    assert "cleanup.policy=compact" in forgetful.remedy
-    assert not _misconfigured(TopicDescription("dead-letters.handled", 4, None), "compact")
 
 
 def test_config_shows_every_setting_with_its_source(saga: Saga, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from kafka_saga.orchestrator.operations.checking import check_store
+from kafka_saga.orchestrator.operations.checks.database import check_store
 from kafka_saga.orchestrator.store.sqlite import open_store
 from kafka_saga.participants.store import sqlite as participant_store
 from kafka_saga.runtime import soundness
@@ -116,7 +116,7 @@ async def test_a_lock_that_the_disk_does_not_take_is_one_sentence(
 
 async def test_doctor_finds_an_index_that_does_not_match_its_table(path: Path) -> None:
     await fill(path, open_orchestrator)
-    sound = {finding.check: finding.verdict for finding in await check_store(path, None, 0)}
+    sound = {finding.check: finding.verdict for finding in (await check_store(path, None))[0]}
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA writable_schema=ON")
         row = connection.execute("SELECT * FROM sqlite_schema WHERE name = 'filler_text'").fetchone()
@@ -128,7 +128,7 @@ async def test_doctor_finds_an_index_that_does_not_match_its_table(path: Path) -
         connection.execute("INSERT INTO sqlite_schema VALUES (?, ?, ?, ?, ?)", row)
         connection.commit()
     await open_orchestrator(path, True)  # the quick check compares no index with its table
-    found = {finding.check: finding for finding in await check_store(path, None, 0)}
+    found = {finding.check: finding for finding in (await check_store(path, None))[0]}
     assert sound["integrity"] == "ok"
     assert found["integrity"].verdict == "wrong"
     assert "missing from index filler_text" in found["integrity"].found
