@@ -280,6 +280,11 @@ class transaction:  # noqa: N801 -- reads like the context manager it is
             await self._connection.rollback()
 
 
+async def has_table(connection: SqlConnection, name: str) -> bool:
+    """Whether the database has a table of that name: another program's has not, nor has one that was never begun."""
+    return bool(await connection.fetch_all("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", (name,)))
+
+
 def newest_schema(package: str) -> int:
     """The schema version that the numbered files of `package` lead to."""
     return _migrations(package)[-1][0]

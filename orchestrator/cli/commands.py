@@ -45,7 +45,7 @@ _COMMANDS = {
         ("list", "sagas:list_sagas", "List sagas by state, type, age or error."),
         ("show", "sagas:show", "Show one saga and where it stands."),
         ("log", "sagas:log", "Show what happened to each step of one saga."),
-        ("explain", "sagas:explain", "Say in one sentence what a saga waits for."),
+        ("explain", "explain:explain", "Say in one sentence what a saga waits for."),
         ("watch", "watch:watch", "Watch sagas live."),
         ("tail", "tail:tail", "Read the messages of a saga or a topic, decoded."),
     ),

@@ -10,15 +10,14 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from kafka_saga.orchestrator.app import registry_of, topic_specs
+from kafka_saga.orchestrator.app import registry_of
 from kafka_saga.orchestrator.cli.edge import EXIT_FAILED, EXIT_PARTLY_FAILED, EXIT_UNAVAILABLE
 from kafka_saga.orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
 from kafka_saga.orchestrator.cli.output import print_rows, say
-from kafka_saga.orchestrator.config import DAY_MS, Loaded, Settings
-from kafka_saga.orchestrator.operations.checks.examination import Site, examine, examine_without_definitions
+from kafka_saga.orchestrator.cli.site import site_of
+from kafka_saga.orchestrator.config import DAY_MS, Loaded
+from kafka_saga.orchestrator.operations.checks.examination import examine, examine_without_definitions
 from kafka_saga.orchestrator.operations.checks.finding import Finding, Verdict
-from kafka_saga.orchestrator.operations.checks.topics import Wanted
-from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.runtime.clock import SystemClock
 from kafka_saga.runtime.errors import SagaError
 from kafka_saga.runtime.telemetry import configure_logging
@@ -96,32 +95,7 @@ def _examine(common: SettingFlags, *, thorough: bool) -> list[Finding]:
     names = [f"{definition.saga_type} v{definition.version}" for definition in registry]
     findings.append(Finding("ok", "definitions", ", ".join(names), "", {"definitions": names}))
     return findings + asyncio.run(
-        examine(_site(settings, registry), clock, retention_ms=retention_ms, thorough=thorough)
-    )
-
-
-def _site(settings: Settings, registry: Registry) -> Site:
-    names = settings.topics
-    requests = frozenset(names.requests(saga_type) for saga_type in registry.saga_types)
-    commands = frozenset(names.commands(service) for service in registry.services)
-    replies = frozenset(names.replies_of(service) for service in registry.services)
-    wanted = Wanted(
-        specs=topic_specs(registry, names, settings.partitions),
-        live=requests | commands | replies,
-        commands=commands,
-        requests=requests,
-        fence_ms=settings.fence_retention_days * DAY_MS,
-        purged_ms=settings.purged_retention_days * DAY_MS or None,
-    )
-    return Site(
-        kafka=settings.kafka,
-        names=names,
-        store=settings.store_path,
-        data_dir=settings.data_dir,
-        group=settings.group_name,
-        registry=registry,
-        wanted=wanted,
-        databases={service: settings.database(service) for service in registry.services},
+        examine(site_of(settings, registry), clock, retention_ms=retention_ms, thorough=thorough)
     )
 
 

@@ -1,4 +1,4 @@
-"""`saga list`, `saga show`, `saga log` and `saga explain`: what the store knows, read beside its owner."""
+"""`saga list`, `saga show` and `saga log`: what the store knows, read beside its owner."""
 
 from __future__ import annotations
 
@@ -45,7 +45,6 @@ from kafka_saga.orchestrator.store.reader import StoreReader, was_purged
 from kafka_saga.orchestrator.store.retention import Purged
 from kafka_saga.runtime.clock import SystemClock, rfc3339
 from kafka_saga.runtime.errors import NotFoundError
-from kafka_saga.runtime.store_lock import StoreLock
 from kafka_saga.runtime.wording import counted, duration, plain
 from kafka_saga.schemas.codec import encode
 
@@ -129,41 +128,6 @@ def show(
         _print_record(shown)
     else:
         print_json(shown.record)
-
-
-def explain(
-    saga_id: SagaId,
-    /,
-    *,
-    saga_type: SagaType = None,
-    output: OutputFlag = "table",
-    common: SettingFlags = DEFAULTS,
-) -> None:
-    """Say in one sentence what a saga waits for, until when, and what happens then.
-
-    Examples:
-        saga explain order-123
-        saga list --state running -o jsonl | jq -r .sagaId | xargs -n1 saga explain
-
-    """
-    settings = common.settings()
-    shown = _shown(settings, saga_id, saga_type)
-    ended = shown.saga.state in TERMINAL
-    holder = None if ended else StoreLock(settings.store_path).holder()
-    if output == "table":
-        line = f"{shown.saga.ref.saga_id} is {shown.status}. {shown.sentence}"
-        idle = "" if ended or holder else " No orchestrator runs on this store, so nothing moves."
-        console().print(Text(plain(line + idle)))
-    else:
-        running = None if ended else holder is not None
-        print_json(
-            {
-                "sagaId": shown.saga.ref.saga_id,
-                "status": shown.status,
-                "sentence": shown.sentence,
-                "orchestratorRuns": running,
-            }
-        )
 
 
 def log(

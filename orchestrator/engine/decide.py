@@ -223,6 +223,7 @@ class _Fold:
         """Everything the batch writes. New sagas sorted by id, so that two writers cannot deadlock (R3)."""
         batch = self._decided.batch
         batch.offsets = self._inputs.offsets
+        batch.resets = self._inputs.resets
         batch.messages += self._inputs.dead_letters
         self._decided.counts["dead_lettered"] += len(self._inputs.dead_letters)
         for ref, folding in self._sagas.items():

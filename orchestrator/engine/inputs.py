@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from kafka_saga.messaging.consumer import Reset
 from kafka_saga.messaging.records import Message, Record, TopicPartition
 from kafka_saga.orchestrator.definition import Saga as Definition
 from kafka_saga.orchestrator.machine.events import Origin
@@ -49,6 +50,7 @@ class Inputs:
     acts: list[QueuedAct | UnreadableAct] = field(default_factory=list)
     dead_letters: list[Message] = field(default_factory=list)
     offsets: dict[TopicPartition, Advance] = field(default_factory=dict)
+    resets: list[Reset] = field(default_factory=list)
 
     @property
     def empty(self) -> bool:

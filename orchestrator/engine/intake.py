@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 
+from kafka_saga.messaging.consumer import Reset
 from kafka_saga.messaging.dead_letters import dead_letter
 from kafka_saga.messaging.envelopes import open_record
 from kafka_saga.messaging.records import Record, TopicPartition
@@ -57,15 +58,16 @@ class Intake:
             tp = TopicPartition(*place)
             inputs.offsets[tp] = Advance(self.stored.get(tp), end)
 
-    def reset(self, partition: TopicPartition, position: int, inputs: Inputs) -> None:
-        """The topic has lost the stored offset, and is read on at `position`.
+    def reset(self, reset: Reset, inputs: Inputs) -> None:
+        """The topic has lost the stored offset, and is read on elsewhere.
 
         That is stored at once: a topic that was created anew may grow past the old offset while nobody reads, and a
         later start would pass over everything before it (R23).
         """
-        known = self.stored.get(partition)
+        known = self.stored.get(reset.partition)
         if known is not None:
-            inputs.offsets[partition] = Advance(known, position)
+            inputs.offsets[reset.partition] = Advance(known, reset.position)
+            inputs.resets.append(reset)
 
     def set_aside(self, inputs: Inputs, record: Record, error: ContractError, stage: str = "decode") -> None:
         """Keep a record that cannot be used, with its cause, as a dead letter of this batch."""

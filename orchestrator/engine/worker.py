@@ -188,7 +188,7 @@ class Engine:
         inputs = Inputs(self._store.now())
         for reset in self._reader.take_resets():
             self.counts[f"position_reset_{reset.reason}"] += 1  # the consumer has said so already
-            self._intake.reset(reset.partition, reset.position, inputs)
+            self._intake.reset(reset, inputs)
         self._intake.read(records, inputs)
         inputs.timers = await self._timers.due(inputs.now)
         if inputs.timers:

@@ -16,6 +16,7 @@ from kafka_saga.orchestrator.store.port import (
     Advance,
     Batch,
     Known,
+    Loss,
     Meaning,
     Outage,
     OutboxRow,
@@ -40,6 +41,7 @@ class MemoryStore:
         self._outbox: dict[int, OutboxRow] = {}
         self._last_outbox_id = 0
         self._offsets: dict[TopicPartition, int] = {}
+        self._losses: dict[TopicPartition, Loss] = {}
         self._acts: dict[str, tuple[QueuedAct, ActOutcome | None]] = {}
         self._decided_at: dict[str, int] = {}
         self._last_row = 0
@@ -86,6 +88,7 @@ class MemoryStore:
         for outbox_id in batch.published:
             self._outbox.pop(outbox_id, None)
         self._offsets.update({tp: step.next for tp, step in batch.offsets.items()})
+        self._losses.update({reset.partition: Loss(batch.now, reset) for reset in batch.resets})
         for outcome in batch.acts:
             queued, decided = self._acts[outcome.act_id]
             self._acts[outcome.act_id] = (queued, decided or outcome)
@@ -108,6 +111,9 @@ class MemoryStore:
 
     async def offsets(self) -> dict[TopicPartition, int]:
         return dict(self._offsets)
+
+    async def losses(self) -> list[Loss]:
+        return list(self._losses.values())
 
     async def count_states(self) -> dict[SagaState, int]:
         counts: dict[SagaState, int] = {}

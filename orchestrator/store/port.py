@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
+from kafka_saga.messaging.consumer import Reset
 from kafka_saga.messaging.records import Message, TopicPartition
 from kafka_saga.orchestrator.machine.decision import LogEntry
 from kafka_saga.orchestrator.machine.events import Act
@@ -98,11 +99,21 @@ class Batch:
     """Pauses that begin, by scope; None lifts one. They come with the outcome of the act that asked for them."""
     outage: Outage | None = None
     """What is known of outages now, where that has changed (R21)."""
+    resets: list[Reset] = field(default_factory=list)
+    """Stored positions that Kafka has no more (R23): the newest of each partition is kept, to tell what was lost."""
 
     @property
     def empty(self) -> bool:
         """Whether there is nothing to write."""
         return not (self.started or self.changed or self.messages or self.published or self.offsets or self.acts)
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A position that had to be given up, and when."""
+
+    at: int
+    reset: Reset
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +209,10 @@ class Store(Protocol):
 
     async def offsets(self) -> dict[TopicPartition, int]:
         """The next offset of every input partition that was ever read (R23)."""
+        ...
+
+    async def losses(self) -> list[Loss]:
+        """The positions that had to be given up, the newest of each partition."""
         ...
 
     async def count_states(self) -> dict[SagaState, int]:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from itertools import compress
 from operator import is_not
 from typing import Any
 
 import ormsgpack
 
-from kafka_saga.messaging.records import Message
+from kafka_saga.messaging.consumer import Reset
+from kafka_saga.messaging.records import Message, TopicPartition
 from kafka_saga.orchestrator.machine.decision import LogEntry
 from kafka_saga.orchestrator.machine.pausing import Pause
 from kafka_saga.orchestrator.machine.saga import Hold, Parked, Saga, StepState, current_step
 from kafka_saga.orchestrator.machine.states import LogStatus, ParkReason, SagaState, StepStatus
+from kafka_saga.orchestrator.store.port import Loss
 from kafka_saga.schemas.codec import decode_trusted, encode
 from kafka_saga.schemas.ids import SagaRef
 
@@ -124,6 +127,35 @@ def read_log(row: tuple[Any, ...]) -> LogEntry:
     """A log entry from `seq, step, status, attempt, at, detail`."""
     seq, step, status, attempt, at, detail = row
     return LogEntry(seq, step, LogStatus(status), attempt, at, decode_trusted(detail))
+
+
+def loss_rows(resets: Iterable[Reset], now: int) -> list[tuple[str, str]]:
+    """Positions that were given up, as rows of `meta`: there are few, and one for each partition is enough."""
+    return [
+        (
+            f"{_LOSS}{reset.partition.topic}/{reset.partition.partition}",
+            encode({"at": now, **_loss_fields(reset)}).decode(),
+        )
+        for reset in resets
+    ]
+
+
+def read_losses(found: Iterable[tuple[str, str]]) -> list[Loss]:
+    """The same, back."""
+    losses = []
+    for key, text in found:
+        topic, _, number = key.removeprefix(_LOSS).rpartition("/")
+        fields = decode_trusted(text)
+        at = fields.pop("at")
+        losses.append(Loss(at, Reset(TopicPartition(topic, int(number)), **fields)))
+    return losses
+
+
+_LOSS = "lost/"
+
+
+def _loss_fields(reset: Reset) -> dict[str, Any]:
+    return {"wanted": reset.wanted, "position": reset.position, "reason": reset.reason}
 
 
 def messages_content(messages: list[Message]) -> bytes:

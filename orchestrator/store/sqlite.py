@@ -22,6 +22,7 @@ from kafka_saga.orchestrator.store.port import (
     Advance,
     Batch,
     Known,
+    Loss,
     Meaning,
     Outage,
     OutboxRow,
@@ -174,6 +175,8 @@ class SqliteStore:
                 keys = await self._write_sagas(batch)
                 outbox_id = await self._write_messages(batch)
                 await self._write_offsets(batch.offsets)
+                if batch.resets:
+                    await self._connection.execute_many(SQL["note_loss"], rows.loss_rows(batch.resets, batch.now))
                 await self._write_acts(batch.acts, batch.now)
                 await self._write_pauses(batch.pauses)
                 await self._write_outage(batch.outage)
@@ -200,6 +203,9 @@ class SqliteStore:
     async def offsets(self) -> dict[TopicPartition, int]:
         found = await self._connection.fetch_all(SQL["offsets"])
         return {TopicPartition(topic, partition): following for topic, partition, following in found}
+
+    async def losses(self) -> list[Loss]:
+        return rows.read_losses(await self._connection.fetch_all(SQL["losses"]))
 
     async def count_states(self) -> dict[SagaState, int]:
         return {SagaState(state): count for state, count in await self._connection.fetch_all(SQL["count_states"])}

@@ -346,3 +346,10 @@ SELECT count(*) FROM (
   SELECT 1 FROM sagas INDEXED BY sagas_unfinished
   WHERE state = 'PENDING' AND state NOT IN ('COMPLETED', 'COMPENSATED') AND saga_key < ? LIMIT ?
 );
+
+-- name: note_loss
+-- A position that Kafka had no more, the newest of each partition: kept so that the loss is not only a line of a log.
+INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value;
+
+-- name: losses
+SELECT key, value FROM meta WHERE key >= 'lost/' AND key < 'lost0';

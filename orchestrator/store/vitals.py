@@ -12,6 +12,7 @@ from kafka_saga.orchestrator.machine.pausing import Pause
 from kafka_saga.orchestrator.machine.saga import Saga
 from kafka_saga.orchestrator.machine.states import LogStatus, SagaState
 from kafka_saga.orchestrator.store import rows
+from kafka_saga.orchestrator.store.port import Loss
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.orchestrator.store.statements import SQL
 from kafka_saga.runtime.limits import COUNTED_ROWS_MAX, OUTBOX_BATCHES_READ_MAX
@@ -19,6 +20,7 @@ from kafka_saga.schemas.codec import encode
 from kafka_saga.schemas.ids import SagaRef
 
 _SENT = {LogStatus.IN_PROGRESS, LogStatus.COMPENSATING}
+_NOT_A_WORD = {LogStatus.TIMEOUT, LogStatus.PARKED, LogStatus.ACT}
 _AWAITING = (SagaState.RUNNING, SagaState.COMPENSATING, SagaState.PARKED)
 
 
@@ -69,6 +71,7 @@ class Vitals:
     """How many wait to be taken, and since when the first does."""
     pauses: dict[str, Pause] = field(default_factory=dict)
     oldest_unfinished_at: int | None = None
+    losses: tuple[Loss, ...] = ()
 
 
 async def read_vitals(reader: StoreReader, overdue_before: int) -> Vitals:
@@ -95,6 +98,7 @@ async def read_vitals(reader: StoreReader, overdue_before: int) -> Vitals:
         acts=(acts, acts_since),
         pauses=await reader.pauses(),
         oldest_unfinished_at=None if oldest is None else oldest.created_at,
+        losses=tuple(rows.read_losses(await ask(SQL["losses"]))),
     )
 
 
@@ -111,10 +115,16 @@ async def read_saga_at(reader: StoreReader, key: int) -> Saga | None:
 
 
 async def waits_since(reader: StoreReader, saga: Saga, step: str) -> int:
-    """When the first attempt of what the saga waits for at `step` was decided."""
-    sent = [entry for entry in await reader.log(saga) if entry.step == step and entry.status in _SENT]
-    first = next((entry for entry in reversed(sent) if entry.attempt <= 1), sent[0] if sent else None)
-    return saga.updated_at if first is None else first.at
+    """When the first command was decided that its service has not said a word about since."""
+    since = None
+    for entry in await reader.log(saga):
+        if entry.step != step or entry.status in _NOT_A_WORD:
+            continue
+        if entry.status not in _SENT:
+            since = None
+        elif since is None:
+            since = entry.at
+    return saga.updated_at if since is None else since
 
 
 async def unpublished_since(reader: StoreReader, text: str) -> tuple[int, str] | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from kafka_saga.messaging.consumer import Reset
 from kafka_saga.messaging.records import Message, TopicPartition
 from kafka_saga.orchestrator.machine.events import Admitted
 from kafka_saga.orchestrator.machine.saga import Parked
@@ -17,6 +18,7 @@ from kafka_saga.orchestrator.store.port import (
     Advance,
     Batch,
     Changed,
+    Loss,
     Meaning,
     Outage,
     Registered,
@@ -211,6 +213,15 @@ async def test_offsets_move_from_where_they_were_read(store: Store) -> None:
     await store.commit(Batch(NOW, offsets={REPLIES: Advance(None, 3), other: Advance(None, 1)}))
     await store.commit(Batch(NOW, offsets={REPLIES: Advance(3, 9)}))
     assert await store.offsets() == {REPLIES: 9, other: 1}
+
+
+async def test_a_position_that_was_given_up_is_remembered_the_newest_of_each_partition_R23(store: Store) -> None:
+    other = TopicPartition("order.requests", 0)
+    first, newest = Reset(REPLIES, 5, 9, "deleted"), Reset(REPLIES, 40, 0, "beyond_end")
+    await store.commit(Batch(NOW, offsets={REPLIES: Advance(None, 9)}, resets=[first, Reset(other, 1, 2, "deleted")]))
+    await store.commit(Batch(NOW + 1, offsets={REPLIES: Advance(9, 0)}, resets=[newest]))
+    losses = {loss.reset.partition: loss for loss in await store.losses()}
+    assert losses == {REPLIES: Loss(NOW + 1, newest), other: Loss(NOW, Reset(other, 1, 2, "deleted"))}
 
 
 async def test_the_fingerprint_on_record_is_the_first_one_R30(store: Store) -> None:

@@ -116,6 +116,7 @@ async def test_a_topic_that_lost_the_stored_offset_is_stored_at_its_new_one_at_o
     world.reader.resets.append(Reset(requests, 1, 0, "beyond_end"))
     await world.turn()
     assert (await world.store.offsets())[requests] == 0
+    assert [loss.reset for loss in await world.store.losses()] == [Reset(requests, 1, 0, "beyond_end")]
 
 
 async def test_offsets_are_hinted_with_the_stores_name_R22(world: World) -> None:

@@ -5,9 +5,13 @@ from __future__ import annotations
 from kafka_saga.messaging.errors import BrokerUnreachableError
 from kafka_saga.messaging.inspection import BrokerTime
 from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.messaging.waiting import within
 from kafka_saga.orchestrator.operations.checks.finding import Finding, Verdict, lasting
 from kafka_saga.orchestrator.operations.submitting import is_embedded
 from kafka_saga.runtime.errors import SagaError
+
+ANSWER_MS_MAX = 5_000
+"""A broker that is well answers in milliseconds, and whoever asks what is wrong is in a hurry."""
 
 SKEW_MS_NOTED = 5_000
 """Machines that follow a time server differ by milliseconds; what is seen here has another reason."""
@@ -23,7 +27,7 @@ async def check_broker(kafka: KafkaSettings) -> tuple[Finding, bool | None]:
     servers = kafka.bootstrap_servers
     details = {"bootstrapServers": servers}
     try:
-        embedded = await is_embedded(kafka)
+        embedded = await within(ANSWER_MS_MAX, "asking the broker", is_embedded(kafka))
     except BrokerUnreachableError as error:
         return Finding("unreachable", "broker", error.found, error.remedy, details), None
     except SagaError as error:  # a file that the settings name may not be there

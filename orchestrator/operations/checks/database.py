@@ -14,7 +14,7 @@ from kafka_saga.orchestrator.store import migrations
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.runtime.limits import DISK_FREE_BYTES_MIN, DISK_FREE_BYTES_WANTED, EXAMINED_BYTES_MAX
 from kafka_saga.runtime.soundness import find_damage
-from kafka_saga.runtime.sqlite import newest_schema
+from kafka_saga.runtime.sqlite import has_table, newest_schema
 from kafka_saga.runtime.store_lock import Owner, StoreLock
 
 _MEGABYTE = 1_000_000
@@ -59,6 +59,10 @@ async def check_store(
         return [gone or Finding("note", "store", f"there is none at {path}", advice, {"path": str(path)})], False
     reader = await StoreReader.open_any(path)
     try:
+        if not await has_table(reader.connection, "sagas"):
+            found = f"{path} is no orchestrator's database: it has no table of sagas"
+            advice = "name the right one with --store or --data-dir; a copy without its -wal file is empty, too"
+            return [gone or Finding("wrong", "store", found, advice, {"path": str(path)}), holder(path)], False
         newest, version = newest_schema(migrations.__name__), await reader.schema_version()
         details = {"path": str(path), "schemaVersion": version, "newestSchemaVersion": newest}
         held = f"{path} has schema version {version}"

@@ -120,7 +120,8 @@ async def examine(site: Site, clock: Clock, *, retention_ms: int | None, thoroug
     ]
     if seen.vitals is not None:
         findings += _judge_work(seen, seen.vitals, now, kafka_answers=embedded is not None)
-    findings += await _tried("store size", check_size(site.store, now, retention_ms))
+    if readable:
+        findings += await _tried("store size", check_size(site.store, now, retention_ms))
     findings.append(check_disk(site.data_dir))
     return findings
 
@@ -132,10 +133,12 @@ async def examine_without_definitions(
     broker, _embedded = await check_broker(kafka)
     findings = [broker]
     try:
-        findings += (await check_store(store, None, deleted=deleted_files()))[0]
+        found, readable = await check_store(store, None, deleted=deleted_files())
     except SagaError as error:
-        findings.append(_failed("store", error))
-    findings += await _tried("store size", check_size(store, clock.now_ms(), retention_ms))
+        found, readable = [_failed("store", error)], False
+    findings += found
+    if readable:
+        findings += await _tried("store size", check_size(store, clock.now_ms(), retention_ms))
     return [*findings, check_disk(data_dir)]
 
 
@@ -274,6 +277,7 @@ def _judge_kafka(site: Site, seen: _Seen, topology: Topology, now: int, *, embed
     if vitals is not None:
         read = [*site.requests, *site.replies]
         yield from places.judge_positions("the orchestrator", read, vitals.offsets, topology, embedded=embedded)
+        yield from places.judge_losses(vitals.losses, now, embedded=embedded)
         requests, replies = _lag(seen, site.requests), _lag(seen, site.replies)
         may_wait = any(vitals.states.get(state) for state in _UNDER_WAY) or any(
             scope.startswith("type:") for scope in vitals.pauses

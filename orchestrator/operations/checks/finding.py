@@ -33,7 +33,7 @@ def listed(names: Iterable[str]) -> str:
 
 def lasting(length_ms: int) -> str:
     """A length of time for people: `45 s`, `4 min 10 s`, `3 h 12 min`, `2 d 5 h`."""
-    seconds = max(0, length_ms) // 1_000
+    seconds = round(max(0, length_ms) / 1_000)
     for unit_s, unit, part_s, part in ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s")):
         if seconds >= unit_s:
             rest = seconds % unit_s // part_s

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kafka_saga.messaging.inspection import Committed
 from kafka_saga.messaging.records import TopicPartition
-from kafka_saga.orchestrator.operations.checks.finding import Finding, listed
+from kafka_saga.orchestrator.operations.checks.finding import Finding, lasting, listed
 from kafka_saga.orchestrator.operations.checks.topology import Topology, unread
+from kafka_saga.orchestrator.store.port import Loss
+from kafka_saga.runtime.clock import rfc3339
 from kafka_saga.runtime.wording import counted
 
 READ_AGE_MS_MAX = 10_000
 """Replies are read at once, and requests where there is room for their sagas (R20)."""
+
+
+LOSSES_SHOWN_MS = 7 * 24 * 3_600_000
+"""Long enough for whoever is back on Monday."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,11 @@ def judge_positions(
     """
     deleted: dict[TopicPartition, int] = {}
     beyond: dict[TopicPartition, int] = {}
+    never: dict[TopicPartition, int] = {}
     for topic in topics:
+        partitions = topology.partitions(topic)
+        if any(tp in positions for tp in partitions):
+            never |= {tp: topology.first[tp] for tp in partitions if tp not in positions and topology.first.get(tp)}
         _waiting, gone, lost = unread(topology, topic, positions)
         deleted |= gone
         beyond |= lost
@@ -79,6 +89,12 @@ def judge_positions(
             "sagas whose replies they were time out and go on"
         )
         findings.append(Finding("wrong", "positions", found, advice, _details(deleted)))
+    if never:
+        places = [f"{tp.topic}[{tp.partition}] 0 to {first - 1:,}" for tp, first in never.items()]
+        records = counted(sum(never.values()), "record")
+        found = f"{records} deleted of partitions that {name} never read: offsets of {listed(places)}"
+        advice = "where its store is older than they were: have them sent again, and raise retention.ms"
+        findings.append(Finding("note" if embedded else "warning", "positions", found, advice, _details(never)))
     if beyond:
         places = [f"{tp.topic}[{tp.partition}] {positions[tp]:,} (end {topology.ends[tp]:,})" for tp in beyond]
         found = f"{name} has read further than Kafka has records: {listed(places)}"
@@ -88,6 +104,39 @@ def judge_positions(
         )
         findings.append(Finding("note" if embedded else "wrong", "positions", found, advice, _details(beyond)))
     return findings
+
+
+def judge_losses(losses: Collection[Loss], now: int, *, embedded: bool) -> list[Finding]:
+    """What was lost in the last days, according to the store: the orchestrator has gone on since.
+
+    The embedded broker forgets everything when it ends: there, nothing is said of positions that it has forgotten.
+    """
+    recent = [
+        loss
+        for loss in losses
+        if now - loss.at <= LOSSES_SHOWN_MS and not (embedded and loss.reset.reason == "beyond_end")
+    ]
+    by_topic: dict[str, list[Loss]] = {}
+    for loss in sorted(recent, key=lambda loss: loss.at):
+        by_topic.setdefault(loss.reset.partition.topic, []).append(loss)
+    return [_lost(topic, lost) for topic, lost in by_topic.items()]
+
+
+def _lost(topic: str, losses: Sequence[Loss]) -> Finding:
+    resets = [loss.reset for loss in losses]
+    deleted = sum(reset.position - reset.wanted for reset in resets if reset.reason == "deleted")
+    anew = [reset for reset in resets if reset.reason == "beyond_end"]
+    what = [f"{counted(deleted, 'record')} deleted unread"] if deleted else []
+    what += [f"{counted(len(anew), 'partition')} made anew or cut off, and read from the start again"] if anew else []
+    at = rfc3339(losses[-1].at)
+    details = {
+        "topic": topic,
+        "at": at,
+        "deleted": deleted,
+        "partitions": {reset.partition.partition: [reset.wanted, reset.position] for reset in resets},
+    }
+    advice = f"have what is missing sent again; this is said for {lasting(LOSSES_SHOWN_MS)}"
+    return Finding("warning", "lost", f"{topic} at {at}: {' and '.join(what)}", advice, details)
 
 
 def judge_requests(lag: Lag, *, moves: bool, may_wait: bool, runs: bool) -> Finding:

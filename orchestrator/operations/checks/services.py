@@ -71,8 +71,8 @@ class Reading:
 
     @property
     def moves(self) -> bool:
-        """Whether there is a sign of life."""
-        return self.moved or self.replied
+        """Whether there is a sign of life. Where its database is known to be nobody's, replies are somebody else's."""
+        return self.moved or (self.replied and self.worker.state != "none")
 
     def is_late(self, now: int) -> bool:
         """Whether a saga has waited for longer than a service that is there takes."""

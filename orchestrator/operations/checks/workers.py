@@ -15,7 +15,7 @@ from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.orchestrator.store.vitals import AtStep, read_saga_at, waits_since
 from kafka_saga.runtime.errors import SagaError
-from kafka_saga.runtime.sqlite import open_reader
+from kafka_saga.runtime.sqlite import has_table, open_reader
 from kafka_saga.runtime.store_lock import StoreLock
 from kafka_saga.schemas.ids import Phase
 from kafka_saga.schemas.topics import TopicNames
@@ -42,11 +42,13 @@ async def read_database(path: Path) -> Database | None:
     try:
         connection = await open_reader(path)
         try:
+            if not await has_table(connection, "fence"):
+                return Database(path, owner)  # a copy without its write-ahead log, or one that was never begun
             found = await connection.fetch_all("SELECT value FROM meta WHERE name = 'store_id'")
             rows = await connection.fetch_all("SELECT topic, partition, next FROM offsets")
         finally:
             await connection.close()
-    except (SagaError, LookupError):
+    except SagaError:
         return Database(path, owner)
     offsets = {TopicPartition(topic, number): offset for topic, number, offset in rows}
     return Database(path, owner, found[0][0] if found else None, offsets)
@@ -73,7 +75,7 @@ def make_reading(
     """How a service reads its commands, from what was seen of it at two looks."""
     topic, worker = names.commands(service), Worker()
     positions = positions_of(again or committed)
-    if database is not None and is_in_use(database, committed):
+    if database is not None and is_in_use(database, committed) and (committed or not replied):
         # A commit is a hint that may be lost (R22); the database's own offsets are not.
         positions |= {tp: max(at, positions.get(tp, 0)) for tp, at in database.offsets.items() if tp.topic == topic}
         worker = Worker("none", str(database.path)) if database.owner is None else Worker("runs", database.owner)
