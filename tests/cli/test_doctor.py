@@ -84,7 +84,7 @@ class Plant:
     def doctor(self) -> tuple[int, dict[str, list[dict[str, Any]]]]:
         """Its exit code, and what it found that is not in order, by check."""
         run = self.run("doctor", "-o", "jsonl")
-        assert run.out, run.err
+        assert not run.err, run.err
         found: dict[str, list[dict[str, Any]]] = {}
         for row in run.rows:
             if row["verdict"] not in {"ok", "note"}:

@@ -148,6 +148,18 @@ async def test_a_second_orchestrator_is_refused_and_told_who_has_the_store_R24(
 
 
 @pytest.mark.processes
+async def test_everybody_can_see_that_the_owner_lost_its_file_R24(path: Path) -> None:
+    store = await open_store(path, SetClock())
+    owner = StoreLock(path).owner()
+    assert owner is not None
+    assert owner.lost(path) is None
+    path.rename(path.with_suffix(".away"))
+    assert "was deleted while saga orchestrator (process" in (owner.lost(path) or "")
+    path.touch()
+    assert "it was replaced" in (owner.lost(path) or "")
+    await store.close()
+
+
 async def test_a_killed_owner_leaves_no_lock_behind_R24(path: Path, holder: subprocess.Popen[str]) -> None:
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()

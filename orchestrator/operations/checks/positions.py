@@ -133,7 +133,7 @@ def _lost(topic: str, losses: Sequence[Loss]) -> Finding:
         "topic": topic,
         "at": at,
         "deleted": deleted,
-        "partitions": {reset.partition.partition: [reset.wanted, reset.position] for reset in resets},
+        "partitions": {str(reset.partition.partition): [reset.wanted, reset.position] for reset in resets},
     }
     advice = f"have what is missing sent again; this is said for {lasting(LOSSES_SHOWN_MS)}"
     return Finding("warning", "lost", f"{topic} at {at}: {' and '.join(what)}", advice, details)

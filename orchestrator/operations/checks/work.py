@@ -8,6 +8,7 @@ from kafka_saga.orchestrator.machine.states import SagaState
 from kafka_saga.orchestrator.operations.checks.finding import Finding, lasting, listed
 from kafka_saga.orchestrator.store.vitals import Vitals
 from kafka_saga.runtime.clock import rfc3339
+from kafka_saga.runtime.limits import COUNTED_ROWS_MAX
 from kafka_saga.runtime.wording import counted
 
 OUTBOX_AGE_MS_MAX = 15_000
@@ -87,7 +88,8 @@ def judge_sagas(vitals: Vitals, *, runs: bool) -> list[Finding]:
     if vitals.parked:
         reasons = ", ".join(f"{reason} {count:,}" for reason, count in vitals.parked.items())
         number = vitals.states.get(SagaState.PARKED, 0)
-        waiting = f"{counted(number, 'saga')} parked and waiting for a person: {reasons}"
+        of_the_oldest = f" (of the oldest {COUNTED_ROWS_MAX:,})" if number > COUNTED_ROWS_MAX else ""
+        waiting = f"{counted(number, 'saga')} parked and waiting for a person: {reasons}{of_the_oldest}"
         advice = "`saga list --state parked`; `saga explain ID` says what helps"
         findings.append(Finding("warning", "parked", waiting, advice, {**states, "reasons": vitals.parked}))
     return findings

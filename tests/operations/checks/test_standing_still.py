@@ -37,6 +37,7 @@ from kafka_saga.orchestrator.operations.checks.work import (
 )
 from kafka_saga.orchestrator.store.port import Loss
 from kafka_saga.orchestrator.store.vitals import Outbox, Overdue, Vitals
+from kafka_saga.schemas.codec import decode_trusted, encode
 
 NOW = 1_800_000_000_000
 HOUR = 3_600_000
@@ -183,6 +184,7 @@ def test_what_was_lost_is_still_said_a_week_later_and_not_for_ever() -> None:
     loss = Loss(NOW - HOUR, Reset(P0, 10, 15, "deleted"))
     [said] = judge_losses([loss, replace(loss, reset=Reset(P1, 1, 3, "deleted"))], NOW, embedded=False)
     assert (said.verdict, "7 records deleted unread" in said.found) == ("warning", True)
+    assert decode_trusted(encode(said.details))["partitions"] == {"0": [10, 15], "1": [1, 3]}
     assert judge_losses([replace(loss, at=NOW - LOSSES_SHOWN_MS - 1)], NOW, embedded=False) == []
     anew = [Loss(NOW, Reset(P0, 10, 0, "beyond_end"))]
     assert [len(judge_losses(anew, NOW, embedded=embedded)) for embedded in (False, True)] == [1, 0]
