@@ -49,19 +49,22 @@ class CommitHints:
     async def _run(self) -> None:
         while self._offsets:
             offsets, self._offsets = self._offsets, {}
-            await self._commit(offsets)
+            if not await self._commit(offsets) and not self._stopping:
+                # Else who idles from now on would look for ever as if he had not read it.
+                self._offsets = {**offsets, **self._offsets}
             if not self._stopping:
                 self._rest = asyncio.ensure_future(self._clock.sleep(_INTERVAL_MS))
                 await asyncio.wait({self._rest})
                 self._rest = None
         self._task = None
 
-    async def _commit(self, offsets: Mapping[TopicPartition, int]) -> None:
+    async def _commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
         try:
             await self._cluster.commit(self._group, offsets, self._metadata)
         except BrokerUnavailableError as error:
-            if not self._failing:  # once per outage: the next hint will say the same
+            if not self._failing:  # once per outage
                 _log.warning("commit_hints.failing", group=self._group, error=str(error))
             self._failing = True
-        else:
-            self._failing = False
+            return False
+        self._failing = False
+        return True

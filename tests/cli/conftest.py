@@ -72,7 +72,7 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "kafka_saga.orchestrator.cli", *arguments]
 
 
-INSIDE = frozenset({"list", "show", "log", "explain", "config", "schemas"})
+INSIDE = frozenset({"list", "show", "log", "config", "schemas"})
 INSIDE |= {"retry", "skip", "cancel", "resolve", "acts", "pause", "resume", "pauses"}
 """Commands without logs and Kafka: they run in this process, at a tenth of the price of a new one."""
 
