@@ -110,8 +110,9 @@ async def examine(site: Site, clock: Clock, *, retention_ms: int | None, thoroug
         findings += await _tried("broker", _look_at_kafka(site, seen, clock, embedded=embedded))
     findings += await _tried("second look", _look_again(site, seen, clock))
     now = clock.now_ms()
-    if embedded is not None:
-        findings.append(judge_clock(seen.time, None if seen.vitals is None else seen.vitals.clock, now))
+    clocks = judge_clock(seen.time, None if seen.vitals is None else seen.vitals.clock, now)
+    if embedded is not None or clocks.verdict != "note":
+        findings.append(clocks)
     if seen.topology is not None:
         findings += _judge_kafka(site, seen, seen.topology, now, embedded=bool(embedded))
     findings += store

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -104,55 +104,67 @@ def _partitions(wanted: Wanted, there: Topics) -> list[Finding]:
 
 
 def _settings(wanted: Wanted, there: Topics, configs: Configs) -> list[Finding]:
+    return [*_policies(wanted, configs), *_retention(wanted, configs), *_capacity(wanted, there, configs)]
+
+
+def _policies(wanted: Wanted, configs: Configs) -> list[Finding]:
+    """Whether what must be compacted is, and nothing else."""
+    policies = {name: config.get("cleanup.policy", "delete") for name, config in configs.items()}
     compact = {spec.name for spec in wanted.specs if spec.config.get("cleanup.policy") == _COMPACT}
-    ours = {spec.name for spec in wanted.specs}
-
-    def some(names: set[str] | frozenset[str], setting: str, bad: Callable[[int], bool]) -> dict[str, int]:
-        return {
-            name: int(value)
-            for name, config in configs.items()
-            if name in names and (value := config.get(setting)) is not None and bad(int(value))
-        }
-
-    def policy(name: str) -> str:
-        return configs[name].get("cleanup.policy", "delete")
-
-    eaten = {name: policy(name) for name in configs if name in ours - compact and _COMPACT in policy(name)}
-    forgetful = {name: policy(name) for name in configs if name in compact and policy(name) != _COMPACT}
-    outliving = some(wanted.commands, "retention.ms", lambda ms: not 0 <= ms <= wanted.fence_ms)
-    short = some(wanted.live, "retention.ms", lambda ms: 0 <= ms < TOPIC_RETENTION_MS_MIN)
-    cut = some(wanted.live, "retention.bytes", lambda size: size >= 0)
-    small = some(ours, "max.message.bytes", lambda size: size < _MESSAGE_BYTES_WANTED)
-    closed = {
-        name: needed
-        for name, needed in some(ours, "min.insync.replicas", lambda _: True).items()
-        if any(0 < state.in_sync < needed for state in there.get(name, ()))
-    }
-    purged_ms = wanted.purged_ms
-    longer = {} if purged_ms is None else some(wanted.requests, "retention.ms", lambda ms: not 0 <= ms <= purged_ms)
-    kept = {name: lasting(ms) if ms >= 0 else "for ever" for name, ms in {**outliving, **short, **longer}.items()}
-    fence = lasting(wanted.fence_ms)
     return [
-        *_kind("wrong", eaten, "compacted", "compaction eats a saga's earlier messages: set cleanup.policy=delete"),
         *_kind(
             "wrong",
-            forgetful,
-            "not compacted",
-            "handled dead letters come back when it forgets: set cleanup.policy=compact",
+            {name: policy for name, policy in policies.items() if name not in compact and _COMPACT in policy},
+            "compacted",
+            "compaction eats a saga's earlier messages: set cleanup.policy=delete",
         ),
         *_kind(
             "wrong",
-            {name: kept[name] for name in outliving},
+            {name: policy for name, policy in policies.items() if name in compact and policy != _COMPACT},
+            "not compacted",
+            "handled dead letters come back when it forgets: set cleanup.policy=compact",
+        ),
+    ]
+
+
+def _retention(wanted: Wanted, configs: Configs) -> list[Finding]:
+    """Whether messages are kept long enough, and commands not for longer than the fence remembers."""
+    kept = _numbers(configs, wanted.live, "retention.ms")
+    fence_ms, purged_ms = wanted.fence_ms, wanted.purged_ms
+    return [
+        *_kind(
+            "wrong",
+            {name: _age(ms) for name, ms in kept.items() if name in wanted.commands and not 0 <= ms <= fence_ms},
             "kept for longer than the participants remember",
-            f"a command that outlives its fence row could run twice (R16): set retention.ms below {fence}, "
+            f"a command that outlives its fence row could run twice (R16): set retention.ms below {lasting(fence_ms)}, "
             "or raise fence_retention_days",
         ),
         *_kind(
             "warning",
-            {name: kept[name] for name in short},
+            {name: _age(ms) for name, ms in kept.items() if 0 <= ms < TOPIC_RETENTION_MS_MIN},
             f"kept for less than {lasting(TOPIC_RETENTION_MS_MIN)}",
             "what nobody reads in that time is lost: set a longer retention.ms",
         ),
+        *_kind(
+            "note",
+            {
+                name: _age(ms)
+                for name, ms in kept.items()
+                if name in wanted.requests and purged_ms is not None and not 0 <= ms <= purged_ms
+            },
+            "requests are kept for longer than purged ids",
+            "so ids are remembered as long as requests (R29), and the store grows by that",
+        ),
+    ]
+
+
+def _capacity(wanted: Wanted, there: Topics, configs: Configs) -> list[Finding]:
+    """Whether the topics take what we send, all of it."""
+    ours = {spec.name for spec in wanted.specs}
+    cut = {name: size for name, size in _numbers(configs, wanted.live, "retention.bytes").items() if size >= 0}
+    sizes = _numbers(configs, ours, "max.message.bytes")
+    copies = _numbers(configs, ours, "min.insync.replicas")
+    return [
         *_kind(
             "warning",
             {name: f"{size:,} bytes a partition" for name, size in cut.items()},
@@ -161,23 +173,29 @@ def _settings(wanted: Wanted, there: Topics, configs: Configs) -> list[Finding]:
         ),
         *_kind(
             "warning",
-            {name: f"{size:,} bytes" for name, size in small.items()},
+            {name: f"{size:,} bytes" for name, size in sizes.items() if size < _MESSAGE_BYTES_WANTED},
             "take only small messages",
             f"larger ones are refused: set max.message.bytes to {_MESSAGE_BYTES_WANTED:,} or more",
         ),
         *_kind(
             "wrong",
-            {name: f"needs {needed}" for name, needed in closed.items()},
+            {
+                name: f"needs {needed}"
+                for name, needed in copies.items()
+                if any(0 < state.in_sync < needed for state in there.get(name, ()))
+            },
             "too few copies in sync to take messages (min.insync.replicas)",
             "bring the brokers back; until then everything for these topics waits in the outbox",
         ),
-        *_kind(
-            "note",
-            {name: kept[name] for name in longer},
-            "requests are kept for longer than purged ids",
-            "so ids are remembered as long as requests (R29), and the store grows by that",
-        ),
     ]
+
+
+def _numbers(configs: Configs, names: Collection[str], setting: str) -> dict[str, int]:
+    return {name: int(config[setting]) for name, config in configs.items() if name in names and setting in config}
+
+
+def _age(retention_ms: int) -> str:
+    return lasting(retention_ms) if retention_ms >= 0 else "for ever"
 
 
 def _kind(verdict: Verdict, topics: Mapping[str, Any], what: str, advice: str) -> list[Finding]:
