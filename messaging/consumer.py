@@ -51,9 +51,9 @@ class Reset(NamedTuple):
 class Consumer:
     """Reads all partitions of its topics, with positions under the caller's control (R22, R23).
 
-    It belongs to no group and never rebalances: `group` only names the offsets it commits as a hint for
-    lag tools. Brokers may come and go; `poll` returns nothing meanwhile and goes on afterwards. One task
-    polls; the other methods may be called between polls or, where they are `async`, beside one.
+    It belongs to no group and never rebalances: `group` only names the offsets it commits as a hint for lag tools.
+    Brokers may come and go; `poll` returns nothing meanwhile and goes on afterwards. One task polls; the other
+    methods may be called between polls or, where they are `async`, beside one.
     """
 
     def __init__(

@@ -46,7 +46,7 @@ def check_step(where: str, step: Step, seen: set[str]) -> None:
     """
     check_name(where, "the name", step.name)
     if step.name in seen:
-        raise DefinitionError(f"{where}: two steps have this name; names identify steps for ever: rename one (R4)")
+        raise DefinitionError(f"{where}: two steps have this name; names identify steps for ever: rename one")
     check_name(where, f"service={step.service!r}", step.service)
     check_not_dead_letters(where, "service", step.service)
     for name in ("nothing_to_undo", "pivot"):
@@ -57,7 +57,7 @@ def check_step(where: str, step: Step, seen: set[str]) -> None:
         if model is not None or kind == "action":
             check_message(f"{where}, {kind} {model_name(model)}", model)
     if step.pivot and (step.compensation is not None or step.nothing_to_undo):
-        raise DefinitionError(f"{where}: a pivot is never undone: drop its compensation, or pivot=True (R19)")
+        raise DefinitionError(f"{where}: a pivot is never undone: drop its compensation, or pivot=True")
     if step.nothing_to_undo and step.compensation is not None:
         raise DefinitionError(f"{where}: it has a compensation and says nothing_to_undo: keep one of the two")
     if step.compensation_fields and step.compensation is None:

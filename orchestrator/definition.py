@@ -238,22 +238,22 @@ class Saga:
             elif bare and not (pivots and index > pivots[0]):
                 raise DefinitionError(
                     f"saga '{self.saga_type}', step '{step.name}': it has no compensation: give it one, or say "
-                    "nothing_to_undo=True, or pivot=True if it is the point of no return (R19)"
+                    "nothing_to_undo=True, or pivot=True if it is the point of no return"
                 )
         if len(pivots) > 1:
             names = " and ".join(f"'{self.steps[index].name}'" for index in pivots)
-            raise DefinitionError(f"saga '{self.saga_type}': {names} are both pivots; a saga has at most one (R19)")
+            raise DefinitionError(f"saga '{self.saga_type}': {names} are both pivots; a saga has at most one")
         for step in self.steps[pivots[0] + 1 :] if pivots else ():
             if step.compensation is not None:
                 raise DefinitionError(
                     f"saga '{self.saga_type}', step '{step.name}': it comes after the pivot "
-                    f"'{self.steps[pivots[0]].name}', so its compensation would never run: drop it (R19)"
+                    f"'{self.steps[pivots[0]].name}', so its compensation would never run: drop it"
                 )
         for step in self.steps[pivots[0] :] if pivots else ():
             if step.retry.retries_max is not None:
                 raise DefinitionError(
                     f"saga '{self.saga_type}', step '{step.name}': retry: retries_max={step.retry.retries_max} is not "
-                    f"obeyed from the pivot on, where a command is sent {ATTEMPTS_MAX} times: leave it out (R19)"
+                    f"obeyed from the pivot on, where a command is sent {ATTEMPTS_MAX} times: leave it out"
                 )
         return pivots[0] if pivots else None
 

@@ -59,7 +59,7 @@ class Filling:
         except ValidationError as error:
             raise DefinitionError(f"{model.__name__} cannot be filled: {describe(error)}") from error
         except (ContractError, ChangedError) as error:
-            raise DefinitionError(f"{model.__name__} cannot be filled: {error} (R58)") from error
+            raise DefinitionError(f"{model.__name__} cannot be filled: {error}") from error
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # user code may raise anything: it parks its own saga only (R57)

@@ -137,7 +137,7 @@ def check_message(where: str, model: object) -> None:
             )
     unfaithful = complaint(model)
     if unfaithful is not None:
-        raise DefinitionError(f"{where}: {unfaithful} (R58)")
+        raise DefinitionError(f"{where}: {unfaithful}")
 
 
 def check_id(where: str, request: type[BaseModel], id_from: object) -> None:
@@ -157,7 +157,7 @@ def check_id(where: str, request: type[BaseModel], id_from: object) -> None:
     if kinds_written(field.node) <= _NO_TEXT:
         raise DefinitionError(
             f"{where}: id_from='{id_from}' is {shown(field.node)}, and a saga's id is text: make it str, choose "
-            "another field, or leave id_from out and send the id as the record's key (R1)"
+            "another field, or leave id_from out and send the id as the record's key"
         )
 
 
@@ -194,7 +194,7 @@ def _check(
     if provider.own and not reads_null(field.node):
         raise DefinitionError(
             f"{place} comes from the reply of its own action, which an in-doubt step does not have: make it optional "
-            f"(`{field.name}: ... | None = None`) and find what to undo by the saga id (R15)"
+            f"(`{field.name}: ... | None = None`) and find what to undo by the saga id"
         )
     found = None if is_free else misfit(given.node, field.node)
     # A field with a default keeps it where None is given that it does not accept.

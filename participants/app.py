@@ -75,14 +75,10 @@ async def run_participant(
     clock = clock or SystemClock()
     name, group = participant.name, f"{topics.prefix}{participant.name}"
     async with AsyncExitStack() as stack:
-        store = await _own_store(stack, database, f"participant {name}")
-        if prepare is not None:
-            await _prepare(prepare, store, name)
+        store = await _own_store(stack, database, prepare, name)
         if not await wait_for_broker(kafka, stopping=lifecycle.stopping, wait_ms=broker_wait_ms, clock=clock):
             return
-        if creates_topics:
-            await _create_topics(kafka, topics, name)
-        await _check_retention(kafka, topics.commands(name), fence_retention_ms)
+        await _check_topics(kafka, topics, name, fence_retention_ms, create=creates_topics)
         offsets = await store.offsets()
         consumer = Consumer(kafka, [topics.commands(name)], group=group, clock=clock)
         stack.push_async_callback(consumer.stop)
@@ -131,15 +127,25 @@ async def _prepare(prepare: Prepare, store: ParticipantStore, name: str) -> None
         raise UsageError(f"prepare of {name} failed: {type(error).__name__}: {words_of(error)}") from error
 
 
-async def _own_store(stack: AsyncExitStack, database: Path, owner: str) -> SqliteStore:
-    """The store at `database`, this process's alone until `stack` is unwound."""
+async def _own_store(stack: AsyncExitStack, database: Path, prepare: Prepare | None, name: str) -> SqliteStore:
+    """The store at `database` with its service's tables, this process's alone until `stack` is unwound."""
     lock = StoreLock(database)
-    lock.acquire(owner)
+    lock.acquire(f"participant {name}")
     stack.callback(lock.release)
     store = await open_store(database, after_crash=lock.after_crash)
     stack.push_async_callback(store.close)
     lock.opened()
+    if prepare is not None:
+        await _prepare(prepare, store, name)
     return store
+
+
+async def _check_topics(
+    kafka: KafkaSettings, topics: TopicNames, service: str, fence_retention_ms: int, *, create: bool
+) -> None:
+    if create:
+        await _create_topics(kafka, topics, service)
+    await _check_retention(kafka, topics.commands(service), fence_retention_ms)
 
 
 async def _create_topics(kafka: KafkaSettings, topics: TopicNames, service: str) -> None:

@@ -97,7 +97,7 @@ def _reply_model(name: str, hints: dict[str, Any]) -> type[BaseModel] | None:
     if is_model(returned):
         unfaithful = complaint(returned)
         if unfaithful is not None:
-            raise DefinitionError(f"{name} returns {returned.__name__}: {unfaithful} (R58)")
+            raise DefinitionError(f"{name} returns {returned.__name__}: {unfaithful}")
         return returned
     raise DefinitionError(
         f"{name} must return one pydantic model (a JSON object), or None; it says {_type_name(returned)}"

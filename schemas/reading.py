@@ -38,7 +38,7 @@ def rewritten(model: type[Model], made: Model, value: bytes) -> bytes:
     except ContractError:
         raise
     except ChangedError as error:
-        raise ContractError(Cause.BAD_SCHEMA, f"the value does not fit {model.__name__}: {error} (R58)") from error
+        raise ContractError(Cause.BAD_SCHEMA, f"the value does not fit {model.__name__}: {error}") from error
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a user's serializer may raise anything (R57)

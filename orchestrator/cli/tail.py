@@ -32,6 +32,7 @@ from kafka_saga.orchestrator.operations.messages import (
 )
 from kafka_saga.orchestrator.operations.reading import onwards, open_topics, until_end
 from kafka_saga.orchestrator.operations.requests import definition_of
+from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.runtime.errors import NotFoundError
 from kafka_saga.runtime.telemetry import configure_logging
@@ -95,17 +96,15 @@ def tail(
     settings = common.settings()
     configure_logging(process="tail", level="error")
     registry = registry_of(settings)
-    definition = None if saga_type is None else definition_of(registry, saga_type)
-    topics = list(topic) or topics_of(registry, settings.topics, definition)
+    topics = list(topic) or _topics(settings, registry, saga_type)
     whole = saga_id is not None if from_beginning is None else from_beginning
     follows = saga_id is None if follow is None else follow
-    if saga_id is not None:
-        saga_id = _meant(settings, saga_id, saga_type)
+    saga_id = None if saga_id is None else _meant(settings, saga_id, saga_type)
     fields = id_fields(registry, settings.topics)
     if output == "kcat":
         servers = settings.kafka.bootstrap_servers
-        for line in kcat_commands(servers, topics, saga_id=saga_id, from_end=not whole, fields=fields):
-            sys.stdout.write(f"{line}\n")
+        commands = kcat_commands(servers, topics, saga_id=saga_id, from_end=not whole, fields=fields)
+        sys.stdout.writelines(f"{command}\n" for command in commands)
         return
     wanted = _Wanted(saga_id, fields)
     shown = asyncio.run(
@@ -124,6 +123,11 @@ class _Wanted:
 
     def lets(self, record: Record) -> bool:
         return self.saga_id is None or concerns(record, self.saga_id, self.fields)
+
+
+def _topics(settings: Settings, registry: Registry, saga_type: str | None) -> list[str]:
+    definition = None if saga_type is None else definition_of(registry, saga_type)
+    return topics_of(registry, settings.topics, definition)
 
 
 def _meant(settings: Settings, text: str, saga_type: str | None) -> str:

@@ -237,7 +237,7 @@ class MemoryStore:
             if self._sagas[change.saga.ref].saga.version != change.version_read:
                 raise ConflictError("a saga was changed meanwhile")
         if any(self._sagas[saga.ref].saga.version != saga.version for saga in batch.unchanged):
-            raise ConflictError("a saga was changed meanwhile, and what was ignored may be wanted (R66)")
+            raise ConflictError("a saga was changed meanwhile, and what was ignored may be wanted")
         for tp, step in batch.offsets.items():
             self._check_offset(tp, step)
 

@@ -282,7 +282,7 @@ class SqliteStore:
         for chunk in _chunks(list(kept), IDS_PER_QUERY):
             sql = SQL["versions_of"].replace("?ids", ", ".join("?" * len(chunk)))
             if dict(await self._connection.fetch_all(sql, chunk)) != {row: kept[row] for row in chunk}:
-                raise ConflictError("a saga was changed meanwhile, and what was ignored may be wanted (R66)")
+                raise ConflictError("a saga was changed meanwhile, and what was ignored may be wanted")
 
     async def _write_sagas(self, batch: Batch) -> dict[SagaRef, int]:
         """Insert, update and log; the keys of the new rows."""

@@ -247,7 +247,7 @@ def test_a_skip_brings_the_reply_that_later_steps_need(data: object) -> None:
 
     message = expect_refused(story.act(EventKind.SKIP, step="process_payment", data=data))
 
-    assert "PaymentCharged" in message
+    assert message.startswith("later steps need the reply of 'process_payment'; give it as data: ")
     assert story.saga == before
 
 
@@ -266,7 +266,8 @@ def test_data_of_a_skip_that_is_no_reply_is_refused_although_nobody_reads_it() -
 
     message = expect_refused(story.act(EventKind.SKIP, step="create_order", data={"order_number": 7}))
 
-    assert message.startswith("the data is no reply of 'create_order', and no later step needs one: OrderCreated: ")
+    assert message.startswith("the data is no reply of 'create_order', and no later step needs one: ")
+    assert "OrderCreated: order_number" in message
 
 
 def test_a_step_that_was_skipped_without_a_reply_is_undone_like_any_other() -> None:

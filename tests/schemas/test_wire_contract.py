@@ -70,15 +70,15 @@ def test_the_time_to_answer_in_is_that_of_the_defaults() -> None:
         Step("s", service="v", action=PaymentCharged, nothing_to_undo=True).timeout_ms
     }
     retry = Retry()
-    waits = [int(retry.backoff_ms * retry.factor**n) for n in range(retry.retries_max)]
+    waits = [int(retry.backoff_ms * retry.factor**n) for n in range(retry.attempts_max - 1)]
     [timeout_ms] = timeouts
-    total_ms = (1 + retry.retries_max) * timeout_ms + sum(waits)
+    total_ms = retry.attempts_max * timeout_ms + sum(waits)
     assert f"{timeout_ms // 1000} s unless its definition says otherwise" in PROSE
     assert (
         f"{', '.join(f'{wait // 1000} s' for wait in waits)} in between: four times in all, {total_ms // 1000} s"
         in PROSE
     )
-    assert retry.retries_max == 3
+    assert retry.attempts_max == 4
 
 
 def test_every_cause_is_in_the_table_and_no_other() -> None:

@@ -130,15 +130,13 @@ def test_a_reason_stands_right_below_what_it_explains(source: str, expected: boo
 
 
 RULE_NUMBER = re.compile(r"\([RI]\d{1,2}(, [RI]\d{1,2})*\)")
-NOT_YET = {"orchestrator/definition.py", "orchestrator/sources.py", "orchestrator/operations/checking.py"}
-"""Whose messages still cite rules."""
 
 
 def test_messages_to_users_cite_no_rule_whose_text_they_do_not_have() -> None:
     citing = {
         f"{shown(path)}: {text}"
         for path in python_files()
-        if shown(path).split("/")[0] not in {"tests", "bench"} and shown(path) not in NOT_YET
+        if shown(path).split("/")[0] not in {"tests", "bench"}
         for text in texts(path)
         if RULE_NUMBER.search(text)
     }

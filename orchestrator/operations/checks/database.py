@@ -138,11 +138,11 @@ async def _check_versions(reader: StoreReader, registry: Registry) -> list[Findi
     ]
     findings = []
     if changed:
-        advice = "put the old steps back, and give yours a new version (R30)"
+        advice = "put the old steps back, and give yours a new version"
         found = f"{listed(sorted(changed))}: not what it was when it first ran here"
         findings.append(Finding("wrong", "versions", found, advice, {"changed": changed}))
     if missing:
-        advice = "register them with --app, or park their sagas: `saga orchestrator --park-missing` (R30)"
+        advice = "register them with --app, or park their sagas: `saga orchestrator --park-missing`"
         found = f"unfinished sagas need {listed(missing)}, which no module has"
         findings.append(Finding("wrong", "versions", found, advice, {"missing": missing}))
     return findings or [Finding("ok", "versions", "the code has every version that unfinished sagas need")]

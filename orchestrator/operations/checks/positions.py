@@ -100,7 +100,7 @@ def judge_positions(
         found = f"{name} has read further than Kafka has records: {listed(places)}"
         advice = (
             "the topic was made anew, or a broker lost what it had acknowledged: it is read from the start again, "
-            "which is safe (R23); look for what was lost"
+            "which is safe; look for what was lost"
         )
         findings.append(Finding("note" if embedded else "wrong", "positions", found, advice, _details(beyond)))
     return findings
@@ -197,7 +197,7 @@ def judge_group(group: str, committed: Mapping[TopicPartition, Committed], store
         found = f"{group} was read for by store {listed(sorted(named))}, not here"
         return Finding("wrong", "consumer group", found, advice, details)
     if named - {store_id}:
-        advice = "one reply topic serves one store: use that store, or set another group and other reply topics (R13)"
+        advice = "one reply topic serves one store: use that store, or set another group and other reply topics"
         found = f"{group} belongs to store {listed(sorted(named - {store_id}))}"
         return Finding("wrong", "consumer group", found, advice, details)
     return Finding("ok", "consumer group", f"{group} belongs to this store ({store_id[:8]}…)", "", details)

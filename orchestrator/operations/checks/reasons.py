@@ -93,9 +93,7 @@ async def _admission(reader: StoreReader, saga: Saga, in_flight_max: int, *, run
     under_way = sum(counts.get(state, 0) for state in ACTIVE)
     details = {"ahead": ahead, "underWay": under_way, "inFlightMax": in_flight_max}
     sentence = f"{counted(ahead, 'saga')} wait before it, and {under_way:,} are under way of {in_flight_max:,} at most"
-    slow = (
-        "; the window is smaller while services are slow to answer (R20)" if runs and under_way < in_flight_max else ""
-    )
+    slow = "; the window is smaller while services are slow to answer" if runs and under_way < in_flight_max else ""
     return [Reason("admission", f"{sentence}{slow}.", details)]
 
 

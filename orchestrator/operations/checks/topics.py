@@ -136,7 +136,7 @@ def _retention(wanted: Wanted, configs: Configs) -> list[Finding]:
             "wrong",
             {name: _age(ms) for name, ms in kept.items() if name in wanted.commands and not 0 <= ms <= fence_ms},
             "kept for longer than the participants remember",
-            f"a command that outlives its fence row could run twice (R16): set retention.ms below {lasting(fence_ms)}, "
+            f"a command that outlives its fence row could run twice: set retention.ms below {lasting(fence_ms)}, "
             "or raise fence_retention_days",
         ),
         *_kind(
@@ -153,7 +153,7 @@ def _retention(wanted: Wanted, configs: Configs) -> list[Finding]:
                 if name in wanted.requests and purged_ms is not None and not 0 <= ms <= purged_ms
             },
             "requests are kept for longer than purged ids",
-            "so ids are remembered as long as requests (R29), and the store grows by that",
+            "so ids are remembered as long as requests, and the store grows by that",
         ),
     ]
 

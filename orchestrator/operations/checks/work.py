@@ -70,7 +70,7 @@ def judge_outbox(
     elif kafka_answers:
         advice = "the orchestrator's log says what fails (publish.refused, publish.unavailable): may it write there?"
     else:
-        advice = "bring Kafka back: they go out by themselves, and nothing times out meanwhile (R21)"
+        advice = "bring Kafka back: they go out by themselves, and nothing times out meanwhile"
     return Finding("wrong", "outbox", f"{found}; it does not move", advice, details)
 
 
@@ -106,9 +106,7 @@ def judge_timers(first: Vitals, second: Vitals, now: int, *, runs: bool) -> Find
         return Finding("note", "timers", found, "they fire once an orchestrator runs", details)
     if since != first.overdue.since:
         return Finding("ok", "timers", f"{counted(count, 'timer')} being worked off", "", details)
-    advice = (
-        "none fires while the outbox stands still or a reply topic is not read to its end (R21): see outbox and replies"
-    )
+    advice = "none fires while the outbox stands still or a reply topic is not read to its end: see outbox and replies"
     return Finding("wrong", "timers", found, advice, details)
 
 
