@@ -73,8 +73,8 @@ class Consumer:
             topics: what to read.
             group: under which name offsets are committed.
             clock: the machine's when not given.
-            fetch_wait_ms: how long the broker may hold back an empty answer; a resumed topic waits at most
-                this long. On the embedded broker, which does not wake up for new records, it is 10 at most.
+            fetch_wait_ms: how long the broker may hold back an empty answer; a resumed topic waits at most this long.
+                On the embedded broker, which does not wake up for new records, it is 10 at most.
             metadata_age_ms: how often to look for added partitions.
 
         """
@@ -90,8 +90,7 @@ class Consumer:
         self._positions: dict[TopicPartition, int] = {}
         self._paused: frozenset[str] = frozenset()
         self._resets: list[Reset] = []
-        self._stopped = False
-        self._embedded = False
+        self._stopped = self._embedded = False
         self._looked_at_ms = 0
         self._last_answer = 0
         self._answered_at_ms = 0

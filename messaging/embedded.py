@@ -73,7 +73,7 @@ def embedded_broker() -> Iterator[EmbeddedBroker]:
         stdin=subprocess.PIPE,  # it ends when we do, even when we are killed
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         start_new_session=True,  # Ctrl-C is for us; we stop it when we are done with it
     )
     try:

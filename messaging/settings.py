@@ -113,7 +113,7 @@ class KafkaSettings(BaseModel):
             assert self.sasl_password is not None
             return self.sasl_password.get_secret_value()
         try:
-            password = self.sasl_password_file.read_text().rstrip("\r\n")
+            password = self.sasl_password_file.read_text(encoding="utf-8").rstrip("\r\n")
         except (OSError, UnicodeDecodeError) as error:
             why = error.strerror if isinstance(error, OSError) else "it is not text"
             raise ConfigError(f"sasl_password_file {self.sasl_password_file} cannot be read: {why}") from error

@@ -4,14 +4,17 @@ Below them all stands what `saga up` was last told in the same data directory (`
 
 `SAGA_KAFKA__BOOTSTRAP_SERVERS` sets `kafka.bootstrap_servers`, `SAGA_DATA_DIR` sets `data_dir`; the plain
 `KAFKA_BOOTSTRAP_SERVERS` of other tools is honoured too. Where none of them names a Kafka, the embedded broker of a
-`saga up` in the same data directory is taken. Nothing below the command line reads the environment.
+`saga up` in the same data directory is taken. Nothing below the command line reads the environment. Other programs may
+have `SAGA_…` variables too (Kubernetes makes `SAGA_SERVICE_PORT` for a service called saga): what is no setting is
+ignored, with a remark where a typo is likely.
 """
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.orchestrator.broker_file import DepartedBroker, read_broker_file
+from kafka_saga.orchestrator.config_file import read_config_file
 from kafka_saga.orchestrator.remembered import REMEMBERED, recall
 from kafka_saga.runtime.errors import ConfigError
 from kafka_saga.runtime.limits import FENCE_RETENTION_MS, IN_FLIGHT_MAX, PURGED_RETENTION_MS, SAGA_RETENTION_MS
@@ -30,6 +34,9 @@ ENV_PREFIX = "SAGA_"
 _PLAIN_NAMES = {"KAFKA_BOOTSTRAP_SERVERS": "kafka.bootstrap_servers"}
 _OTHER_PREFIXES = ("SAGA_FAULT_", "SAGA_TEST_", "SAGA_ALLOW_FAULTS", "SAGA_CONFIG")
 """Variables of ours that are no settings."""
+_TYPO_CUTOFF = 0.8
+"""How alike two names must be before one is taken for the other: `partition` and `partitions` are, `port` and `store`
+are not."""
 
 _FLAGS = {"participants": "--participant"}
 """Flags that are not called as their setting: each names one of several."""
@@ -126,7 +133,7 @@ def load_settings(*, flags: Mapping[str, Any], environment: Mapping[str, str], f
 
     Args:
         flags: dotted names and values; None is "not given".
-        environment: the process's variables.
+        environment: the process's variables; an empty one counts as not set.
         file: a TOML file; without one `saga.toml` is read where it exists, or the one `SAGA_CONFIG` names.
 
     Raises:
@@ -146,9 +153,9 @@ def load_settings(*, flags: Mapping[str, Any], environment: Mapping[str, str], f
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
-        source = next((sources[key] for key in sources if name.startswith(key) or key.startswith(name)), "settings")
-        complaint = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{source}: {name}: {complaint}; see `saga config show`") from error
+        source = next((sources[key] for key in sources if _within(name, key) or _within(key, name)), "settings")
+        why = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{source}: {name}: {why}; see `saga config show`") from error
     if BOOTSTRAP_SERVERS in values:
         return Loaded(settings, sources)
     return _with_embedded(settings, sources)
@@ -175,17 +182,48 @@ def describe(settings: BaseModel, prefix: str = "") -> Iterator[tuple[str, Any, 
             yield f"{prefix}{name}", value, field.description or ""
 
 
+@cache
+def setting_names() -> frozenset[str]:
+    """The dotted name of every setting."""
+    return frozenset(name for name, _value, _purpose in describe(Settings()))
+
+
+def meant(name: str) -> str | None:
+    """The setting that somebody who wrote `name` may have meant: a typo, or the section was left out."""
+    close = get_close_matches(name, sorted(setting_names()), n=1, cutoff=_TYPO_CUTOFF)
+    return next(iter(close), next((known for known in setting_names() if known.endswith(f".{name}")), None))
+
+
+def unknown_setting(name: str) -> str:
+    """What is said of a setting that does not exist."""
+    close = meant(name)
+    advice = f"did you mean '{close}'?" if close else "`saga config show` lists all"
+    return f"there is no setting '{name}': {advice}"
+
+
+def _is_setting(name: str) -> bool:
+    return name in setting_names() or _within(name, "active")
+
+
+def _within(name: str, section: str) -> bool:
+    return name == section or name.startswith(f"{section}.")
+
+
 def _file_layer(environment: Mapping[str, str], file: Path | None) -> Iterator[tuple[str, dict[str, Any]]]:
-    named = file or (Path(environment["SAGA_CONFIG"]) if "SAGA_CONFIG" in environment else None)
+    named = file or (Path(environment["SAGA_CONFIG"]) if environment.get("SAGA_CONFIG") else None)
     path = named or DEFAULT_FILE
-    if named is None and not path.exists():
+    document = read_config_file(path)
+    if document is None:
+        if named is not None:
+            raise ConfigError(f"cannot read {path}: there is no such file")
         return
-    try:
-        yield str(path), _flat(tomllib.loads(path.read_text()))
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
+    layer = _flat(document)
+    for name in layer:
+        if any(_within(known, name) and known != name for known in setting_names()):
+            raise ConfigError(f"{path}: '{name}' is a table of settings: write [{name}], and its settings below that")
+        if not _is_setting(name):
+            raise ConfigError(f"{path}: {unknown_setting(name)}")
+    yield str(path), {name: _value(name, value) if isinstance(value, str) else value for name, value in layer.items()}
 
 
 def _environment_layer(environment: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -193,9 +231,28 @@ def _environment_layer(environment: Mapping[str, str]) -> Iterator[tuple[str, di
         if environment.get(variable):
             yield variable, {name: environment[variable]}
     for variable, text in environment.items():
-        if variable.startswith(ENV_PREFIX) and not variable.startswith(_OTHER_PREFIXES):
-            name = variable.removeprefix(ENV_PREFIX).lower().replace("__", ".")
+        if text and _is_setting(name := _setting_of(variable)):
             yield variable, {name: _value(name, text)}
+
+
+def _setting_of(variable: str) -> str:
+    """The setting that a variable would set; "" for one that is not ours to read."""
+    if not variable.startswith(ENV_PREFIX) or variable.startswith(_OTHER_PREFIXES):
+        return ""
+    return variable.removeprefix(ENV_PREFIX).lower().replace("__", ".")
+
+
+def variable_of(name: str) -> str:
+    """The variable that sets a setting."""
+    return ENV_PREFIX + name.upper().replace(".", "__")
+
+
+def remarks(environment: Mapping[str, str]) -> Iterator[str]:
+    """Variables that are one slip away from one of ours. Those of other programs are none of our business."""
+    for variable in environment:
+        name = _setting_of(variable)
+        if name and not _is_setting(name) and (close := meant(name)):
+            yield f"the variable {variable} is no setting and is ignored: did you mean {variable_of(close)}?"
 
 
 def _value(name: str, text: str) -> Any:

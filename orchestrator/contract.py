@@ -77,10 +77,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.check:
         write(folder, files)
         if page is not None:
-            page.write_text(with_drawing(page.read_text()))
+            page.write_text(with_drawing(page.read_text(encoding="utf-8")), encoding="utf-8")
         return 0
     old = stale(folder, files)
-    if page is not None and page.read_text() != with_drawing(page.read_text()):
+    if page is not None and page.read_text(encoding="utf-8") != with_drawing(page.read_text(encoding="utf-8")):
         old.append(page)
     for path in old:
         sys.stderr.write(

@@ -116,3 +116,23 @@ class BrokenStoreError(SagaError):
 
     code = "broken_store"
     exit_code = 5
+
+
+def causes(error: BaseException) -> list[BaseException]:
+    """What really went wrong: the errors inside error groups, however deep; `error` itself where it is no group."""
+    if isinstance(error, BaseExceptionGroup):
+        return [inner for member in error.exceptions for inner in causes(member)]
+    return [error]
+
+
+def in_words(error: BaseException) -> str:
+    """An error on one line: ours by its sentence, any other with its class before it, a group by what is in it."""
+    return "; ".join(" ".join(_worded(cause).split()) for cause in causes(error))
+
+
+def _worded(error: BaseException) -> str:
+    if isinstance(error, SagaError):
+        return str(error)
+    from kafka_saga.runtime.stacks import words_of  # noqa: PLC0415 -- `saga --help` does not wait for pydantic
+
+    return f"{type(error).__name__}: {words_of(error)}".removesuffix(": ")

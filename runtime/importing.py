@@ -38,9 +38,7 @@ def import_users(name: str, what: str) -> ModuleType:
         DefinitionError: a definition in it is wrong; with file and line, too.
 
     """
-    here = str(Path.cwd())
-    if here not in sys.path:
-        sys.path.insert(0, here)
+    here = _import_from_here()
     try:
         return importlib.import_module(name)
     except DefinitionError as error:
@@ -51,6 +49,17 @@ def import_users(name: str, what: str) -> ModuleType:
         else:
             told = f"{type(error).__name__}: {_text(error)}{_where(error)}"
         raise ConfigError(f"{what}: cannot import it: {told}") from error
+
+
+def _import_from_here() -> str:
+    """Let modules in the working directory be imported, where there is one: it may have been deleted under us."""
+    try:
+        here = str(Path.cwd())
+    except FileNotFoundError:
+        return "the working directory, which is gone,"
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    return here
 
 
 def _text(error: BaseException) -> str:

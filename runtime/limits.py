@@ -190,6 +190,9 @@ EXTERNAL_TIMEOUT_MS: Final = 30_000
 STOP_TIMEOUT_MS: Final = 10_000
 """A stopping client that hangs (a broker that is away) is abandoned after this; the store is closed by then."""
 
+CONFIG_FILE_BYTES_MAX: Final = 256 * 1024
+"""A file of every setting there is takes 3 KB; a device or a pipe given by mistake must not be read for ever."""
+
 assert PAYLOAD_BYTES_MAX + HEADERS_BYTES_MAX < PUBLISH_BATCH_BYTES_MAX
 assert DEAD_LETTER_REMNANT_BYTES_MAX < DEAD_LETTER_VALUE_BYTES_MAX
 assert DEAD_LETTER_VALUE_BYTES_MAX < DEAD_LETTER_WHOLE_BYTES_MAX <= PUBLISH_BATCH_BYTES_MAX

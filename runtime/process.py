@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from typing import Any
 
-from kafka_saga.runtime.errors import SagaError
+from kafka_saga.runtime.errors import SagaError, causes, in_words
 from kafka_saga.runtime.failpoints import arm_from_environment
 from kafka_saga.runtime.stacks import stack_of
 from kafka_saga.runtime.telemetry import log
@@ -66,7 +66,7 @@ class Lifecycle:
         error = task.exception()
         if error is not None and self.failure is None:
             self.failure = error
-            self._log.error("process.task_died", task=task.get_name(), error=f"{type(error).__name__}: {error}")
+            self._log.error("process.task_died", task=task.get_name())  # what of, `run_process` says
             self.stop()
 
 
@@ -74,7 +74,8 @@ def run_process(main: Callable[[Lifecycle], Awaitable[None]]) -> int:
     """Run `main` until it returns; its exit code (see `kafka_saga.runtime.errors`).
 
     SIGTERM and SIGINT set `Lifecycle.stopping`; a second one ends the process at once, which is safe at any
-    moment. An error of ours is one line on stderr; any other keeps its traceback, since it is our bug.
+    moment. An error of ours is one line on stderr. Any other is somebody's bug: its traceback comes first, then the
+    same line; where errors came as a group, that line names them.
     """
     gc.freeze()  # what the imports made stays: never search it again
     gc.set_threshold(YOUNG_OBJECTS_MAX, 20, 50)
@@ -82,15 +83,22 @@ def run_process(main: Callable[[Lifecycle], Awaitable[None]]) -> int:
         arm_from_environment(os.environ)
         with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(_run(main))
-    except SagaError as error:
-        with suppress(OSError):  # where the log's disk is full too, the exit code still says it
-            sys.stderr.write(f"saga: {error}\n")
-        return error.exit_code
-    except Exception as error:  # noqa: BLE001 -- told as Python would tell it, but without values (I24)
-        with suppress(OSError):
-            sys.stderr.write(f"{stack_of(error)}\n")
-        return 1
+    except Exception as error:  # noqa: BLE001 -- whatever ends a process is said, once
+        return _last_words(error)
     return 0
+
+
+def _last_words(error: Exception) -> int:
+    """Say what ended the process; its exit code."""
+    found = causes(error)
+    with suppress(OSError):  # where the log's disk is full too, the exit code still says it
+        for cause in found:
+            if not isinstance(cause, SagaError):
+                stack, _, _message = stack_of(cause).rpartition("\n")  # the message follows in our own line
+                sys.stderr.write(f"{stack}\n")
+        sys.stderr.write(f"saga: {in_words(error)}\n")
+    codes = [cause.exit_code for cause in found if isinstance(cause, SagaError)]
+    return codes[0] if codes else SagaError.exit_code
 
 
 def new_loop() -> asyncio.AbstractEventLoop:

@@ -16,7 +16,6 @@ import os
 import sqlite3
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
-from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -24,7 +23,7 @@ import aiosqlite
 
 from kafka_saga.runtime import sql_values
 from kafka_saga.runtime.clock import SystemClock
-from kafka_saga.runtime.errors import BrokenStoreError, StoreRefusedError, StoreUnavailableError
+from kafka_saga.runtime.errors import BrokenStoreError, StoreUnavailableError
 from kafka_saga.runtime.sql_values import Params
 
 Row = tuple[Any, ...]
@@ -283,45 +282,6 @@ class transaction:  # noqa: N801 -- reads like the context manager it is
 async def has_table(connection: SqlConnection, name: str) -> bool:
     """Whether the database has a table of that name: another program's has not, nor has one that was never begun."""
     return bool(await connection.fetch_all("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", (name,)))
-
-
-def newest_schema(package: str) -> int:
-    """The schema version that the numbered files of `package` lead to."""
-    return _migrations(package)[-1][0]
-
-
-def _migrations(package: str) -> list[tuple[int, str, str]]:
-    return sorted(
-        (int(file.name[:4]), file.name, file.read_text())
-        for file in resources.files(package).iterdir()
-        if file.name.endswith(".sql")
-    )
-
-
-async def migrate(connection: SqlConnection, package: str, *, store: str) -> int:
-    """Bring the schema up to date with the numbered `NNNN_name.sql` files of `package`; the version reached.
-
-    Each file runs in a transaction of its own with its number, so a crash half way is repeated, not resumed.
-
-    Raises:
-        StoreRefusedError: the schema is newer than this program.
-
-    """
-    await connection.run_script("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER PRIMARY KEY, name TEXT)")
-    [(current,)] = await connection.fetch_all("SELECT coalesce(max(version), 0) FROM schema_version")
-    migrations = _migrations(package)
-    newest = migrations[-1][0]
-    if current > newest:
-        raise StoreRefusedError(
-            f"{store} has schema version {current}, this program knows versions up to {newest}: "
-            "run the newer kafka-saga that wrote it"
-        )
-    for version, name, sql in migrations:
-        if version > current:
-            await connection.run_script(
-                f"BEGIN IMMEDIATE; {sql}\nINSERT INTO schema_version VALUES ({version}, '{name}'); COMMIT;"
-            )
-    return newest
 
 
 class translated_errors:  # noqa: N801 -- reads like the context manager it is

@@ -14,6 +14,7 @@ from kafka_saga.orchestrator.cli.output import console, print_json, say
 from kafka_saga.orchestrator.cli.progress import progress_bar
 from kafka_saga.orchestrator.config import Settings
 from kafka_saga.orchestrator.operations.backing_up import Source, restore_lines, sources, targets
+from kafka_saga.orchestrator.store.presence import check_store
 from kafka_saga.runtime.backup import back_up
 from kafka_saga.runtime.errors import UsageError
 
@@ -46,6 +47,8 @@ def backup(
         raise UsageError("give --service or --all, not both")
     settings = common.settings()
     chosen = sources(settings.store_path, _services(settings), service=service, every=every)
+    if service is None:
+        check_store(settings.store_path)
     if every:
         absent = [source for source in chosen[1:] if not source.path.exists()]
         chosen = [source for source in chosen if source not in absent]

@@ -161,10 +161,9 @@ async def _freeze(many: Many, reader: StoreReader, now: int) -> Frozen:
 
 
 def _lines(source: str) -> Iterable[str]:
-    if source == "-":
-        return sys.stdin.read().splitlines()
     try:
-        return Path(source).read_text().splitlines()
+        raw = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+        return raw.decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"cannot read {source}: {error}") from error
 

@@ -65,7 +65,7 @@ _COMMANDS = {
         ("backup", "backup:backup", "Copy a database while it is in use; say how to put it back."),
         ("topics", "topics:app", "Create and list the topics that sagas need."),
         ("dlq", "dlq:app", "Look at dead letters, send them again, put them away."),
-        ("config", "config:app", "Show every setting, its value and its source."),
+        ("config", "config:app", "Show every setting, its value and its source; or get one."),
         ("schemas", "schemas:app", "Export the contract: JSON Schemas and AsyncAPI."),
     ),
 }

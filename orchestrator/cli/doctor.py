@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import asdict
@@ -15,7 +16,7 @@ from kafka_saga.orchestrator.cli.edge import EXIT_FAILED, EXIT_PARTLY_FAILED, EX
 from kafka_saga.orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
 from kafka_saga.orchestrator.cli.output import print_rows, say
 from kafka_saga.orchestrator.cli.site import site_of
-from kafka_saga.orchestrator.config import DAY_MS, Loaded
+from kafka_saga.orchestrator.config import DAY_MS, Loaded, remarks
 from kafka_saga.orchestrator.operations.checks.examination import examine, examine_without_definitions
 from kafka_saga.orchestrator.operations.checks.finding import Finding, Verdict
 from kafka_saga.runtime.clock import SystemClock
@@ -84,6 +85,7 @@ def _examine(common: SettingFlags, *, thorough: bool) -> list[Finding]:
     settings, clock = loaded.settings, SystemClock()
     retention_ms = settings.retention_days * DAY_MS or None
     findings = [_settings_finding(loaded)]
+    findings += [Finding("note", "settings", remark) for remark in remarks(os.environ)]
     try:
         registry = registry_of(settings)
     except SagaError as error:

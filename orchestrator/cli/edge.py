@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import inspect
-import os
 import sys
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 
 import cyclopts
 
+from kafka_saga.orchestrator.cli.streams import settle_streams
 from kafka_saga.runtime.errors import SagaError
 
 EXIT_FAILED = 1
@@ -24,6 +25,19 @@ _HELP_FLAGS = {"--help", "-h"}
 
 def run(app: cyclopts.App, arguments: Sequence[str], commands: Collection[str]) -> int:
     """Run one command line; its exit code."""
+    try:
+        return _run(app, arguments, commands)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except (BrokenPipeError, SystemExit) as error:
+        if not _has_seen_enough(error):
+            raise
+        return 0
+    finally:
+        settle_streams()
+
+
+def _run(app: cyclopts.App, arguments: Sequence[str], commands: Collection[str]) -> int:
     unknown = _unknown_command(arguments, commands)
     if unknown is not None:
         return _complain(unknown, EXIT_USAGE)
@@ -41,17 +55,33 @@ def run(app: cyclopts.App, arguments: Sequence[str], commands: Collection[str]) 
         return _complain(str(error), error.exit_code)
     except cyclopts.CycloptsError as error:
         return _complain(f"{_sentence(error)} See {_help_command(error)}", EXIT_USAGE)
-    except KeyboardInterrupt:
-        return EXIT_INTERRUPTED
     except BrokenPipeError:
-        # Who read our output has seen enough; what is still buffered must not fail at the exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        raise
+    except UnicodeEncodeError:
+        garbled = next(filter(_is_garbled, arguments), None)
+        if garbled is None:
+            raise
+        what = f"'{garbled}' is no text in this locale's encoding ({sys.getfilesystemencoding()})"
+        return _complain(f"{what}: set LC_ALL=C.UTF-8", EXIT_USAGE)
+    except OSError as error:  # a full disk below the output, a folder that is gone: nothing that a traceback explains
+        what = f"{error.filename}: " if error.filename is not None else ""
+        return _complain(f"cannot go on: {what}{error.strerror or error}", EXIT_FAILED)
     return result if isinstance(result, int) else 0
 
 
+def _is_garbled(word: str) -> bool:
+    """Whether Python could not decode it: such bytes are kept as lone surrogates, which no message can hold."""
+    return any("\ud800" <= character <= "\udfff" for character in word)
+
+
+def _has_seen_enough(error: BaseException) -> bool:
+    """Whether the reader of our output has gone, as `head` does: no error. Rich makes an exit of it, with code 1."""
+    return isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError)
+
+
 def _complain(message: str, exit_code: int) -> int:
-    sys.stderr.write(f"saga: {message}\n")
+    with suppress(OSError):  # where nobody can be told, the exit code still says it
+        sys.stderr.write(f"saga: {message}\n")
     return exit_code
 
 

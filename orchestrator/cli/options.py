@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter, Token
 
-from kafka_saga.orchestrator.config import Loaded, Settings, load_settings
+from kafka_saga.orchestrator.config import Loaded, Settings, load_settings, remarks
 from kafka_saga.runtime.errors import UsageError
 
 Output = Literal["table", "json", "jsonl"]
@@ -53,7 +54,9 @@ class SettingFlags:
     ] = None
 
     def settings(self, **flags: object) -> Settings:
-        """File < environment < these flags and `flags`."""
+        """File < environment < these flags and `flags`; what looks like a slip in the environment is said."""
+        for remark in remarks(os.environ):
+            sys.stderr.write(f"saga: {remark}\n")
         return self.loaded(**flags).settings
 
     def loaded(self, **flags: object) -> Loaded:

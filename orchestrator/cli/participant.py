@@ -39,8 +39,8 @@ def participant(
         saga participant shop.shipping:shipping --database shipping.db
 
     """
-    settings = common.settings(
+    settings = common.loaded(
         create_topics=create_topics, broker_wait_ms=broker_wait, log_level=log_level, log_format=log_format
-    )
+    ).settings
     found = find_participant(name, seed_file)
     return run_participant(found.participant, prepare=found.prepare, database=database, settings=settings)

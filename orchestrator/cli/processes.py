@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from kafka_saga.orchestrator.app import run_orchestrator
 from kafka_saga.orchestrator.cli.options import DEFAULTS, BrokerWait, SettingFlags
+from kafka_saga.orchestrator.cli.serving import log_remarks
 from kafka_saga.runtime.process import run_process
 from kafka_saga.runtime.telemetry import LogFormat, configure_logging
 
@@ -38,7 +39,7 @@ def orchestrator(
         saga orchestrator --app shop.sagas --data-dir /var/lib/saga
 
     """
-    settings = common.settings(
+    settings = common.loaded(
         in_flight_max=in_flight_max,
         partitions=partitions,
         create_topics=create_topics,
@@ -47,6 +48,7 @@ def orchestrator(
         broker_wait_ms=broker_wait,
         log_level=log_level,
         log_format=log_format,
-    )
+    ).settings
     configure_logging(process="orchestrator", level=settings.log_level, log_format=settings.log_format)
+    log_remarks()
     return run_process(lambda lifecycle: run_orchestrator(lifecycle, settings))

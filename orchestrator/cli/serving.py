@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 
 from kafka_saga.orchestrator.cli import check_interpreter
-from kafka_saga.orchestrator.config import DAY_MS, Settings, load_settings
+from kafka_saga.orchestrator.config import DAY_MS, Settings, load_settings, remarks
 from kafka_saga.participants.app import run_participant as run
 from kafka_saga.participants.faults import Faults
 from kafka_saga.participants.handlers import Participant
 from kafka_saga.participants.store.port import Prepare
 from kafka_saga.runtime.process import run_process
-from kafka_saga.runtime.telemetry import configure_logging
+from kafka_saga.runtime.telemetry import configure_logging, log
 
 
 def run_participant(
@@ -40,6 +40,7 @@ def run_participant(
     chosen = settings or load_settings(flags={}, environment=os.environ).settings
     faults = Faults.from_environment(os.environ)
     configure_logging(process=f"participant:{participant.name}", level=chosen.log_level, log_format=chosen.log_format)
+    log_remarks()
     return run_process(
         lambda lifecycle: run(
             lifecycle,
@@ -54,3 +55,9 @@ def run_participant(
             broker_wait_ms=chosen.broker_wait_ms,
         )
     )
+
+
+def log_remarks() -> None:
+    """Say in the log which variables look like settings and are none."""
+    for remark in remarks(os.environ):
+        log("config").warning("config.variable_ignored", why=remark)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 import sys
 from collections.abc import Sequence
@@ -39,8 +38,6 @@ class DemoScreen:
     """Prints on standard output; without a terminal one line at a time, never coloured."""
 
     def __init__(self, clock: Clock) -> None:
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="replace")  # a terminal that cannot show a mark is no reason to fail
         fixed = sys.stdout.isatty() or "COLUMNS" in os.environ
         self.console = Console(highlight=False, width=None if fixed else _WIDE)
         self._clock = clock

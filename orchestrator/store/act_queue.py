@@ -8,7 +8,7 @@ from pathlib import Path
 
 from kafka_saga.orchestrator.store.act_rows import insert_row
 from kafka_saga.orchestrator.store.port import QueuedAct
-from kafka_saga.orchestrator.store.presence import check_exists
+from kafka_saga.orchestrator.store.presence import check_store
 from kafka_saga.orchestrator.store.statements import SQL
 from kafka_saga.runtime.sqlite import SqlConnection, open_beside, transaction
 
@@ -27,7 +27,7 @@ class ActQueue:
             StoreUnavailableError: there is none.
 
         """
-        check_exists(path)
+        check_store(path)
         return cls(await open_beside(path))
 
     async def send(self, acts: Sequence[QueuedAct], now: int) -> int:

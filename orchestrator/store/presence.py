@@ -1,20 +1,52 @@
-"""Whether there is a store to open. Only its owner makes one; who comes beside it must find it there."""
+"""Whether there is a store to open, and whether the file is one. Only its owner makes one, of nothing but nothing."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from kafka_saga.runtime.errors import StoreUnavailableError
+from kafka_saga.orchestrator.store import migrations
+from kafka_saga.runtime.errors import StoreRefusedError, StoreUnavailableError
+from kafka_saga.runtime.identity import Identity, identify
+from kafka_saga.runtime.migrations import first_migration
 
 
-def check_exists(path: Path) -> None:
+def check_store(path: Path) -> None:
     """Refuse a path at which no store is.
 
     Raises:
         StoreUnavailableError: there is none.
+        StoreRefusedError: what is there is no store.
+        BrokenStoreError: what is there is no database.
 
     """
-    if not path.exists():
+    found = identify(path)
+    if found is None:
         raise StoreUnavailableError(
             f"there is no store at {path}: start `saga orchestrator` first, or name another with --store"
+        )
+    if found.is_empty:
+        raise StoreRefusedError(
+            f"{path} is an empty file, not a store: `saga orchestrator` would make it one; or name another with --store"
+        )
+    _check_ours(found, path)
+
+
+def check_free(path: Path) -> None:
+    """Refuse to make a store of a file that is something else; a new or empty one is as good as a store.
+
+    Raises:
+        StoreRefusedError: it is another's.
+        BrokenStoreError: it is no database.
+
+    """
+    found = identify(path)
+    if found is not None and not found.is_empty:
+        _check_ours(found, path)
+
+
+def _check_ours(found: Identity, path: Path) -> None:
+    if found.first_migration != first_migration(migrations.__name__):
+        raise StoreRefusedError(
+            f"{path} is not an orchestrator's store but a participant's or another program's database: "
+            "name another with --store"
         )

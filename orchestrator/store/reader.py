@@ -15,13 +15,14 @@ from kafka_saga.orchestrator.store import migrations, rows
 from kafka_saga.orchestrator.store.act_rows import ActRow, read_row
 from kafka_saga.orchestrator.store.listing import KEY_MAX, Filter
 from kafka_saga.orchestrator.store.port import Meaning
-from kafka_saga.orchestrator.store.presence import check_exists
+from kafka_saga.orchestrator.store.presence import check_store
 from kafka_saga.orchestrator.store.purging import read_purged
 from kafka_saga.orchestrator.store.retention import Purge, Purged, digest
 from kafka_saga.orchestrator.store.statements import SQL
 from kafka_saga.runtime.clock import rfc3339
 from kafka_saga.runtime.errors import NotFoundError, StoreRefusedError
-from kafka_saga.runtime.sqlite import SqlConnection, newest_schema, open_reader
+from kafka_saga.runtime.migrations import newest_schema
+from kafka_saga.runtime.sqlite import SqlConnection, open_reader
 from kafka_saga.schemas.codec import encode
 from kafka_saga.schemas.ids import SagaRef
 
@@ -63,11 +64,16 @@ class StoreReader:
 
         Raises:
             StoreUnavailableError: there is none.
-            StoreRefusedError: its schema is that of another version of this program.
+            StoreRefusedError: the file is no store, or its schema is that of another version of this program.
 
         """
         reader = await cls.open_any(path)
-        version, ours = await reader.schema_version(), newest_schema(migrations.__name__)
+        ours = newest_schema(migrations.__name__)
+        try:
+            version = await reader.schema_version()
+        except BaseException:
+            await reader.close()  # its thread would keep the process from ending
+            raise
         if version == ours:
             return reader
         await reader.close()
@@ -82,9 +88,10 @@ class StoreReader:
 
         Raises:
             StoreUnavailableError: there is none.
+            StoreRefusedError: the file is no store.
 
         """
-        check_exists(path)
+        check_store(path)
         return cls(await open_reader(path))
 
     async def close(self) -> None:

@@ -30,13 +30,15 @@ from kafka_saga.orchestrator.store.port import (
     Registered,
     UnreadableAct,
 )
+from kafka_saga.orchestrator.store.presence import check_free
 from kafka_saga.orchestrator.store.retention import Purged, PurgeStep, QueuedPurge
 from kafka_saga.orchestrator.store.statements import SQL
 from kafka_saga.runtime.clock import Clock, ForwardClock, new_id
 from kafka_saga.runtime.errors import ConflictError, StoreRefusedError
 from kafka_saga.runtime.failpoints import failpoint
+from kafka_saga.runtime.migrations import migrate
 from kafka_saga.runtime.soundness import check_at_start
-from kafka_saga.runtime.sqlite import SqlConnection, migrate, open_inline, transaction
+from kafka_saga.runtime.sqlite import SqlConnection, open_inline, transaction
 from kafka_saga.runtime.store_lock import StoreLock
 from kafka_saga.runtime.wal import truncate_wal, wal_bytes
 from kafka_saga.schemas.codec import encode
@@ -61,11 +63,12 @@ async def open_store(path: Path, clock: Clock) -> SqliteStore:
     """Open the store at `path`, creating it where there is none.
 
     Raises:
-        StoreRefusedError: another orchestrator has it open, or a newer program wrote it.
+        StoreRefusedError: another orchestrator has it open, a newer program wrote it, or the file is no store.
         StoreUnavailableError: the file cannot be opened.
         BrokenStoreError: the file is damaged, or its disk is full or broken.
 
     """
+    check_free(path)
     lock = StoreLock(path)
     await _acquire(lock, clock)
     try:

@@ -128,8 +128,8 @@ class Child:
             line = read_line(self.program.name, raw)
             if is_output and not self.first_line:
                 self.first_line = line.text
-            if not is_output and line.is_error and line.text.strip():
-                self.last_error = line.readable()
+            if not is_output and line.is_error and (words := line.last_words()):
+                self.last_error = words
             expected = self.program.ready_event
             if (expected is None and is_output) or (expected is not None and line.event == expected):
                 self.ready.set()

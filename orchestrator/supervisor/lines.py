@@ -11,6 +11,9 @@ import orjson
 _HIDDEN = frozenset({"event", "level", "timestamp", "process", "component"})
 _ERROR_LEVELS = frozenset({"error", "critical"})
 
+_GROUP_FRAME = " |+-"
+"""What Python draws around the tracebacks of an error group; its last line is nothing else."""
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -34,6 +37,10 @@ class Line:
     def is_error(self) -> bool:
         """Whether it may be why the process died."""
         return self.level in _ERROR_LEVELS
+
+    def last_words(self) -> str:
+        """The line as a reason for the process's end; "" where it is only the frame around a group of errors."""
+        return self.readable() if self.record is not None else self.text.lstrip(_GROUP_FRAME)
 
     def readable(self) -> str:
         """The line for people: `10:42:07.123 orchestrator.ready sagas=['order']`."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import orjson
@@ -16,18 +17,25 @@ _LEVEL_STYLES = {"error": "bold red", "critical": "bold red", "warning": "yellow
 _NAME_WIDTH = 12
 
 
+class _PatientConsole(Console):
+    """Whoever read our lines may go: the processes whose lines they were go on."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
+
+
 class ProcessScreen:
     """Prints on standard error; `raw` prints our log lines as the JSON that they are."""
 
     def __init__(self, *, raw: bool) -> None:
         self._raw = raw
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._console = _PatientConsole(stderr=True, highlight=False, soft_wrap=True)
         self._styles: dict[str, str] = {}
 
     def show(self, line: Line) -> None:
         """One line of a process."""
         if self._raw:
-            self._console.print(Text(line.text))
+            self._print(Text(line.text))
             return
         self._put(line.process, line.readable(), _LEVEL_STYLES.get(line.level, "") if line.record else "")
 
@@ -46,4 +54,8 @@ class ProcessScreen:
     def _put(self, name: str, text: str, style: str) -> None:
         if name not in self._styles:
             self._styles[name] = "bold" if name == "saga up" else _COLOURS[len(self._styles) % len(_COLOURS)]
-        self._console.print(Text.assemble((f"{name:<{_NAME_WIDTH}} │ ", self._styles[name]), (text, style)))
+        self._print(Text.assemble((f"{name:<{_NAME_WIDTH}} │ ", self._styles[name]), (text, style)))
+
+    def _print(self, text: Text) -> None:
+        with suppress(OSError):  # a full disk or a lost terminal: nobody who reads a child's lines may stop
+            self._console.print(text)

@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kafka_saga.orchestrator.supervisor.child import Child, Program, Tell, saga_command
-from kafka_saga.runtime.errors import BrokerUnavailableError, ConfigError
+from kafka_saga.runtime.errors import BrokenStoreError, BrokerUnavailableError, ConfigError, StoreRefusedError
+from kafka_saga.runtime.identity import identify
 from kafka_saga.runtime.sqlite import open_inline, transaction
 from kafka_saga.runtime.store_lock import StoreLock
 
@@ -38,7 +39,8 @@ def saga_programs(
 
     `participants` says for each service what `saga participant` is told.
     """
-    logging = {**environment, "SAGA_LOG_FORMAT": "json"}  # we read it; people get it from us
+    # We read what they write, whatever the locale; people get it from us.
+    logging = {**environment, "SAGA_LOG_FORMAT": "json", "PYTHONIOENCODING": "utf-8"}
     return (
         Program(ORCHESTRATOR, saga_command("orchestrator", *flags), logging, "orchestrator.ready"),
         *(
@@ -78,7 +80,7 @@ async def forget_positions(databases: Sequence[Path]) -> int:
     """
     forgotten = 0
     for path in databases:
-        if not path.exists():
+        if not _is_ours(path):
             continue
         lock = StoreLock(path)
         lock.acquire("saga up")
@@ -93,3 +95,12 @@ async def forget_positions(databases: Sequence[Path]) -> int:
         finally:
             lock.release()
     return forgotten
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a program of ours keeps its positions there; what is no database, its user will say."""
+    try:
+        found = identify(path)
+    except (StoreRefusedError, BrokenStoreError):
+        return False
+    return found is not None and found.first_migration is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from kafka_saga.messaging.arrival import wait_for_broker
 from kafka_saga.orchestrator.broker_file import BrokerFile
 from kafka_saga.orchestrator.config import Settings
+from kafka_saga.orchestrator.store.presence import check_free
 from kafka_saga.orchestrator.supervisor.child import Child, how_it_ended
 from kafka_saga.orchestrator.supervisor.endings import tell_endings
 from kafka_saga.orchestrator.supervisor.interrupts import on_interrupt
@@ -171,8 +172,9 @@ class _System:
 
     async def _welcome(self, address: str, supervisor: Supervisor) -> None:
         """Say where everything is, when it works that it does, and then how sagas end."""
-        sys.stdout.write(_where(self._plan, address) + "\n")
-        sys.stdout.flush()
+        with suppress(OSError):  # whoever read our output may go; the system goes on
+            sys.stdout.write(_where(self._plan, address) + "\n")
+            sys.stdout.flush()
         await supervisor.all_ready()
         self._screen.say("everything is ready; Ctrl-C stops it", "bold green")
         await tell_endings(self._plan.settings.store_path, self._screen, self._clock)
@@ -204,6 +206,7 @@ class _System:
 
 
 def _check_free(settings: Settings) -> None:
+    check_free(settings.store_path)
     holder = StoreLock(settings.store_path).holder()
     if holder is not None:
         raise StoreRefusedError(

@@ -46,7 +46,9 @@ class Service:
     def schema(self) -> str:
         """The SQL of its tables; running it again changes nothing."""
         return (
-            resources.files("kafka_saga.participants.services").joinpath(f"sql/{self.participant.name}.sql").read_text()
+            resources.files("kafka_saga.participants.services")
+            .joinpath(f"sql/{self.participant.name}.sql")
+            .read_text(encoding="utf-8")
         )
 
     async def prepare(self, connection: SqlConnection, seed: Seed | None = None) -> None:
@@ -66,8 +68,10 @@ def read_seed(path: Path | None = None) -> Seed:
     """
     source = path or resources.files("kafka_saga.participants.services").joinpath("seed.json")
     try:
-        return Seed.model_validate_json(source.read_text())
+        return Seed.model_validate_json(source.read_text(encoding="utf-8"))
     except OSError as error:
         raise ConfigError(f"the seed file {path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"the seed file {path} is not written in UTF-8") from error
     except ValidationError as error:
         raise ConfigError(f"the seed file {path} is not right: {describe(error)}") from error

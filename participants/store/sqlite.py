@@ -13,10 +13,12 @@ from kafka_saga.participants.command import FenceKey
 from kafka_saga.participants.fence import FenceRow, Status
 from kafka_saga.participants.store.port import PruneStep
 from kafka_saga.runtime.clock import new_id
-from kafka_saga.runtime.errors import ConflictError
+from kafka_saga.runtime.errors import ConflictError, StoreRefusedError
 from kafka_saga.runtime.failpoints import failpoint
+from kafka_saga.runtime.identity import identify
+from kafka_saga.runtime.migrations import SCHEMA_TABLE, first_migration, migrate
 from kafka_saga.runtime.soundness import check_at_start
-from kafka_saga.runtime.sqlite import InlineConnection, SqlConnection, migrate, open_inline, transaction
+from kafka_saga.runtime.sqlite import InlineConnection, SqlConnection, open_inline, transaction
 from kafka_saga.schemas.codec import encode
 
 MIGRATIONS = "kafka_saga.participants.store.migrations"
@@ -45,6 +47,8 @@ _FORGET = "DELETE FROM fence WHERE rowid IN (SELECT value FROM json_each(?))"
 
 _FIRST_OFFSET = "INSERT INTO offsets (next, updated_at, topic, partition) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
 _MOVE_OFFSET = "UPDATE offsets SET next = ?, updated_at = ? WHERE topic = ? AND partition = ? AND next = ?"
+
+_OUR_TABLES = frozenset({"fence", "offsets", "meta", SCHEMA_TABLE})
 
 
 class SqliteStore:
@@ -148,9 +152,11 @@ async def open_store(path: Path | str, *, after_crash: bool = False) -> SqliteSt
     Raises:
         StoreUnavailableError: the file cannot be opened.
         BrokenStoreError: the file is not a sound SQLite database.
-        StoreRefusedError: a newer program wrote it.
+        StoreRefusedError: a newer program wrote it, or it is an orchestrator's store.
 
     """
+    if isinstance(path, Path):
+        _check_free(path)
     connection: InlineConnection = await open_inline(path)
     try:
         if isinstance(path, Path):
@@ -159,3 +165,16 @@ async def open_store(path: Path | str, *, after_crash: bool = False) -> SqliteSt
     except BaseException:
         await connection.close()
         raise
+
+
+def _check_free(path: Path) -> None:
+    """Refuse an orchestrator's store. A service's own database, with its tables, is where the fence belongs."""
+    found = identify(path)
+    if found is None or found.first_migration == first_migration(MIGRATIONS):
+        return
+    if found.first_migration is not None:
+        raise StoreRefusedError(f"{path} is an orchestrator's store, not a participant's database: name another file")
+    taken = found.tables & _OUR_TABLES
+    if taken:
+        names = ", ".join(sorted(taken))
+        raise StoreRefusedError(f"{path} has tables of another program that are called as ours ({names}): name another")

@@ -49,7 +49,7 @@ def test_doctor_names_missing_topics_and_who_creates_them(saga: Saga, system: Sy
     [
         (["-b", "127.0.0.1:1"], {}, "broker", 5),
         (["-b", "127.0.0.1:1", "--app", "nonesuch"], {}, "definitions", 5),
-        ([], {"SAGA_NONESUCH": "1"}, "settings", 1),
+        ([], {"SAGA_PARTITIONS": "many"}, "settings", 1),
     ],
 )
 def test_doctor_goes_on_when_one_check_fails(

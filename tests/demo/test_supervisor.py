@@ -86,6 +86,13 @@ async def test_what_dies_is_started_again_and_its_last_error_is_told() -> None:
     assert (second.deaths, second.restart_in_ms) == (2, 500)
 
 
+async def test_the_frame_around_a_group_of_errors_is_not_its_last_word() -> None:
+    code = "raise ExceptionGroup('unhandled errors in a TaskGroup', [ExceptionGroup('inner', [ValueError('real')])])"
+    child = await Child.start(program(code), lambda _: None)
+    assert await child.ended() == 1
+    assert child.last_error == "ValueError: real"
+
+
 async def test_what_cannot_run_ends_the_waiting() -> None:
     watched = Watched()
     await watched.supervisor.start([program("import sys; sys.stderr.write('saga: no such service\\n'); sys.exit(2)")])
@@ -110,21 +117,35 @@ async def test_the_first_program_is_stopped_before_the_others() -> None:
     assert sorted(stopped) == ["first", "second", "third"]
 
 
-async def test_positions_are_forgotten_and_nothing_else(tmp_path: Path) -> None:
-    path, other = tmp_path / "it.db", tmp_path / "other.db"
+OURS = "CREATE TABLE schema_version (version, name); INSERT INTO schema_version VALUES (1, '0001_fence.sql');"
+POSITIONS = "CREATE TABLE offsets (next); INSERT INTO offsets VALUES (1), (2);"
+
+
+def make_database(path: Path, script: str) -> Path:
     with closing(sqlite3.connect(path)) as connection:
-        connection.executescript("CREATE TABLE offsets (next); INSERT INTO offsets VALUES (1), (2); CREATE TABLE a (b)")
-    with closing(sqlite3.connect(other)) as connection:
-        connection.executescript("CREATE TABLE notes (text)")
-    assert await forget_positions([path, other, tmp_path / "none.db"]) == 2
-    assert await forget_positions([path, other]) == 0
+        connection.executescript(script)
+    return path
+
+
+async def test_positions_are_forgotten_and_nothing_else(tmp_path: Path) -> None:
+    path = make_database(tmp_path / "it.db", OURS + POSITIONS)
+    young = make_database(tmp_path / "young.db", OURS)
+    assert await forget_positions([path, young, tmp_path / "none.db"]) == 2
+    assert await forget_positions([path, young]) == 0
     assert not (tmp_path / "none.db").exists()
 
 
+async def test_what_is_not_ours_is_neither_changed_nor_in_the_way(tmp_path: Path) -> None:
+    foreign = make_database(tmp_path / "foreign.db", POSITIONS)
+    before = foreign.read_bytes()
+    (tmp_path / "folder.db").mkdir()
+    (tmp_path / "text.db").write_text("no database")
+    assert await forget_positions(sorted(tmp_path.glob("*.db"))) == 0
+    assert foreign.read_bytes() == before
+
+
 async def test_positions_of_a_database_in_use_are_left_alone(tmp_path: Path) -> None:
-    path = tmp_path / "it.db"
-    with closing(sqlite3.connect(path)) as connection:
-        connection.executescript("CREATE TABLE offsets (next)")
+    path = make_database(tmp_path / "it.db", OURS + POSITIONS)
     lock = StoreLock(path)
     lock.acquire("someone")
     with pytest.raises(StoreRefusedError, match="in use by someone"):

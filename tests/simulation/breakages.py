@@ -227,7 +227,7 @@ ENGINE = (
     Mutant(
         "a topic's new beginning is not stored",
         "orchestrator/engine/intake.py",
-        "inputs.offsets[partition] = Advance(known, position)",
+        "inputs.offsets[reset.partition] = Advance(known, reset.position)",
         "pass",
         "I15",
         {"orders": 10, "recreations": 3},

@@ -125,7 +125,7 @@ async def test_a_migration_that_was_cut_off_is_done_again(path: Path) -> None:
 
 async def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path) -> None:
     path.write_bytes(b"an order list, not a database\n" * 100)
-    with pytest.raises(BrokenStoreError, match=r"orchestrator\.db is damaged"):
+    with pytest.raises(BrokenStoreError, match=r"orchestrator\.db is no SQLite database"):
         await open_store(path, SetClock())
     assert path.read_bytes().startswith(b"an order list")
 
@@ -209,7 +209,7 @@ async def test_a_reader_takes_any_file_name(tmp_path: Path) -> None:
 async def test_reading_a_file_that_is_no_database_names_it(path: Path) -> None:
     path.write_bytes(b"an order list, not a database\n" * 100)
     threads = threading.enumerate()
-    with pytest.raises(BrokenStoreError, match=r"orchestrator\.db is damaged"):
+    with pytest.raises(BrokenStoreError, match=r"orchestrator\.db is no SQLite database"):
         await StoreReader.open(path)
     expect_no_more_threads(threads)
 

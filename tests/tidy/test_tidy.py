@@ -151,3 +151,42 @@ def texts(path: Path) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
             yield node.value
+
+
+PRODUCT = ("runtime", "schemas", "messaging", "orchestrator", "participants", "src", "examples")
+TEXT_CALLS = {"read_text", "write_text"}
+"""Without an encoding they take the locale's, and the program starts in some countries only. Ruff does not see them
+on what `importlib.resources` gives."""
+
+
+def without_encoding(source: str) -> list[int]:
+    calls = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)]
+    return [
+        call.lineno
+        for call in calls
+        if {keyword.arg for keyword in call.keywords}.isdisjoint({"encoding", "mode"})
+        and (
+            (isinstance(call.func, ast.Attribute) and call.func.attr in TEXT_CALLS and not _positional(call.func, call))
+            or (isinstance(call.func, ast.Name) and call.func.id == "open")
+            or any(keyword.arg in {"text", "universal_newlines"} for keyword in call.keywords)
+        )
+    ]
+
+
+def _positional(function: ast.Attribute, call: ast.Call) -> bool:
+    """Whether the encoding comes first; or a name, of what is UTF-8 by its definition (`importlib.metadata`)."""
+    return function.attr == "read_text" and bool(call.args)
+
+
+def test_files_of_ours_are_read_and_written_in_utf_8_whatever_the_locale() -> None:
+    assert without_encoding("path.read_text()\nopen(path)\nrun(command, text=True)") == [1, 2, 3]
+    assert without_encoding("path.read_text(encoding='utf-8')\nopen(path, mode='rb')\nrun(command)") == []
+
+    found = [
+        f"{shown(path)}:{line}"
+        for path in python_files()
+        if path.relative_to(ROOT).parts[0] in PRODUCT
+        for line in without_encoding(path.read_text(encoding="utf-8"))
+    ]
+
+    assert found == []

@@ -13,8 +13,9 @@ from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.orchestrator.store import migrations
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.runtime.limits import DISK_FREE_BYTES_MIN, DISK_FREE_BYTES_WANTED, EXAMINED_BYTES_MAX
+from kafka_saga.runtime.migrations import newest_schema
 from kafka_saga.runtime.soundness import find_damage
-from kafka_saga.runtime.sqlite import has_table, newest_schema
+from kafka_saga.runtime.sqlite import has_table
 from kafka_saga.runtime.store_lock import Owner, StoreLock
 
 _MEGABYTE = 1_000_000

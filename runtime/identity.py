@@ -1,0 +1,72 @@
+"""Whose a file is, found out before anything is written to it: ours, another program's, or no database at all."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from kafka_saga.runtime.errors import BrokenStoreError, StoreRefusedError
+from kafka_saga.runtime.migrations import SCHEMA_TABLE
+from kafka_saga.runtime.sqlite import BUSY_TIMEOUT_MS, address, translated_errors
+
+_MAGIC = b"SQLite format 3\0"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """What a database is.
+
+    Attributes:
+        tables: what is in it; of ours, the one that counts migrations is left out.
+        first_migration: the file that began its schema, where a program of ours did.
+
+    """
+
+    tables: frozenset[str]
+    first_migration: str | None
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nobody has made anything of it yet."""
+        return not self.tables
+
+
+def identify(path: Path) -> Identity | None:
+    """Whose the database at `path` is, without changing it; None where there is none.
+
+    Raises:
+        StoreRefusedError: it is a folder, a pipe or a device.
+        StoreUnavailableError: it cannot be opened.
+        BrokenStoreError: it is no database, or one that is damaged.
+
+    """
+    with translated_errors(path):
+        if not path.exists():
+            return None
+        if not path.is_file():  # to open a pipe would wait for somebody to write to it
+            what = "a folder" if path.is_dir() else "no ordinary file"
+            raise StoreRefusedError(f"{path} is {what}, not a database: name another")
+        if path.stat().st_size == 0:
+            return Identity(frozenset(), None)
+        with path.open("rb") as file:
+            if file.read(len(_MAGIC)) != _MAGIC:
+                raise BrokenStoreError(
+                    f"{path} is no SQLite database, or its first page is damaged: "
+                    "name another file, or restore it from a backup"
+                )
+        with closing(sqlite3.connect(address(path, "ro"), uri=True, isolation_level=None)) as connection:
+            connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
+            return _look(connection)
+
+
+def _look(connection: sqlite3.Connection) -> Identity:
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    columns = {name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (SCHEMA_TABLE,))}
+    first = None
+    if columns == {"version", "name"}:
+        found = connection.execute(f"SELECT name FROM {SCHEMA_TABLE} WHERE version = 1").fetchone()  # noqa: S608
+        first = None if found is None else str(found[0])
+        tables.discard(SCHEMA_TABLE)  # a first start that was killed got this far
+    return Identity(frozenset(tables), first)
