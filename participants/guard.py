@@ -120,6 +120,7 @@ class Guard:
 
     async def _answer(self, command: Command, now_ms: int) -> Handled:
         head, row = command.head, self._rows.get(command.key)
+        log_subject.set(head)
         if command.handler is None:
             return Handled(command, self._unknown_type(head))
         age_ms = now_ms - head.started_at_ms if head.started_at_ms else 0
@@ -147,7 +148,6 @@ class Guard:
         return Handled(command, NOTHING_TO_UNDO, is_fresh=True)
 
     async def _run(self, command: Command, handler: Handler, row: FenceRow | None, now_ms: int) -> Handled:
-        log_subject.set(command.head)
         if row is not None and row.status is Status.STARTED:
             return self._call_again(command, row)
         row = row or _new_row(command, now_ms)
@@ -290,7 +290,7 @@ class Guard:
 
     def _unknown_type(self, head: CommandHead) -> Reply:
         known = ", ".join(sorted(self._participant.handlers)) or "none"
-        _log.warning("command.unknown_type", command_id=head.command_id, command_type=head.command_type)
+        _log.warning("command.unknown_type", command_type=head.command_type)
         return try_again(f"{self._participant.name} does not know the command {head.command_type}; it knows {known}")
 
     def _put(self, row: FenceRow) -> None:

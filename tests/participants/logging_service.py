@@ -95,6 +95,8 @@ async def main() -> None:
         await harness.send(Talk(), saga_id="talk", **where)
         await harness.send(Call(), saga_id="call", **where)
         library.info("between commands")
+        known, unknown = (harness.command(Quiet(), saga_id=name, **where) for name in ("known", "unknown"))
+        await harness.handle([known, unknown._replace(handler=None)])
         for attempt, how in enumerate(["once", "twice", "another", "another"], 1):
             await harness.send(Break(how=how), saga_id="broken", **where, attempt=attempt)
         await harness.send(Break(how="invalid"), saga_id="invalid", **where)

@@ -50,6 +50,7 @@ CALL = ("call", "pay", "order/call/pay/forward/1", 1)
         ("from a thread", TALK),
         ("called with order/call/pay/forward/1", CALL),
         ("kept", CALL),
+        ("command.unknown_type", ("unknown", "pay", "order/unknown/pay/forward/1", 1)),
         ("tables are there", (None, None, None, None)),
         ("between commands", (None, None, None, None)),
     ],
