@@ -10,14 +10,14 @@ import functools
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_type_hints
 
 from pydantic import BaseModel, RootModel
 
 from kafka_saga.runtime.errors import DefinitionError
 from kafka_saga.schemas.faithful import complaint
 from kafka_saga.schemas.fit import Misfit, kinds_written, misfit, reads_null
-from kafka_saga.schemas.structure import FieldNode, fields_of, of_model, reads_its_own_way, shown
+from kafka_saga.schemas.structure import FieldNode, Node, fields_of, of_model, of_type, reads_its_own_way, shown
 
 
 class SagaData(NamedTuple):
@@ -113,6 +113,8 @@ def settle(
             _check(place, argument, field, source, providers, is_free=is_free)
         else:
             _check_function(place, argument, field.name, source)
+            if not is_free:
+                _check_returned(place, field, source)
         settled[field.name] = source
     return settled
 
@@ -246,6 +248,27 @@ def _check_function(place: str, argument: str, name: str, source: object) -> Non
         ) from None
     except ValueError:
         return  # some functions of other languages have no signature
+
+
+def _check_returned(place: str, field: FieldNode, source: object) -> None:
+    """Refuse a function that says it returns what its field does not read."""
+    returned = _returned(source)
+    found = None if returned is None else misfit(returned, field.node)
+    if returned is not None and found is not None and not (found.only_null and not field.required):
+        told = f"is {shown(field.node)}, but its function says that it returns {shown(returned)}"
+        raise DefinitionError(f"{place} {told}: make them one type")
+
+
+def _returned(function: Any) -> Node | None:
+    """The type that a function says it returns; None where it says none that pydantic knows."""
+    while isinstance(function, functools.partial):
+        function = function.func
+    try:
+        annotated = function if inspect.isroutine(function) else type(function).__call__
+        hint = get_type_hints(annotated, include_extras=True).get("return", Any)
+        return of_type(hint)
+    except Exception:  # noqa: BLE001 -- annotations may name what is not there, and types may be anybody's
+        return None
 
 
 _NEVER_AT_ONCE: dict[str, Callable[[Any], bool]] = {

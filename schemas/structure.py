@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from enum import Enum
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel
+from pydantic import BaseModel, TypeAdapter
 
 Schema = Mapping[str, Any]
 
@@ -126,6 +126,17 @@ def of_model(model: type[BaseModel]) -> Node:
     if not model.__pydantic_complete__:
         model.model_rebuild()
     return Node(model.__pydantic_core_schema__, {}, {}).opened()
+
+
+def of_type(annotation: Any) -> Node:
+    """The structure of any type.
+
+    Raises:
+        PydanticUserError: pydantic knows no such type.
+
+    """
+    schema: Any = TypeAdapter(annotation).core_schema
+    return Node(schema, {}, {}).opened()
 
 
 def fields_of(node: Node) -> list[FieldNode] | None:

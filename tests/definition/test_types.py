@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum, IntEnum
@@ -363,35 +363,3 @@ def test_a_reply_that_does_not_fit_a_later_command_names_the_step() -> None:
         DefinitionError, match=r"'count' is str, but the reply of step 'a' gives int.*data.replies\['a'\]"
     ):
         Saga("shop", version=1, request=request, steps=[first, second])
-
-
-@pytest.mark.parametrize(
-    "wanted", [UUID, Annotated[str, Field(min_length=3)], str | None, Literal["a", "b"], Any, Colour]
-)
-def test_an_id_may_be_any_text(wanted: Any) -> None:
-    request = create_model("Wanted", key=(wanted, ...))
-    take = create_model("Take")
-
-    Saga(
-        "shop",
-        version=1,
-        request=request,
-        id_from="key",
-        steps=[Step("one", service="s", action=take, nothing_to_undo=True)],
-    )
-
-
-@pytest.mark.parametrize("wanted", [int, float, bool, list[str], Line, dict[str, str], int | None], ids=str)
-def test_an_id_that_is_never_text_is_refused(wanted: Any) -> None:
-    request = create_model("Wanted", key=(wanted, ...))
-    take = create_model("Take")
-    build: Callable[[], Saga] = lambda: Saga(  # noqa: E731
-        "shop",
-        version=1,
-        request=request,
-        id_from="key",
-        steps=[Step("one", service="s", action=take, nothing_to_undo=True)],
-    )
-
-    with pytest.raises(DefinitionError, match="a saga's id is text"):
-        build()
