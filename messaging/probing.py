@@ -24,7 +24,7 @@ from kafka_saga.messaging.addresses import Address
 from kafka_saga.messaging.errors import BrokerRefusesError, BrokerUnreachableError
 from kafka_saga.messaging.greeting import Greeting, accepts_tls, greet, hang_up
 from kafka_saga.messaging.settings import KafkaSettings
-from kafka_saga.messaging.waiting import describe
+from kafka_saga.messaging.waiting import abandon, describe
 from kafka_saga.runtime import limits
 from kafka_saga.runtime.errors import BrokerUnavailableError
 
@@ -61,15 +61,27 @@ class _Probe:
     options: dict[str, Any]
 
     async def run(self) -> None:
-        addresses = self.settings.addresses
-        tried = await asyncio.gather(*map(self._brokers, addresses), return_exceptions=True)
-        answers = [(asked, found) for asked, found in zip(addresses, tried, strict=True) if isinstance(found, dict)]
-        if not answers:
-            raise self._telling([found for found in tried if isinstance(found, BaseException)])
-        asked, brokers = answers[0]
-        advertised = {node: address for node, address in brokers.items() if address not in addresses}
-        checks = (self._check_advertised(asked, node, address) for node, address in advertised.items())
-        await asyncio.gather(*checks)
+        asked, brokers = await self._first_answer()
+        advertised = [(node, address) for node, address in brokers.items() if address != asked]
+        await asyncio.gather(*(self._check_advertised(asked, node, address) for node, address in advertised))
+
+    async def _first_answer(self) -> tuple[Address, dict[int, Address]]:
+        """The first server that takes us, and the brokers it knows; the others are not waited for."""
+        asking = {asyncio.ensure_future(self._brokers(address)): address for address in self.settings.addresses}
+        waiting, failures = set(asking), list[BaseException]()
+        try:
+            while waiting:
+                done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+                for task in done:
+                    error = task.exception()
+                    if error is None:
+                        return asking[task], task.result()
+                    failures.append(error)
+        finally:
+            for task in asking:
+                task.cancel()
+                abandon(task)
+        raise self._telling(failures)
 
     def _telling(self, failures: Sequence[BaseException]) -> BaseException:
         """The failure that says most: of who answers, before those of addresses where nobody does."""

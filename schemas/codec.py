@@ -10,6 +10,7 @@ import json
 import math
 import re
 import struct
+from functools import lru_cache
 from typing import Any, TypeVar
 
 import orjson
@@ -165,9 +166,23 @@ def decode_model(model: type[Model], value: bytes | None) -> Model:
     """
     checked = check_size(value)
     found = fit(model, checked)
-    if checked.count(b":") > 1:  # one key cannot come twice
+    colons = checked.count(b":")
+    # One key cannot come twice; nor can one of as many as there are fields that they have filled.
+    if colons > 1 and not (colons == len(found.__pydantic_fields_set__) and _is_filled_by_keys(model)):
         _check_keys(checked, orjson.dumps(orjson.loads(checked)))
     return found
+
+
+@lru_cache(maxsize=1024)
+def _is_filled_by_keys(model: type[BaseModel]) -> bool:
+    """Whether each field that counts as set was set by a key of its own, and not by another's or by code."""
+    return not (
+        model.__pydantic_root_model__
+        or model.__pydantic_custom_init__
+        or model.__pydantic_post_init__
+        or model.__pydantic_decorators__.model_validators
+        or any(field.validation_alias is not None for field in model.model_fields.values())
+    )
 
 
 def fit(model: type[Model], checked: bytes) -> Model:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel
+from pydantic import BaseModel, Field, model_validator
 
 from kafka_saga.runtime.errors import ContractError
 from kafka_saga.runtime.limits import JSON_DEPTH_MAX, PAYLOAD_BYTES_MAX
@@ -202,6 +202,40 @@ def test_a_key_that_comes_twice_is_found_wherever_it_is(value: bytes, depth: int
     for decode in (as_object, as_model):
         with pytest.raises(ContractError, match="comes twice"):
             decode(value)
+
+
+class Flat(BaseModel):
+    x: int = 0
+    y: int = 0
+
+
+class Filled(Flat):
+    """Code sets a field that no key has set."""
+
+    @model_validator(mode="after")
+    def _fill(self) -> Self:
+        self.y = 1
+        return self
+
+
+class Fed(BaseModel):
+    """One key feeds two fields."""
+
+    x: int = 0
+    y: int = Field(0, validation_alias="x")
+
+
+class Loose(Flat, extra="allow"):
+    pass
+
+
+@pytest.mark.parametrize("model", [Flat, Filled, Fed, Loose])
+def test_a_model_that_has_as_many_fields_set_as_there_are_keys_does_not_hide_a_doubled_one(
+    model: type[BaseModel],
+) -> None:
+    with pytest.raises(ContractError, match="'x' comes twice"):
+        decode_model(model, b'{"x":1,"x":2}')
+    assert decode_model(model, b'{"x":1,"z":2}')
 
 
 def test_depth_is_not_fooled_by_escapes_and_strings() -> None:
