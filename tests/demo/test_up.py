@@ -213,8 +213,27 @@ def test_what_does_not_fit_is_started_where_one_insists(tmp_path: Path) -> None:
 
 
 def test_what_keeps_dying_is_named_with_its_last_error(tmp_path: Path) -> None:
+    (tmp_path / "shop.py").write_text(
+        "from kafka_saga.participants.handlers import Participant\n"
+        "stock = Participant('stock')\n"
+        "async def prepare(connection):\n"
+        "    raise RuntimeError('the shelf is gone')\n"
+    )
+    with saga_up(tmp_path, "--participant", "shop:stock") as up:
+        up.until(r"stock keeps dying \(3 times, now exit code 1\)\. Its last error: RuntimeError: the shelf is gone")
+        assert up.stop() == 0
+
+
+def test_a_configured_broker_that_is_away_is_waited_for(tmp_path: Path) -> None:
     with embedded_broker() as broker:
         gone = broker.bootstrap_servers
     with saga_up(tmp_path, "--bootstrap-servers", gone) as up:
-        up.until(r"orchestrator keeps dying \(3 times, now exit code 5\)\. Its last error: saga: cannot reach Kafka")
+        up.until(f"waiting for Kafka: cannot reach Kafka at {gone}: is it running")
+        assert not up.children()
         assert up.stop() == 0
+
+
+def test_a_configured_broker_that_may_not_be_waited_for_is_one_line(tmp_path: Path) -> None:
+    with saga_up(tmp_path, "--bootstrap-servers", "127.0.0.1:1", "--broker-wait", "0") as up:
+        up.until("saga: cannot reach Kafka at 127.0.0.1:1: is it running")
+        assert up.process.wait(60) == 5
