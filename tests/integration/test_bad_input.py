@@ -19,6 +19,9 @@ BAD_REQUESTS: list[tuple[bytes | None, str]] = [
     (encode(order("order-1", items=[{"sku": "lamp", "quantity": 10_001}])), "bad_schema"),
     (encode(order("order 1")), "bad_schema"),
     (encode(order("order-1", note="x" * 300_000)), "too_large"),
+    (encode(order("order-1"))[:-1] + b',"amount":1}', "bad_json"),
+    (b"\xef\xbb\xbf" + encode(order("order-1")), "bad_json"),
+    (b"\0\0\0\0\x07" + encode(order("order-1")), "bad_json"),
 ]
 
 
