@@ -362,8 +362,7 @@ class Consumer:
         active = [KafkaPartition(*tp) for tp in self._positions if tp.topic not in self._paused]
         last_answer = max((consumer.last_poll_timestamp(tp) or 0 for tp in active), default=None)
         if last_answer is None or last_answer != self._last_answer:
-            self._last_answer = last_answer or 0
-            self._answered_at_ms = now_ms
+            self._last_answer, self._answered_at_ms = last_answer or 0, now_ms
         elif now_ms - max(self._answered_at_ms, self._rebuilt_at_ms) > SILENCE_MS_MAX:
             await self._rebuild()
         await self._take_up_added(self._running())
