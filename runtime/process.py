@@ -13,7 +13,7 @@ from typing import Any
 
 from kafka_saga.runtime.errors import SagaError, causes, in_words
 from kafka_saga.runtime.failpoints import arm_from_environment
-from kafka_saga.runtime.stacks import stack_of
+from kafka_saga.runtime.stacks import frames_of
 from kafka_saga.runtime.telemetry import log
 
 EXIT_INTERRUPTED = 130
@@ -94,8 +94,7 @@ def _last_words(error: Exception) -> int:
     with suppress(OSError):  # where the log's disk is full too, the exit code still says it
         for cause in found:
             if not isinstance(cause, SagaError):
-                stack, _, _message = stack_of(cause).rpartition("\n")  # the message follows in our own line
-                sys.stderr.write(f"{stack}\n")
+                sys.stderr.write(f"{frames_of(cause)}\n")  # the message follows in our own line
         sys.stderr.write(f"saga: {in_words(error)}\n")
     codes = [cause.exit_code for cause in found if isinstance(cause, SagaError)]
     return codes[0] if codes else SagaError.exit_code

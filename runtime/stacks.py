@@ -41,6 +41,11 @@ def stack_of(error: BaseException) -> str:
     return "".join(_told(error, STACK_DEPTH_MAX)).rstrip()
 
 
+def frames_of(error: BaseException) -> str:
+    """The same without its last words, for whoever says them in their own way."""
+    return stack_of(error).removesuffix(_summary(error).rstrip()).rstrip()
+
+
 class LoggedStacks:
     """Which stacks stand in the log already: a command that is sent again fails the same way again."""
 
@@ -79,14 +84,18 @@ def _told(error: BaseException, depth: int) -> Iterator[str]:
     if error.__traceback__ is not None:
         yield "Traceback (most recent call last):\n"
         yield from format_tb(error.__traceback__, limit=-STACK_FRAMES_MAX)
-    words = words_of(error)
-    yield f"{_class_name(error)}: {words}\n" if words else f"{_class_name(error)}\n"
+    yield f"{_summary(error)}\n"
     for note in getattr(error, "__notes__", ()):
         yield f"{note}\n"
     if isinstance(error, BaseExceptionGroup) and depth > 0:
         for inner in error.exceptions[:STACK_DEPTH_MAX]:
             yield "\nInside the group:\n\n"
             yield from _told(inner, depth - 1)
+
+
+def _summary(error: BaseException) -> str:
+    words = words_of(error)
+    return f"{_class_name(error)}: {words}" if words else _class_name(error)
 
 
 def _class_name(error: BaseException) -> str:

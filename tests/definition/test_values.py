@@ -143,7 +143,7 @@ def test_a_price_that_every_reading_would_multiply_is_refused_with_its_definitio
     class Charge(BaseModel):
         price: cents  # type: ignore[valid-type]
 
-    with pytest.raises(DefinitionError, match=r"step 'one', action Charge: the field 'price' changes when .*R58"):
+    with pytest.raises(DefinitionError, match=r"step 'one', action Charge: the field 'price' changes when "):
         saga(Charge)
 
 
@@ -166,7 +166,7 @@ def test_a_request_that_would_change_on_its_way_is_refused_before_it_is_stored_R
     take = Step("one", service="stock", action=Asked, nothing_to_undo=True)
     definition = Saga("shop", version=1, request=Asked, id_from="id", steps=[take])
 
-    with pytest.raises(ContractError, match=r"the value does not fit Asked: the field 'weight' would change.*R58"):
+    with pytest.raises(ContractError, match=r"the value does not fit Asked: the field 'weight' would change"):
         given(definition, {"id": "1", "weight": "NaN"})
 
 
@@ -256,7 +256,7 @@ def test_a_handler_whose_reply_could_not_be_read_again_is_refused_when_it_is_reg
     async def weigh(command: Weigh, tx: Transaction) -> Told: ...
 
     weigh.__annotations__ = {"command": Weigh, "tx": Transaction, "return": Told}
-    with pytest.raises(DefinitionError, match=r"weigh returns Told: the field 'hidden' is read and never written.*R58"):
+    with pytest.raises(DefinitionError, match=r"weigh returns Told: the field 'hidden' is read and never written"):
         scales.action(Weigh)(weigh)
 
 

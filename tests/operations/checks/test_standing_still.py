@@ -14,7 +14,7 @@ from kafka_saga.orchestrator.machine.saga import Hold
 from kafka_saga.orchestrator.machine.states import SagaState
 from kafka_saga.orchestrator.operations.checks.broker import judge_clock
 from kafka_saga.orchestrator.operations.checks.database import judge_disk
-from kafka_saga.orchestrator.operations.checks.finding import counted, lasting, listed
+from kafka_saga.orchestrator.operations.checks.finding import lasting, listed
 from kafka_saga.orchestrator.operations.checks.letters import Letter, Letters, judge_letters
 from kafka_saga.orchestrator.operations.checks.positions import (
     LOSSES_SHOWN_MS,
@@ -37,6 +37,7 @@ from kafka_saga.orchestrator.operations.checks.work import (
 )
 from kafka_saga.orchestrator.store.port import Loss
 from kafka_saga.orchestrator.store.vitals import Outbox, Overdue, Vitals
+from kafka_saga.runtime.wording import counted
 from kafka_saga.schemas.codec import decode_trusted, encode
 
 NOW = 1_800_000_000_000
