@@ -15,7 +15,7 @@ from kafka_saga.orchestrator.cli.scaffold import write_project
 from kafka_saga.orchestrator.demo.orders import Order
 from kafka_saga.orchestrator.machine.states import SagaState
 from kafka_saga.runtime.store_lock import StoreLock
-from tests.demo.upper import PATIENCE_S, SAGA, clean_environment, saga_up, until_gone
+from tests.demo.upper import PATIENCE_S, SAGA, Up, clean_environment, saga_up, until_gone
 
 pytestmark = pytest.mark.processes
 
@@ -52,6 +52,40 @@ def test_an_order_completes_and_a_stop_leaves_nothing_behind(tmp_path: Path, num
         assert not [line for line in up.lines if "Traceback" in line or "ERROR" in line or "was killed" in line]
         assert up.process.stdout is not None
         assert f"export KAFKA_BOOTSTRAP_SERVERS={address}" in up.process.stdout.read()
+
+
+def test_a_terminal_that_knows_only_ascii_gets_everything_too(tmp_path: Path) -> None:
+    ascii_only = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "TERM": "dumb"}
+    with saga_up(tmp_path, **ascii_only) as up:
+        up.until(READY)
+        up.until(r"^orchestrator \| \d\d:\d\d")
+        assert up.complete(Order("order-1")) == ["COMPLETED"]
+        assert up.stop() == 0
+        assert not [line for line in up.lines if "Traceback" in line or "ERROR" in line]
+
+
+def test_it_goes_on_when_nobody_reads_what_it_says(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [*SAGA, "up"],
+        cwd=tmp_path,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            assert any(READY in line for line in process.stderr)
+            process.stdout.close()
+            process.stderr.close()
+            up = Up(process, tmp_path)
+            os.kill(up.holder("orchestrator"), signal.SIGKILL)  # its death is told to nobody, and mended all the same
+            assert up.complete(Order("order-1")) == ["COMPLETED"]
+            assert up.stop() == 0
+        finally:
+            process.kill()
 
 
 def test_other_terminals_find_broker_and_store_by_themselves(tmp_path: Path) -> None:

@@ -41,7 +41,9 @@ class Up:
         self.lines: list[str] = []
         self._news = threading.Condition()
         self._closed = False
-        threading.Thread(target=self._read, daemon=True).start()
+        assert process.stderr is not None
+        if not process.stderr.closed:  # a test may have hung up
+            threading.Thread(target=self._read, daemon=True).start()
 
     def until(self, pattern: str, *, after: int = 0) -> int:
         """Wait for a line that matches, beyond the first `after`; the number of lines up to it."""
@@ -106,12 +108,12 @@ class Up:
 
 
 @contextmanager
-def saga_up(directory: Path, *arguments: str) -> Iterator[Up]:
+def saga_up(directory: Path, *arguments: str, **environment: str) -> Iterator[Up]:
     """`saga up` in `directory`; killed at the end, if it still runs."""
     with subprocess.Popen(
         [*SAGA, "up", *arguments],
         cwd=directory,
-        env=clean_environment(),
+        env=clean_environment(**environment),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

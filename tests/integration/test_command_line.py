@@ -95,7 +95,7 @@ def test_a_file_that_is_no_store_exits_5(data_dir: Path) -> None:
     for command in (("show", "order-1"), ("orchestrator",)):
         code, line = refused(data_dir, *command)
         assert code == 5
-        assert "orchestrator.db is damaged" in line
+        assert "orchestrator.db is no SQLite database" in line
 
 
 @pytest.fixture
