@@ -122,6 +122,7 @@ def _document(definition: Definition | None, saga: Saga, now: int, told: dict[st
     fields = record(definition, saga).model_dump()
     data = fields.pop("data")
     known = summary(saga, now) | told
+    del known["ageMs"]  # an ended saga's document is the same whenever it is asked for
     parked = saga.parked
     if parked is not None:
         why = {"reason": parked.reason.value, "detail": parked.detail, "fromState": parked.from_state.value}

@@ -105,6 +105,7 @@ def test_a_saga_is_shown_with_its_times_its_steps_its_request_and_its_replies(fi
     assert shown["data"]["request"]["order_id"] == "old-2"
     assert shown["data"]["replies"] == {"reserve_inventory": {"reservation_id": "r-1"}}
     assert (shown["sagaType"], shown["version"], shown["status"]) == ("order", 1, "COMPENSATED")
+    assert filled("show", "old-2", "-o", "json").json == shown, "it has ended: nothing of it changes any more"
     assert shown["startedAt"].endswith("Z")
     assert shown["updatedAt"].endswith("Z")
     assert [step["status"] for step in shown["steps"]] == ["COMPENSATED", "FAILED", "PENDING"]

@@ -24,7 +24,7 @@ def check(world: World) -> None:
     shown = world.show("order-123")
     assert RECORD.items() <= shown.items()
     assert (shown["currentStep"], shown["data"]["request"]) == (1, order("order-123"))
-    assert shown == world.outcomes["order-123"], "the event says what the command line says"
+    assert world.outcomes["order-123"].items() <= shown.items(), "the event says what the command line says"
     rows = world.log("order-123")
     assert [(row["step"], row["status"]) for row in rows] == FIVE_ROWS
     assert rows[2]["detail"]["error"] == ERROR
