@@ -54,7 +54,10 @@ def backup(
         chosen = [source for source in chosen if source not in absent]
         for source in absent:
             say(f"{source.owner} has no database at {source.path}: left out")
-        destination.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            destination.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"cannot make the folder {destination}: {error.strerror}") from error
     made = [
         (source, copy, _copied(source, copy, force=force)) for source, copy in targets(chosen, destination, every=every)
     ]

@@ -89,3 +89,10 @@ def test_what_cannot_be_done_says_so_with_its_exit_code(saga: Saga, tmp_path: Pa
     assert saga("backup", str(copy), "--service", "shipping").exit_code == 3
     assert saga("backup", str(copy), "--service", "payment", "--all").exit_code == 2
     assert saga("backup", str(tmp_path / "other.db"), "--store", str(tmp_path / "absent.db")).exit_code == 5
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(saga: Saga, path: Path, tmp_path: Path) -> None:
+    (tmp_path / "a-file").write_text("")
+    run = saga("backup", str(tmp_path / "a-file" / "monday"), "--all")
+    assert path.exists()
+    assert (run.exit_code, run.err) == (2, f"saga: cannot make the folder {tmp_path}/a-file/monday: Not a directory\n")

@@ -12,6 +12,7 @@ from kafka_saga.orchestrator.store.port import Batch, Changed, Started
 from kafka_saga.orchestrator.store.reader import Ended, StoreReader
 from kafka_saga.orchestrator.store.sqlite import SqliteStore, open_store
 from kafka_saga.orchestrator.supervisor.endings import LINES_PER_LOOK_MAX, lines_of
+from kafka_saga.orchestrator.supervisor.screen import ProcessScreen
 from kafka_saga.orchestrator.testing import Story
 from kafka_saga.runtime.clock import SystemClock
 from tests.cli.conftest import compensated, completed, parked, running, waiting
@@ -89,3 +90,23 @@ def test_many_are_summed_up_but_for_those_that_need_a_person() -> None:
         "PARKED-0  order  PARKED  0 ms  why",
     ]
     assert len(lines_of(ended(500, "PARKED"))) == 1 + LINES_PER_LOOK_MAX
+
+
+@pytest.mark.parametrize(
+    ("raw", "expected"),
+    [
+        (False, "saga         │ COMPLETED-0  order  COMPLETED  0 ms\n"),
+        (
+            True,
+            '{"event":"saga.ended","sagaId":"COMPLETED-0","sagaType":"order","state":"COMPLETED","error":null,'
+            '"durationMs":0}\n',
+        ),
+    ],
+)
+def test_they_are_shown_in_the_form_of_the_other_lines(
+    capsys: pytest.CaptureFixture[str], expected: str, *, raw: bool
+) -> None:
+    screen = ProcessScreen(raw=raw)
+    for line in lines_of(ended(1)):
+        screen.tell(*line)
+    assert capsys.readouterr().err == expected
