@@ -30,6 +30,7 @@ from kafka_saga.orchestrator.operations.messages import (
     kcat_commands,
     topics_of,
 )
+from kafka_saga.orchestrator.operations.naming import AmbiguousError
 from kafka_saga.orchestrator.operations.reading import onwards, open_topics, until_end
 from kafka_saga.orchestrator.operations.requests import definition_of
 from kafka_saga.orchestrator.registry import Registry
@@ -99,7 +100,9 @@ def tail(
     topics = list(topic) or _topics(settings, registry, saga_type)
     whole = saga_id is not None if from_beginning is None else from_beginning
     follows = saga_id is None if follow is None else follow
-    saga_id = None if saga_id is None else _meant(settings, saga_id, saga_type)
+    none = f"there is no message of saga '{saga_id}' on {', '.join(topics)}"
+    if saga_id is not None:
+        saga_id, none = _meant(settings, saga_id, saga_type, none)
     fields = id_fields(registry, settings.topics)
     if output == "kcat":
         servers = settings.kafka.bootstrap_servers
@@ -111,7 +114,7 @@ def tail(
         _tail(settings, topics, wanted, whole=whole, follows=follows, limit=limit, full=full, output=output)
     )
     if not shown and saga_id is not None and not follows:
-        raise NotFoundError(f"there is no message of saga '{saga_id}' on {', '.join(topics)}")
+        raise NotFoundError(none)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,16 +133,21 @@ def _topics(settings: Settings, registry: Registry, saga_type: str | None) -> li
     return topics_of(registry, settings.topics, definition)
 
 
-def _meant(settings: Settings, text: str, saga_type: str | None) -> str:
-    """The id that `text` names, where the store is on this machine and knows it: messages tell whole ids only."""
-    if not settings.store_path.exists():
-        return text
+def _meant(settings: Settings, text: str, saga_type: str | None, none: str) -> tuple[str, str]:
+    """The id that `text` names, where the store is on this machine and knows it; and what to say if nothing is there.
 
-    async def question(reader: StoreReader) -> str:
+    A request that never became a saga has messages all the same, so its whole id is looked for in any case.
+    """
+    if not settings.store_path.exists():
+        return text, none
+
+    async def question(reader: StoreReader) -> tuple[str, str]:
         try:
-            return (await meant(reader, text, saga_type, to_change=True)).saga_id
+            return (await meant(reader, text, saga_type, to_change=True)).saga_id, none
+        except AmbiguousError as error:
+            return text, str(error)
         except NotFoundError:
-            return text  # a request that never became a saga, or a saga of another store
+            return text, none
 
     return read(settings, question)
 

@@ -12,6 +12,10 @@ CANDIDATES_SHOWN = 5
 """Enough to see what to add to the beginning."""
 
 
+class AmbiguousError(NotFoundError):
+    """No saga has this id, and which other one is meant cannot be told."""
+
+
 async def identify(reader: StoreReader, text: str, saga_type: str | None = None, *, to_change: bool = False) -> SagaRef:
     """The saga that `text` names: the one with exactly this id, else the only one whose id begins with it.
 
@@ -23,7 +27,8 @@ async def identify(reader: StoreReader, text: str, saga_type: str | None = None,
             is never taken for `order-12`.
 
     Raises:
-        NotFoundError: there is none, or more than one; the message lists what comes close.
+        NotFoundError: there is none.
+        AmbiguousError: there is more than one; the message lists what comes close.
 
     """
     try:
@@ -33,9 +38,9 @@ async def identify(reader: StoreReader, text: str, saga_type: str | None = None,
         if not found or any(ref.saga_id == text for ref in found):
             raise
         if len(found) > 1:
-            raise NotFoundError(f"several sagas begin with '{text}': {_listed(found)}") from None
+            raise AmbiguousError(f"several sagas begin with '{text}': {_listed(found)}") from None
         if to_change and _cuts_number(text, found[0].saga_id):
-            raise NotFoundError(
+            raise AmbiguousError(
                 f"there is no saga '{text}'; {found[0].saga_id} begins so: to change that one, write its number out"
             ) from None
         return found[0]

@@ -163,6 +163,10 @@ def test_the_conversation_of_a_saga_is_found_by_the_beginning_of_its_id(saga: Sa
     assert run.err == "'unlike' is unlike-any-other\n"
     assert {row["sagaId"] for row in run.rows} == {"unlike-any-other"}
     assert run.rows[0]["kind"] == "request"
+    saga("submit", "order", "--order-id", "unlike-this-one", "--wait", **system.variables)
+    several = saga("tail", "unlike", **system.variables)
+    assert several.exit_code == 3
+    assert several.err == "saga: several sagas begin with 'unlike': unlike-any-other, unlike-this-one\n"
 
 
 def test_one_dead_letter_is_shown_whole_and_harmless(saga: Saga, poisoned: System) -> None:

@@ -98,8 +98,10 @@ def test_many_are_summed_up_but_for_those_that_need_a_person() -> None:
         (False, "saga         │ COMPLETED-0  order  COMPLETED  0 ms\n"),
         (
             True,
-            '{"event":"saga.ended","sagaId":"COMPLETED-0","sagaType":"order","state":"COMPLETED","error":null,'
-            '"durationMs":0}\n',
+            (
+                '{"event":"saga.ended","sagaId":"COMPLETED-0","sagaType":"order","state":"COMPLETED","error":null,'
+                '"durationMs":0}\n'
+            ),
         ),
     ],
 )
