@@ -103,13 +103,10 @@ def tail(
     none = f"there is no message of saga '{saga_id}' on {', '.join(topics)}"
     if saga_id is not None:
         saga_id, none = _meant(settings, saga_id, saga_type, none)
-    fields = id_fields(registry, settings.topics)
+    wanted = _Wanted(saga_id, id_fields(registry, settings.topics))
     if output == "kcat":
-        servers = settings.kafka.bootstrap_servers
-        commands = kcat_commands(servers, topics, saga_id=saga_id, from_end=not whole, fields=fields)
-        sys.stdout.writelines(f"{command}\n" for command in commands)
+        _print_kcat(settings.kafka, topics, wanted, whole=whole)
         return
-    wanted = _Wanted(saga_id, fields)
     shown = asyncio.run(
         _tail(settings, topics, wanted, whole=whole, follows=follows, limit=limit, full=full, output=output)
     )
@@ -131,6 +128,12 @@ class _Wanted:
 def _topics(settings: Settings, registry: Registry, saga_type: str | None) -> list[str]:
     definition = None if saga_type is None else definition_of(registry, saga_type)
     return topics_of(registry, settings.topics, definition)
+
+
+def _print_kcat(kafka: KafkaSettings, topics: Sequence[str], wanted: _Wanted, *, whole: bool) -> None:
+    servers, saga_id, fields = kafka.bootstrap_servers, wanted.saga_id, wanted.fields
+    for line in kcat_commands(servers, topics, saga_id=saga_id, from_end=not whole, fields=fields):
+        sys.stdout.write(f"{line}\n")
 
 
 def _meant(settings: Settings, text: str, saga_type: str | None, none: str) -> tuple[str, str]:
