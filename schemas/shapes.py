@@ -117,7 +117,8 @@ class _Comparison:
             yield from min((list(self._within(at, option, read)) for read in like), key=_weight)
         else:
             names = " or ".join(map(_name, reads))
-            yield Difference(at, f"it is written as {_name(option)} and read as {names}")
+            may_be = any(_may_be(option, read) for read in reads)
+            yield Difference(at, f"it is written as {_name(option)} and read as {names}", fails=not may_be)
 
     def _within(self, at: str, written: Schema, read: Schema) -> Iterator[Difference]:
         """Two schemas of one type: their values, bounds and parts."""
@@ -224,6 +225,13 @@ def _are_alike(written: Schema, read: Schema) -> bool:
     formats = "format" not in read or read["format"] == written.get("format")
     values = _values(read) is None or _values(written) is not None
     return (kinds[0] == kinds[1] or kinds == ("integer", "number")) and formats and values
+
+
+def _may_be(written: Schema, read: Schema) -> bool:
+    """Whether it depends on the value: any text may be a UUID or one of an enum's words, any number whole (0015)."""
+    kinds, formats = {_kind(written), _kind(read)}, {written.get("format"), read.get("format")}
+    alike = len(kinds) == 1 or kinds == {"integer", "number"}
+    return alike and _values(written) is None and ("format" not in written or formats == {"date", "date-time"})
 
 
 def _narrower(written: Schema, read: Schema) -> Iterator[str]:
