@@ -88,7 +88,7 @@ def test_nothing_to_compare_with_is_said_and_not_taken_for_fine(saga: Saga, proj
     ("told", "said"),
     [
         ("nobody", "there is no service 'nobody'"),
-        ("booking.nobody:seats", "cannot import booking.nobody"),
+        ("booking.nobody:seats", "there is no module 'booking.nobody'"),
         ("booking.seats:SCHEMA", "booking.seats:SCHEMA is not a Participant"),
     ],
 )

@@ -68,7 +68,7 @@ BAD_INPUT = [
         (f"{command} {' '.join(NOWHERE)}", 5, "cannot reach Kafka at 127.0.0.1:1")
         for command in (
             "submit order", "tail --topic order.events", "tail x", "dlq list", "dlq count", "dlq show dlq.x/0/0",
-            "dlq redrive --yes", "dlq discard --yes --reason why", "topics list", "topics create", "orchestrator",
+            "dlq redrive --yes", "dlq discard --yes --reason why", "topics list", "topics create", "orchestrator --broker-wait 0",
         )
     ),
     # Words that mean nothing.
@@ -76,7 +76,7 @@ BAD_INPUT = [
     ("list --older-than soon", 2, "write 90s"),
     ("purge --older-than 1d --state RUNNING", 2, "only what ended"),
     ("submit shipment --json {}", 2, "shipment"),
-    ("submit order --json [1]", 2, "should be an object"),
+    ("submit order --json [1]", 2, "send one JSON object"),
     ("submit order --file none.jsonl", 2, "none.jsonl"),
     ("config get nonesuch", 3, "nonesuch"),
     ("dlq show nonesuch", 2, "nonesuch"),

@@ -66,14 +66,14 @@ PARTICIPANT = (
         _FENCE,
         "(Status.COMPENSATED, Phase.FORWARD): Decision.FENCED",
         "(Status.COMPENSATED, Phase.FORWARD): Decision.RUN",
-        "I3|I4",
+        "I3|I4|I7|I8",
     ),
     Mutant(
         "a duplicate compensation runs again",
         _FENCE,
         "(Status.COMPENSATED, Phase.COMPENSATE): Decision.SEND_STORED",
         "(Status.COMPENSATED, Phase.COMPENSATE): Decision.RUN",
-        "I1|I3|R18",
+        "I1|I3|I7|I8|R18",
     ),
     Mutant(
         "a compensation does not wait for the call that is in doubt",
