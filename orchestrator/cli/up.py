@@ -16,6 +16,7 @@ from kafka_saga.orchestrator.cli.output import say
 from kafka_saga.orchestrator.config import Loaded, describe, load_settings
 from kafka_saga.orchestrator.operations.fitting import Mismatch, compare
 from kafka_saga.orchestrator.remembered import NAME, REMEMBERED, remember
+from kafka_saga.orchestrator.store.presence import check_free
 from kafka_saga.orchestrator.supervisor.system import Plan, run_system
 from kafka_saga.runtime.errors import RefusedError
 from kafka_saga.runtime.telemetry import LogFormat
@@ -52,8 +53,9 @@ def up(
     settings = loaded.settings
     registry = registry_of(settings)  # a wrong module is said now, not by a child that dies of it
     found = offered(settings, registry)
-    _remember(loaded, common.config)
     _complain(compare(registry, [one.participant for one in found]), refuse=check)
+    check_free(settings.store_path)
+    _remember(loaded, common.config)  # what is refused is not remembered
     plan = Plan(
         settings=settings,
         saga_type=registry.saga_types[0],

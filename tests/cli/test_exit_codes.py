@@ -68,7 +68,8 @@ BAD_INPUT = [
         (f"{command} {' '.join(NOWHERE)}", 5, "cannot reach Kafka at 127.0.0.1:1")
         for command in (
             "submit order", "tail --topic order.events", "tail x", "dlq list", "dlq count", "dlq show dlq.x/0/0",
-            "dlq redrive --yes", "dlq discard --yes --reason why", "topics list", "topics create", "orchestrator --broker-wait 0",
+            "dlq redrive --yes", "dlq discard --yes --reason why", "topics list", "topics create",
+            "orchestrator --broker-wait 0",
         )
     ),
     # Words that mean nothing.
