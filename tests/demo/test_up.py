@@ -248,10 +248,13 @@ def test_what_does_not_fit_is_started_where_one_insists(tmp_path: Path) -> None:
 
 def test_what_keeps_dying_is_named_with_its_last_error(tmp_path: Path) -> None:
     (tmp_path / "shop.py").write_text(
+        "import os, sys\n"
         "from kafka_saga.participants.handlers import Participant\n"
         "stock = Participant('stock')\n"
         "async def prepare(connection):\n"
-        "    raise RuntimeError('the shelf is gone')\n"
+        "    sys.stderr.write('RuntimeError: the shelf is gone\\n')\n"
+        "    sys.stderr.flush()\n"
+        "    os._exit(1)\n"
     )
     with saga_up(tmp_path, "--participant", "shop:stock") as up:
         up.until(r"stock keeps dying \(3 times, now exit code 1\)\. Its last error: RuntimeError: the shelf is gone")

@@ -20,7 +20,8 @@ README, QUICKSTART, OPERATING = ROOT / "README.md", ROOT / "docs" / "quickstart.
 
 NOT_RUN = {
     r"make \w+": "the Makefile's targets, which run this very test",
-    r"pip install": "tests/tidy installs the built wheel",
+    r"pip install": "tests/packaging installs the built wheel",
+    r"saga up --app shop\.saga": "a project of one's own: tests/packaging",
     r"saga --help": "tests/cli",
     r"saga new ": "tests of the scaffold",
     r"saga up$": "is what all others run on",
@@ -83,7 +84,8 @@ def test_the_commands_of_the_readme_do_what_it_prints(up: Up) -> None:
 
 @pytest.mark.processes
 def test_the_commands_of_the_quickstart_work(up: Up) -> None:
-    shown = [one for one in commands_of(QUICKSTART) if is_run(one)]
+    # Its `saga check` is about a project with a mistake: tests/cli/test_check.py.
+    shown = [one for one in commands_of(QUICKSTART) if is_run(one) and one.bare != "saga check"]
     assert len(shown) >= 5
     for one in shown:
         if re.search(r"\bID\b", one.bare):  # an id from the list

@@ -34,7 +34,10 @@ def refused(data_dir: Path, *arguments: str, **more: str) -> tuple[int, str]:
     return result.returncode, lines[0]
 
 
-@pytest.mark.parametrize("command", [("orchestrator",), ("participant", "payment"), ("topics", "create")])
+@pytest.mark.parametrize(
+    "command",
+    [("orchestrator", "--broker-wait", "0"), ("participant", "payment", "--broker-wait", "0"), ("topics", "create")],
+)
 def test_a_broker_that_nobody_answers_at_is_named_and_exits_5(data_dir: Path, command: tuple[str, ...]) -> None:
     code, line = refused(data_dir, *command)
     assert code == 5

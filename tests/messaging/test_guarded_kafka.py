@@ -223,13 +223,13 @@ def test_every_command_says_that_the_password_is_wrong_and_does_not_wait(
 
 def test_doctor_says_what_is_wrong_with_the_connection_and_goes_on(tmp_path: Path, guarded: GuardedKafka) -> None:
     ran = saga(tmp_path, guarded.settings("USERS", sasl_password="guessed"), "doctor", "-o", "jsonl")
-    assert ran.returncode == 1, ran.stderr
+    assert ran.returncode == 5, ran.stderr
     [line] = [line for line in ran.stdout.splitlines() if '"check":"broker"' in line]
     assert "refuses user 'saga' by PLAIN" in line
     assert "correct sasl_username" in line
     assert '"check":"store"' in ran.stdout
     ran = saga(tmp_path, guarded.settings("TLS", ssl_cafile="/nowhere/ca.pem"), "doctor", "-o", "jsonl")
-    assert ran.returncode == 1, ran.stderr
+    assert ran.returncode == 5, ran.stderr
     assert "ssl_cafile /nowhere/ca.pem cannot be read: No such file or directory" in ran.stdout
 
 
