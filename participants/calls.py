@@ -12,13 +12,15 @@ from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from kafka_saga.participants.command import Command, FenceKey
+from kafka_saga.participants.command import Command, FenceKey, command_of
 from kafka_saga.participants.faults import FaultInjector
 from kafka_saga.participants.handlers import Handler
 from kafka_saga.runtime.failpoints import failpoint
 from kafka_saga.runtime.limits import EXTERNAL_CALLS_MAX, EXTERNAL_PENDING_MAX
 from kafka_saga.runtime.telemetry import log_subject
-from kafka_saga.schemas.ids import SagaRef
+from kafka_saga.schemas.codec import decode_object, decode_trusted, encode
+from kafka_saga.schemas.envelope import CommandHead
+from kafka_saga.schemas.ids import SagaRef, parse_command_id
 
 
 class Call(NamedTuple):
@@ -35,7 +37,7 @@ class Settled(NamedTuple):
 
     call: Call
     reply: BaseModel | None
-    error: Exception | None
+    error: BaseException | None
 
 
 async def make_call(call: Call, faults: FaultInjector) -> Settled:
@@ -55,7 +57,9 @@ async def make_call(call: Call, faults: FaultInjector) -> Settled:
         if task is None or task.cancelling():
             raise
         return Settled(call, None, RuntimeError("the call was cancelled by its own handler"))
-    except Exception as error:  # noqa: BLE001 -- whatever it is becomes a reply, and the guard logs it
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as error:  # noqa: BLE001 -- whatever it is becomes a reply, and the guard logs it (R57)
         return Settled(call, None, error)
     finally:
         log_subject.reset(about)
@@ -128,3 +132,33 @@ class ExternalCalls:
         # After the wait: `take` has put another list in place of the one that was there before it.
         self._settled.append(ended)
         self.changed.set()
+
+
+def call_to_json(command: Command) -> str:
+    """A begun call as it is stored beside the fence."""
+    head = command.head
+    return encode(
+        {
+            "id": head.command_id,
+            "type": head.command_type,
+            "replyTo": head.reply_to,
+            "attempt": head.attempt,
+            "startedAt": head.started_at_ms,
+            # As it came, not as the model would write it: it is read by the model again.
+            "body": decode_object(command.value),
+        }
+    ).decode()
+
+
+def call_from_json(text: str, handlers: dict[str, Handler]) -> Command:
+    """The command whose call was begun."""
+    stored = decode_trusted(text)
+    head = CommandHead(
+        stored["id"],
+        parse_command_id(stored["id"]),
+        stored["type"],
+        stored["replyTo"],
+        stored["attempt"],
+        stored["startedAt"],
+    )
+    return command_of(head, encode(stored["body"]), handlers.get(head.command_type))

@@ -14,8 +14,8 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel
 
-from kafka_saga.participants.calls import Call, Settled, make_call
-from kafka_saga.participants.command import Command, FenceKey, command_of
+from kafka_saga.participants.calls import Call, Settled, call_from_json, call_to_json, make_call
+from kafka_saga.participants.command import Command, FenceKey
 from kafka_saga.participants.eager import go_on
 from kafka_saga.participants.faults import FaultInjector
 from kafka_saga.participants.fence import Decision, FenceRow, Status, decide
@@ -37,10 +37,10 @@ from kafka_saga.runtime.limits import FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS, PA
 from kafka_saga.runtime.stacks import LoggedStacks
 from kafka_saga.runtime.telemetry import log, log_subject
 from kafka_saga.runtime.wording import counted
-from kafka_saga.schemas.codec import decode_model, decode_object, decode_trusted, encode
+from kafka_saga.schemas.codec import decode_model
 from kafka_saga.schemas.envelope import CommandHead, Effect, Outcome, Reason
 from kafka_saga.schemas.faithful import written
-from kafka_saga.schemas.ids import Phase, parse_command_id
+from kafka_saga.schemas.ids import Phase
 
 _log = log("guard")
 
@@ -179,7 +179,7 @@ class Guard:
 
     def _begin_call(self, command: Command, handler: Handler, body: BaseModel, row: FenceRow, now_ms: int) -> Handled:
         epoch = command.head.parsed_id.epoch
-        call_text = _call_to_json(command)
+        call_text = call_to_json(command)
         row = row._replace(status=Status.STARTED, action_epoch=epoch, action_reply=None, call=call_text)
         self._put(row._replace(updated_at=now_ms))
         return Handled(command, None, call=Call(command, handler, body, command.head.command_id))
@@ -200,7 +200,7 @@ class Guard:
 
     def _started_command(self, row: FenceRow) -> Command:
         assert row.call is not None, f"{row.key} is started and has no call"
-        return _call_from_json(row.call, self._participant.handlers)
+        return call_from_json(row.call, self._participant.handlers)
 
     def _call_of(self, command: Command) -> Call | None:
         handler = command.handler
@@ -258,7 +258,7 @@ class Guard:
             return _success(handler, model, tx)
         except Rejected as rejected:
             return self._refused(command, handler, rejected)
-        except (BrokenStoreError, StoreUnavailableError):
+        except (BrokenStoreError, StoreUnavailableError, KeyboardInterrupt, GeneratorExit):
             raise  # no handler's fault: the batch cannot be kept
         except TimeoutError as error:
             text = f"the handler took longer than {self._handler_timeout_ms} ms"
@@ -269,7 +269,7 @@ class Guard:
             if task is None or task.cancelling():
                 raise
             return self._technical(command, "the handler was cancelled by its own work", error)
-        except Exception as error:  # noqa: BLE001 -- any exception of a handler means "try again"
+        except BaseException as error:  # noqa: BLE001 -- whatever it raises, `sys.exit()` too, means "try again" (R57)
             return self._technical(command, describe_error(error), error)
 
     def _refused(self, command: Command, handler: Handler, rejected: Rejected) -> Reply:
@@ -370,31 +370,3 @@ def _refusal(decision: Decision, row: FenceRow | None, retention_ms: int) -> Rep
 
 def _new_row(command: Command, now_ms: int) -> FenceRow:
     return FenceRow(command.key, Status.CANCELLED, 0, 0, None, None, None, now_ms, now_ms)
-
-
-def _call_to_json(command: Command) -> str:
-    head = command.head
-    return encode(
-        {
-            "id": head.command_id,
-            "type": head.command_type,
-            "replyTo": head.reply_to,
-            "attempt": head.attempt,
-            "startedAt": head.started_at_ms,
-            # As it came, not as the model would write it: it is read by the model again.
-            "body": decode_object(command.value),
-        }
-    ).decode()
-
-
-def _call_from_json(text: str, handlers: dict[str, Handler]) -> Command:
-    stored = decode_trusted(text)
-    head = CommandHead(
-        stored["id"],
-        parse_command_id(stored["id"]),
-        stored["type"],
-        stored["replyTo"],
-        stored["attempt"],
-        stored["startedAt"],
-    )
-    return command_of(head, encode(stored["body"]), handlers.get(head.command_type))

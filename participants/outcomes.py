@@ -19,10 +19,10 @@ class Rejected(Exception):  # noqa: N818 -- a business outcome, not an error
     The saga then compensates what it did before (R8). Any other exception means "try again".
     """
 
-    def __init__(self, message: str) -> None:
-        """`message` becomes the saga's error, as people read it: `out of stock: lamp`."""
-        super().__init__(message)
-        self.message = message
+    def __init__(self, message: object) -> None:
+        """`message` becomes the saga's error, as people read it: `out of stock: lamp`. Of anything else, its words."""
+        self.message = message if type(message) is str else _in_words(message)
+        super().__init__(self.message)
 
 
 class Reply(NamedTuple):
@@ -97,6 +97,15 @@ def describe_error(error: BaseException) -> str:
     words = words_of(error)
     # A KeyError's words are the key alone, in quotes.
     return f"{type(error).__name__}: {words}" if isinstance(error, KeyError) else words or type(error).__name__
+
+
+def _in_words(told: object) -> str:
+    if isinstance(told, BaseException):
+        return describe_error(told)
+    try:
+        return str(told)
+    except Exception:  # noqa: BLE001 -- a user's class may raise anything
+        return type(told).__name__
 
 
 def _error_body(error: str) -> bytes:
