@@ -37,7 +37,7 @@ from kafka_saga.orchestrator.sources import (
 )
 from kafka_saga.orchestrator.step import NoReply, Retry, Step
 from kafka_saga.runtime.errors import DefinitionError
-from kafka_saga.runtime.limits import ATTEMPTS_MAX, STEPS_MAX
+from kafka_saga.runtime.limits import ATTEMPTS_MAX, STEPS_MAX, VERSION_MAX
 from kafka_saga.schemas.codec import JsonObject, encode_sorted
 from kafka_saga.schemas.ids import Phase
 from kafka_saga.schemas.reading import read_document
@@ -197,7 +197,7 @@ class Saga:
         where = f"saga '{self.saga_type}'"
         check_name(where, "the type", self.saga_type)
         check_not_dead_letters(where, "the type", self.saga_type)
-        if type(self.version) is not int or self.version < 1:
+        if type(self.version) is not int or not 1 <= self.version <= VERSION_MAX:
             raise DefinitionError(f"{where}: version is {self.version!r}; versions are counted from 1: version=1")
         if not 1 <= len(self.steps) <= STEPS_MAX:
             raise DefinitionError(f"{where}: {len(self.steps)} steps; a saga has 1 to {STEPS_MAX}")

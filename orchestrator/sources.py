@@ -107,6 +107,7 @@ def settle(
                     f"{where}: nothing provides the field '{field.name}': add it to the request or to an earlier "
                     f"reply, give it a default, or say how in {argument}={{'{field.name}': ...}}"
                 )
+            _check_default(place, argument, field.name, model)
             continue
         source = by_name or explicit[field.name]
         if isinstance(source, Source):
@@ -220,6 +221,22 @@ def _remedy(found: Misfit, argument: str, field: FieldNode, source: Source) -> s
         return f"make them one type, or convert it with {function}"
     optional = f"`{field.name}: {shown(field.node)} | None`"
     return f"accept None ({optional}), give it a default, or say what stands for None with {function}"
+
+
+def _check_default(place: str, argument: str, name: str, model: type[BaseModel]) -> None:
+    """Refuse a default that is another one each time: a command that is sent again must be the same (R2)."""
+    field = model.model_fields[name]
+    if field.default_factory is None or field.default_factory_takes_validated_data:
+        return
+    try:
+        first, second = field.get_default(call_default_factory=True), field.get_default(call_default_factory=True)
+    except Exception:  # noqa: BLE001 -- a user's factory may want a world that is not there yet
+        return
+    if first != second:
+        raise DefinitionError(
+            f"{place} is filled by a default_factory that gives another value each time, so a command that is sent "
+            f"again would be another one: take it from the request, or say how in {argument}={{'{name}': ...}}"
+        )
 
 
 def _check_function(place: str, argument: str, name: str, source: object) -> None:

@@ -33,14 +33,15 @@ from kafka_saga.participants.outcomes import (
 from kafka_saga.participants.store.port import ParticipantStore
 from kafka_saga.participants.transaction import Transaction
 from kafka_saga.runtime.errors import BrokenStoreError, ContractError, StoreUnavailableError, UsageError
-from kafka_saga.runtime.limits import FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS, PAYLOAD_BYTES_MAX
+from kafka_saga.runtime.limits import FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS
 from kafka_saga.runtime.stacks import LoggedStacks
 from kafka_saga.runtime.telemetry import log, log_subject
 from kafka_saga.runtime.wording import counted
 from kafka_saga.schemas.codec import decode_model
 from kafka_saga.schemas.envelope import CommandHead, Effect, Outcome, Reason
-from kafka_saga.schemas.faithful import written
+from kafka_saga.schemas.faithful import ChangedError
 from kafka_saga.schemas.ids import Phase
+from kafka_saga.schemas.reading import told_by_handler
 
 _log = log("guard")
 
@@ -307,11 +308,10 @@ def _success(handler: Handler, model: BaseModel | None, tx: Transaction) -> Repl
         return Reply(Outcome.SUCCESS, Effect.DONE, None, EMPTY_BODY)
     if not isinstance(model, promised):
         raise _wrong_reply(handler, model)
-    body = written(model)
-    if len(body) > PAYLOAD_BYTES_MAX:
-        raise ValueError(
-            f"the reply of {handler.name} has {len(body):,} bytes; at most {PAYLOAD_BYTES_MAX:,} are allowed"
-        )
+    try:
+        body = told_by_handler(model)
+    except (ContractError, ChangedError) as error:
+        raise UsageError(f"the reply of {handler.name}: {error}") from None
     return Reply(Outcome.SUCCESS, Effect.DONE, None, body)
 
 

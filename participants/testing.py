@@ -29,6 +29,7 @@ from kafka_saga.participants.store.sqlite import open_store
 from kafka_saga.runtime.clock import SystemClock
 from kafka_saga.runtime.limits import FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS
 from kafka_saga.runtime.sqlite import Row
+from kafka_saga.runtime.telemetry import configure_tests
 from kafka_saga.schemas.codec import decode_object
 from kafka_saga.schemas.envelope import CommandHead
 from kafka_saga.schemas.ids import CommandId
@@ -70,6 +71,7 @@ class Harness:
             now_ms: the time; the machine's when not given.
 
         """
+        configure_tests()
         store = await open_store(":memory:")
         await store.connection.run_script(schema)
         if prepare is not None:

@@ -63,6 +63,9 @@ PUBLISH_BATCH_BYTES_MAX: Final = 768 * 1024
 SAGA_DATA_BYTES_MAX: Final = 1024 * 1024
 """Request and replies together: they are rewritten with every step, so size is paid again and again."""
 
+VERSION_MAX: Final = 2**31 - 1
+"""Of a definition: room for dates as versions (20261129), and a number that every store and client can hold."""
+
 STEPS_MAX: Final = 64
 """A saga of more steps is a workflow in disguise; the record and the log stay readable."""
 

@@ -90,6 +90,20 @@ def configure_logging(*, process: str, level: str = "info", log_format: LogForma
         logging.getLogger(name).setLevel(debug if level == "debug" else usual)
 
 
+def configure_tests() -> None:
+    """Let log lines in users' tests show no values either (I24), where the test has not set up structlog itself."""
+    if not structlog.is_configured():
+        structlog.configure(
+            processors=[
+                structlog.contextvars.merge_contextvars,
+                _about("test"),
+                structlog.processors.add_log_level,
+                _with_stack,
+                structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+            ]
+        )
+
+
 def _about(process: str) -> structlog.typing.Processor:
     def add(_logger: Any, _method: str, event: _Event) -> _Event:
         about = log_subject.get()

@@ -5,6 +5,8 @@ What is kept is read again by every later command; so it is refused where it wou
 
 from __future__ import annotations
 
+from pydantic import BaseModel
+
 from kafka_saga.runtime.errors import ContractError
 from kafka_saga.schemas.causes import Cause
 from kafka_saga.schemas.codec import JsonObject, Model, decode_model, decode_trusted, encode_model, to_document, told
@@ -43,6 +45,20 @@ def rewritten(model: type[Model], made: Model, value: bytes) -> bytes:
         raise
     except BaseException as error:  # a user's serializer may raise anything (R57)
         raise ContractError(Cause.BAD_SCHEMA, f"the value does not fit {model.__name__}: {told(error)}") from error
+
+
+def told_by_handler(made: BaseModel) -> bytes:
+    """A handler's reply as JSON, which its reader will accept: what was assigned after validation was never judged.
+
+    Raises:
+        ContractError: it would be refused, or is too large or nested too deeply.
+        ChangedError: it would not be read again as it is.
+        PydanticSerializationError: it cannot be written at all.
+
+    """
+    body = written(made)
+    decode_model(type(made), body)
+    return body
 
 
 def read_document(model: type[Model], value: bytes | None) -> JsonObject:

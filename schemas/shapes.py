@@ -20,6 +20,9 @@ _LOWER = ("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties
 _UPPER = ("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties")
 _EXACT = ("multipleOf", "pattern", "uniqueItems")
 
+_ANY_TEXT = ("path", "binary", "password")
+"""Formats that every text has."""
+
 _ANYTHING: Schema = {}
 
 
@@ -44,7 +47,7 @@ def differences(writer: type[BaseModel], reader: type[BaseModel]) -> list[Differ
     if writer is reader:
         return []
     try:
-        written = writer.model_json_schema(by_alias=False, mode="serialization", schema_generator=_AsWritten)
+        written = writer.model_json_schema(mode="serialization", schema_generator=_AsWritten)
         read = reader.model_json_schema(mode="validation", schema_generator=_Lenient)
     except Exception as error:  # noqa: BLE001 -- a user's own schema function may raise anything
         return [Difference("", f"they cannot be compared: {type(error).__name__}: {error}", fails=False)]
@@ -222,7 +225,9 @@ def _are_alike(written: Schema, read: Schema) -> bool:
     if not (_says_something(written) and _says_something(read)):
         return True
     kinds = (_kind(written), _kind(read))
-    formats = "format" not in read or read["format"] == written.get("format")
+    if kinds == ("string", "number"):
+        return written.get("format") == "decimal"  # of a Decimal, any reader of numbers makes one
+    formats = read.get("format") in {None, written.get("format"), *_ANY_TEXT}
     values = _values(read) is None or _values(written) is not None
     return (kinds[0] == kinds[1] or kinds == ("integer", "number")) and formats and values
 

@@ -73,10 +73,18 @@ def follow(row: ActRow, saga: Saga | None, log: Sequence[LogEntry]) -> Standing:
         if row.kind == EventKind.CANCEL:
             return _follow_cancel(saga)
         if row.kind == EventKind.SKIP:
-            return Standing(Result.SUCCEEDED, f"'{row.arguments.get('step')}' is taken as done by hand")
+            what = "undone" if _skipped_undo(row, log) else "done"
+            return Standing(Result.SUCCEEDED, f"'{row.arguments.get('step')}' is taken as {what} by hand")
         if row.kind == EventKind.RESOLVE:
             return Standing(Result.SUCCEEDED, f"the saga is taken as {row.arguments.get('as')} by hand")
     return Standing(_TAKEN[row.outcome], row.message or "")
+
+
+def _skipped_undo(row: ActRow, log: Sequence[LogEntry]) -> bool:
+    """Whether what was skipped was the step's compensation: the log row after the act's says."""
+    ours = (number for number, entry in enumerate(log) if entry.detail.get("act_id") == row.act_id)
+    following = log[next(ours, len(log)) + 1 :]
+    return bool(following) and following[0].status is LogStatus.COMPENSATED
 
 
 def _follow_cancel(saga: Saga) -> Standing:

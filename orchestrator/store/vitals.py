@@ -115,7 +115,13 @@ async def read_saga_at(reader: StoreReader, key: int) -> Saga | None:
 
 
 async def waits_since(reader: StoreReader, saga: Saga, step: str) -> int:
-    """When the first command was decided that its service has not said a word about since."""
+    """When the first command was decided that its service has not said a word about since.
+
+    During a backoff that is its end: the service has answered, and is not asked yet.
+    """
+    retry_at = None if saga.active_index is None else saga.steps[saga.active_index].retry_at
+    if retry_at is not None:
+        return retry_at
     since = None
     for entry in await reader.log(saga):
         if entry.step != step or entry.status in _NOT_A_WORD:

@@ -105,7 +105,7 @@ def test_an_interpreter_of_any_path_is_written_as_make_and_the_shell_read_it(tmp
     assert done.stdout == path
 
 
-@pytest.mark.parametrize("name", ["Shop", "1st", "a b", "kafka-saga", "json", "class"])
+@pytest.mark.parametrize("name", ["Shop", "1st", "a b", "kafka-saga", "json", "class", "pytest", "pydantic"])
 def test_a_name_that_cannot_be_imported_is_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(UsageError):
         write_project(tmp_path / name)

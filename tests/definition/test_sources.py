@@ -6,6 +6,7 @@ import functools
 from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Annotated, Any, Literal
+from uuid import uuid4  # noqa: TID251 -- what a definition must not have
 
 import pytest
 from pydantic import UUID4 as UUID
@@ -160,3 +161,27 @@ def test_an_id_that_is_never_text_is_refused(wanted: Any) -> None:
 
     with pytest.raises(DefinitionError, match="a saga's id is text"):
         build()
+
+
+class Asked(BaseModel):
+    order_id: str
+
+
+class Noted(BaseModel):
+    order_id: str
+    ref: UUID = Field(default_factory=uuid4)
+
+
+class Listed(BaseModel):
+    order_id: str
+    tags: list[str] = Field(default_factory=list)
+    more: dict[str, int] = {}
+
+
+def test_a_default_that_is_another_one_each_time_is_refused_since_a_command_is_sent_again_as_it_was_R2() -> None:
+    with pytest.raises(DefinitionError, match="the field 'ref' is filled by a default_factory that gives another"):
+        Saga("order", version=1, request=Asked, id_from="order_id", steps=[Step("a", service="s", action=Noted)])
+
+
+def test_a_default_that_is_made_anew_and_always_alike_is_one() -> None:
+    Saga("order", version=1, request=Asked, id_from="order_id", steps=[Step("a", service="s", action=Listed)])

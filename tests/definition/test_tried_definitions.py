@@ -186,6 +186,7 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
     "version 0": (lambda: saga(R(), version=0), "saga 'order': version is 0; versions are counted from 1: version=1"),
     "version '1'": (lambda: saga(R(), version="1"), "saga 'order': version is '1'; versions are counted from 1"),
     "version 1.5": (lambda: saga(R(), version=1.5), "saga 'order': version is 1.5; versions are counted from 1"),
+    "version too large": (lambda: saga(R(), version=10**30), "versions are counted from 1: version=1"),
     "version True": (lambda: saga(R(), version=True), "saga 'order': version is True; versions are counted from 1"),
     "no version": (
         lambda: anything(Saga, saga_type="order", request=Req, steps=[R()]),

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
+from pydantic import BaseModel, Field
 
 from kafka_saga import Participant, Transaction
 from kafka_saga.participants.outcomes import reply_from_json
@@ -41,7 +43,7 @@ async def test_rejected_is_a_stored_failure_with_its_text() -> None:
     [
         ("raise", "it broke"),
         ("slow", "the handler took longer than 20 ms"),
-        ("huge", "the reply of make_shop.<locals>.do has 300,011 bytes; at most 262,144 are allowed"),
+        ("huge", "the reply of make_shop.<locals>.do: the value has 300,011 bytes; at most 262,144 are allowed"),
         ("constraint", "CHECK constraint failed: n > 0"),
         ("cancelled", "the handler was cancelled by its own work"),
     ],
@@ -221,3 +223,43 @@ async def test_any_text_of_an_exception_can_be_answered() -> None:
     async with await Harness.open(shop) as harness:
         reply = await harness.send(Do(), **WHERE)
         assert reply.error == "?" + "x" * (limits.ERROR_TEXT_LENGTH_MAX - 1)
+
+
+class Bounded(BaseModel):
+    amount: int = Field(1, ge=0, le=100)
+
+
+class Anything(BaseModel):
+    more: Any = None
+
+
+def deep(levels: int) -> Any:
+    return [deep(levels - 1)] if levels else "here"
+
+
+@pytest.mark.parametrize(
+    ("model", "field", "value", "text"),
+    [
+        (Bounded, "amount", 500, "amount: Input should be less than or equal to 100"),
+        (Bounded, "amount", "many", "amount: Input should be a valid integer"),
+        (Anything, "more", deep(40), "the value is nested deeper than 32 levels"),
+        (Anything, "more", float("nan"), "would change when it is written and read again"),
+    ],
+    ids=["range", "type", "depth", "nan"],
+)
+async def test_a_reply_that_its_reader_would_refuse_is_no_success_R58(
+    model: type[BaseModel], field: str, value: object, text: str
+) -> None:
+    stock = Participant("stock")
+
+    async def do(_command: Do, _tx: Transaction) -> BaseModel:
+        reply = model()
+        setattr(reply, field, value)  # what is assigned later is validated by nobody
+        return reply
+
+    do.__annotations__["return"] = model
+    stock.action(Do)(do)
+    async with await Harness.open(stock) as harness:
+        reply = await harness.send(Do(), saga_id="o-1", step="first")
+    assert reply.outcome is Outcome.RETRY
+    assert text in str(reply.error)

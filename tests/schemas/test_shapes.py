@@ -6,6 +6,7 @@ from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
 from enum import Enum
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -145,6 +146,28 @@ def test_types_that_fit_for_some_values_are_noted(written: Any, read: Any, said:
 )
 def test_a_difference_inside_is_named_by_its_path(written: Any, read: Any, place: str) -> None:
     assert [(found.field, found.fails) for found in differences(of(written), of(read))] == [(place, True)]
+
+
+class Renamed(BaseModel):
+    sku: str = Field(alias="Sku")
+
+
+class RenamedAlike(BaseModel):
+    sku: str = Field(alias="Sku")
+
+
+class NotRenamed(BaseModel):
+    sku: str
+
+
+def test_names_are_those_on_the_wire() -> None:
+    assert differences(of(Renamed), of(RenamedAlike)) == []
+    assert {found.field for found in differences(of(Renamed), of(NotRenamed)) if found.fails} == {"value.sku"}
+
+
+@pytest.mark.parametrize(("written", "read"), [(str, Path), (str, bytes), (Decimal, float), (Path, str)])
+def test_what_every_value_of_can_be_read_fits(written: Any, read: Any) -> None:
+    assert differences(of(written), of(read)) == []
 
 
 def test_a_difference_that_one_union_did_not_mind_is_found_where_it_matters() -> None:

@@ -15,8 +15,9 @@ from typing import Any
 from tests.simulation.checkers import check
 from tests.simulation.world import scenario, simulate
 
-WALL_S_MAX = int(os.environ.get("SIM_WALL_S_MAX", "300"))
-"""A seed takes a quarter of a second; one that takes minutes spins, on whatever machine."""
+WALL_S_MAX = int(os.environ.get("SIM_WALL_S_MAX", "900"))
+"""A seed takes a quarter of a second; a participant that dies at every third call and reads all its commands again
+each time (seed 434446644) takes four minutes; one that takes longer spins, on whatever machine."""
 
 CORES = os.cpu_count() or 1
 

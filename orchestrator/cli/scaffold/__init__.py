@@ -43,6 +43,8 @@ def write_project(folder: Path) -> list[Path]:
         raise UsageError(f"'{name}' cannot name a saga: it must match {NAME_PATTERN}")
     if package in _TAKEN or package in sys.stdlib_module_names or keyword.iskeyword(package):
         raise UsageError(f"'{name}' cannot name a package: Python, or kafka-saga, has one of that name")
+    if installed := metadata.packages_distributions().get(package):
+        raise UsageError(f"'{name}' cannot name a package: {installed[0]} has one of that name, and is installed here")
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise RefusedError(f"{folder} exists and is not empty: choose another name")
     words = {"name": name, "package": package, "python": _in_make(sys.executable), **_dependency()}
