@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -43,6 +43,9 @@ _FLAGS = {"participants": "--participant"}
 
 BOOTSTRAP_SERVERS = "kafka.bootstrap_servers"
 DAY_MS = 24 * 3_600_000
+
+
+LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 class Settings(BaseModel):
@@ -95,7 +98,7 @@ class Settings(BaseModel):
         ge=0,
         description="How long a starting process waits for Kafka; 0: not at all; default: until it comes",
     )
-    log_level: str = Field(default="info", pattern="^(debug|info|warning|error)$", description="What is logged")
+    log_level: LogLevel = Field(default="info", description="What is logged")
     log_format: LogFormat = Field(default="auto", description="json, text, or auto (text on a terminal)")
 
     @field_validator("app", "participants", mode="before")
@@ -155,7 +158,7 @@ def load_settings(*, flags: Mapping[str, Any], environment: Mapping[str, str], f
         name = ".".join(str(part) for part in first["loc"])
         source = next((sources[key] for key in sources if _within(name, key) or _within(key, name)), "settings")
         why = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"{source}: {name}: {why}; see `saga config show`") from error
+        raise ConfigError(f"{source}: {name}: {why}") from error
     if BOOTSTRAP_SERVERS in values:
         return Loaded(settings, sources)
     return _with_embedded(settings, sources)

@@ -21,7 +21,7 @@ class Rejected(Exception):  # noqa: N818 -- a business outcome, not an error
 
     def __init__(self, message: object) -> None:
         """`message` becomes the saga's error, as people read it: `out of stock: lamp`. Of anything else, its words."""
-        self.message = message if type(message) is str else _in_words(message)
+        self.message = (message if type(message) is str else _in_words(message)) or "rejected without a reason"
         super().__init__(self.message)
 
 

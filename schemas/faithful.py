@@ -87,7 +87,8 @@ def difference(one: Any, other: Any, path: str = "") -> str | None:
     if isinstance(one, BaseModel) and isinstance(other, BaseModel):
         known = type(other).model_fields
         mine, theirs = one.__dict__ | (one.__pydantic_extra__ or {}), other.__dict__ | (other.__pydantic_extra__ or {})
-        return _first_different({k: v for k, v in mine.items() if k in known or k in theirs}, theirs, path)
+        counting = {*known, *theirs, *type(one).model_fields}  # a subclass's fields vanish; what it has cached does not
+        return _first_different({k: v for k, v in mine.items() if k in counting}, theirs, path)
     if isinstance(one, Mapping) and isinstance(other, Mapping):
         return _first_different(one, other, path)
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
@@ -117,6 +118,17 @@ def written(made: BaseModel) -> bytes:
         if place is not None:
             raise ChangedError(f"{_at(place)} would change when it is written and read again")
     return body
+
+
+def refuse_change(made: BaseModel, again: BaseModel) -> None:
+    """Refuse a value that was not read again as it was, such as an object of a subclass, of which fields vanish.
+
+    Raises:
+        ChangedError: so it is; the message says where.
+
+    """
+    if made != again and (place := difference(made, again)) is not None:
+        raise ChangedError(f"{_at(place)} would change when it is written and read again")
 
 
 def changed(made: BaseModel, body: bytes) -> str | None:

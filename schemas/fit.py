@@ -151,11 +151,15 @@ def _compare_inside(writer: Node, reader: Node, path: str, seen: set[tuple[int, 
 def _compare_items(writer: Node, reader: Node, path: str, seen: set[tuple[int, int]]) -> Misfit | None:
     ours, theirs = writer.schema["items_schema"], reader.schema["items_schema"]
     if isinstance(ours, list) and isinstance(theirs, list):
-        if len(ours) != len(theirs) or "variadic_item_index" in {*writer.schema, *reader.schema}:
+        if "variadic_item_index" in {*writer.schema, *reader.schema}:
             return None
+        if len(ours) != len(theirs):
+            return Misfit(path, shown(writer), shown(reader), f"{len(ours)} are written where {len(theirs)} are read")
         pairs = list(zip(ours, theirs, strict=True))
-    elif isinstance(ours, list) or isinstance(theirs, list):
-        return None
+    elif isinstance(theirs, list):
+        return None  # how many there are is known only when there is a value
+    elif isinstance(ours, list):
+        pairs = [(one, theirs) for one in ours]
     else:
         pairs = [(ours, theirs)]
     for one, other in pairs:
@@ -170,12 +174,16 @@ def _compare_objects(writer: Node, reader: Node, path: str, seen: set[tuple[int,
     if written is None or read is None:
         return _compare_values(writer, written, reader, path, seen)
     known: set[str] = set()
+    seldom = {one.written_as for one in fields_of(writer) or () if writer.kind == "typed-dict" and not one.required}
     for field in read:
         key = next((name for name in field.read_as or () if name in written), None)
         if key is not None:
             found = _compare(written[key], field.node, _join(path, key), seen)
             if found is not None:
                 return found
+            if field.required and key in seldom:
+                why = "it is required, and not always written"
+                return Misfit(_join(path, key), shown(writer), shown(reader), why)
         elif field.read_as is not None and field.required and extra_of(writer) != "allow":
             why = "it is required, and never written"
             return Misfit(_join(path, min(field.read_as)), shown(writer), shown(reader), why)
@@ -193,9 +201,23 @@ def _compare_values(
     ours, theirs = writer.schema.get("values_schema"), reader.schema.get("values_schema")
     if theirs is None:
         return None
+    if "keys_schema" in writer.schema and "keys_schema" in reader.schema:
+        keys = writer.at(writer.schema["keys_schema"]), reader.at(reader.schema["keys_schema"])
+        if not any(_reads_key(one, other) for _, one in _written(keys[0]) for _, other in _read(keys[1])):
+            return Misfit(f"{path}{{}}", shown(keys[0]), shown(keys[1]), "keys of the one are no keys of the other")
     values = [*written.values()] if written is not None else [] if ours is None else [writer.at(ours)]
     found = (_compare(value, reader.at(theirs), f"{path}[]", seen) for value in values)
     return next((item for item in found if item is not None), None)
+
+
+def _reads_key(writer: Node, reader: Node) -> bool:
+    """Whether a key may be read: JSON's are text, and a number's are digits."""
+    if reader.kind in ("int", "float", "decimal"):
+        return writer.kind not in _KEYS_OF_WORDS
+    return reader.kind != "uuid" or writer.kind not in ("int", "float", "bool")
+
+
+_KEYS_OF_WORDS = ("str", "uuid", "url", "multi-host-url", *_TIMES)
 
 
 def _written_fields(node: Node) -> dict[str, Node] | None:

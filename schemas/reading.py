@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from kafka_saga.runtime.errors import ContractError
 from kafka_saga.schemas.causes import Cause
 from kafka_saga.schemas.codec import JsonObject, Model, decode_model, decode_trusted, encode_model, to_document, told
-from kafka_saga.schemas.faithful import ChangedError, character_of, check_exact, written
+from kafka_saga.schemas.faithful import ChangedError, character_of, check_exact, refuse_change, written
 
 
 def read_written(model: type[Model], value: bytes | None) -> bytes:
@@ -57,7 +57,7 @@ def told_by_handler(made: BaseModel) -> bytes:
 
     """
     body = written(made)
-    decode_model(type(made), body)
+    refuse_change(made, decode_model(type(made), body))
     return body
 
 

@@ -17,6 +17,7 @@ from kafka_saga.orchestrator.testing import Command, Story, expect_refused, give
 from kafka_saga.participants.faults import FaultKind, FaultRule, Faults
 from kafka_saga.participants.handlers import Participant
 from kafka_saga.participants.testing import Harness, HarnessStep, body_of
+from kafka_saga.runtime.errors import DefinitionError
 from kafka_saga.schemas.envelope import Effect, Outcome, Reason
 
 __all__ = [
@@ -53,10 +54,16 @@ def check(
 
     Raises:
         AssertionError: something does not fit; one line for each, with what to do.
+        DefinitionError: what is given are no sagas and participants.
 
     """
-    definitions = [sagas] if isinstance(sagas, Saga) else list(sagas)
-    found = compare(definitions, participants)
+    definitions, given_participants = [sagas] if isinstance(sagas, Saga) else list(sagas), list(participants)
+    for place in (*definitions, *given_participants):
+        if not isinstance(place, Saga | Participant):
+            raise DefinitionError(
+                f"check(sagas, [participants]) compares Saga and Participant objects; {place!r} is none"
+            )
+    found = compare(definitions, given_participants)
     allowed = {"note", "unused"} if allow_unused else {"note"}
     bad = [item for item in found if item.verdict not in allowed]
     if bad:

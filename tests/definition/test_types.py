@@ -136,7 +136,30 @@ AsSomething = Annotated[Decimal, PlainSerializer(lambda value: value)]
 Trimmed = Annotated[str, AfterValidator(str.strip)]
 Coerced = Annotated[str, Field(coerce_numbers_to_str=True)]
 
+
+class Sparse(TypedDict):
+    sku: str
+    quantity: NotRequired[int]
+
+
+class Full(BaseModel):
+    sku: str
+    quantity: int
+
+
+class Half(BaseModel):
+    sku: str
+    quantity: int = 1
+
+
 FITS: list[tuple[Any, Any]] = [
+    (Sparse, Half),
+    (dict[int, int], dict[str, int]),
+    (dict[str, int], dict[UUID, int]),
+    (dict[int, int], dict[Decimal, int]),
+    (tuple[int, int], list[int]),
+    (list[int], tuple[int, int]),
+    (tuple[int, ...], list[float]),
     (str, str),
     (int, int),
     (int, float),
@@ -232,6 +255,12 @@ FITS: list[tuple[Any, Any]] = [
 ]
 
 MISFITS: list[tuple[Any, Any, str]] = [
+    (Sparse, Full, "at 'quantity' it is required, and not always written"),
+    (dict[str, int], dict[int, int], "at '{}' keys of the one are no keys of the other"),
+    (dict[UUID, int], dict[int, int], "at '{}' keys of the one are no keys of the other"),
+    (dict[int, int], dict[UUID, int], "at '{}' keys of the one are no keys of the other"),
+    (tuple[int, int], tuple[int, int, int], "at '[]' 2 are written where 3 are read"),
+    (tuple[int, str], list[int], "at '[]' str is written where int is read"),
     (str, int, "is int, but the request (Wanted) gives str"),
     (str, float, "is float, but the request (Wanted) gives str"),
     (str, bool, "is bool, but the request (Wanted) gives str"),

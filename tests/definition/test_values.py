@@ -239,10 +239,8 @@ async def test_a_reply_that_would_change_on_its_way_undoes_what_its_handler_did_
         fine = await harness.send(Weigh(id="2"), saga_id="2", step="weigh")
         rows = await harness.fetch_all("SELECT id FROM weighed")
 
-    assert (refused.outcome, refused.error) == (
-        "retry",
-        "the field 'weight' would change when it is written and read again",
-    )
+    assert refused.outcome == "retry"
+    assert "weigh: the field 'weight' would change when it is written and read again" in str(refused.error)
     assert (fine.outcome, fine.body) == ("success", b'{"weight":2.5}')
     assert rows == [("2",)]
 

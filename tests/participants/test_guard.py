@@ -263,3 +263,29 @@ async def test_a_reply_that_its_reader_would_refuse_is_no_success_R58(
         reply = await harness.send(Do(), saga_id="o-1", step="first")
     assert reply.outcome is Outcome.RETRY
     assert text in str(reply.error)
+
+
+class Base(BaseModel):
+    a: int = 1
+
+
+class Child(Base):
+    b: str = "x"
+
+
+class Holding(BaseModel):
+    items: list[Base]
+
+
+async def test_an_object_of_a_subclass_whose_fields_would_vanish_is_no_reply_R58() -> None:
+    stock = Participant("stock")
+
+    @stock.action(Do)
+    async def do(command: Do, _tx: Transaction) -> Holding:
+        return Holding(items=[Child(b="lost")] if command.mode == "ok" else [Base()])
+
+    async with await Harness.open(stock) as harness:
+        lost = await harness.send(Do(), saga_id="o-1", step="first")
+        kept = await harness.send(Do(mode="slow"), saga_id="o-2", step="first")
+    assert (lost.outcome, kept.outcome) == (Outcome.RETRY, Outcome.SUCCESS)
+    assert "the field 'items[0].b' would change" in str(lost.error)

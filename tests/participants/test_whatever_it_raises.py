@@ -76,6 +76,7 @@ REFUSALS: list[Any] = [
     (Rejected(ValueError("no such item")), "no such item"),
     (Rejected(KeyError("sku")), "KeyError: 'sku'"),
     (Rejected(7), "7"),
+    (Rejected(""), "rejected without a reason"),
     (Rejected(None), "None"),
     (Rejected(OddError()), "OddError"),
     (Rejected(Mute()), "Mute"),
