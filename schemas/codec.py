@@ -29,6 +29,9 @@ _LONG_NUMBER = b"0" * 19
 _WHERE_NUMBERS_ARE = re.compile(rb"[:\[,\s]-?0(?:[0.]{18}|[0.]*e000)")
 """Long digits and exponents of numbers; a seventh of all random ids has such in its text (`…1e456…`)."""
 
+_N, _I = b"NI"
+"""First letters of what is no number: one letter is found in a third of the time of a word."""
+
 _FRAME = struct.Struct(">bI")
 """What Confluent's serializers begin with: a zero byte, and the id of a schema."""
 
@@ -124,7 +127,7 @@ def check_numbers(value: bytes) -> None:
     # As with brackets, suspects only: with all digits zeros, four searches cost a third of one regular expression.
     shape = value.translate(_DIGITS_TO_ZERO, b"+")
     suspect = (_LONG_NUMBER in shape or b"0e000" in shape) and _WHERE_NUMBERS_ARE.search(shape) is not None
-    if suspect or b"NaN" in shape or b"Infinity" in shape:
+    if suspect or (_N in value and b"NaN" in value) or (_I in value and b"Infinity" in value):
         _check_numbers(value)
 
 
