@@ -124,7 +124,7 @@ def check_numbers(value: bytes) -> None:
         ContractError: one has more than 64 bits, or is infinite or none at all.
 
     """
-    # As with brackets, suspects only: with all digits zeros, four searches cost a third of one regular expression.
+    # As with brackets, suspects only: with all digits zeros, such searches cost a fraction of one regular expression.
     shape = value.translate(_DIGITS_TO_ZERO, b"+")
     suspect = (_LONG_NUMBER in shape or b"0e000" in shape) and _WHERE_NUMBERS_ARE.search(shape) is not None
     if suspect or (_N in value and b"NaN" in value) or (_I in value and b"Infinity" in value):

@@ -116,7 +116,7 @@ def written(made: BaseModel) -> bytes:
     if not character_of(type(made)).plain:
         place = changed(made, body)
         if place is not None:
-            raise ChangedError(f"{_at(place)} would change when it is written and read again")
+            raise _would_change(place)
     return body
 
 
@@ -128,7 +128,11 @@ def refuse_change(made: BaseModel, again: BaseModel) -> None:
 
     """
     if made != again and (place := difference(made, again)) is not None:
-        raise ChangedError(f"{_at(place)} would change when it is written and read again")
+        raise _would_change(place)
+
+
+def _would_change(place: str) -> ChangedError:
+    return ChangedError(f"{_at(place)} would change when it is written and read again")
 
 
 def changed(made: BaseModel, body: bytes) -> str | None:
