@@ -159,6 +159,12 @@ class Cluster:
 
         return await self._answered("asking the cluster", work)
 
+    async def _send_to(self, node: int, request: Request[Any]) -> Any:
+        async def work(client: AIOKafkaClient) -> Any:
+            return await client.send(node, request)
+
+        return await self._answered("asking the cluster", work)
+
     async def _send_to_coordinator(self, group: str, request: Request[Any], codes_of: Callable[[Any], set[int]]) -> Any:
         """The coordinator's answer; while it is moving or loading the group, the question is asked again."""
         deadline = self._clock.monotonic_ms() + limits.REQUEST_TIMEOUT_MS // 2

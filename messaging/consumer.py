@@ -12,13 +12,15 @@ from aiokafka import errors as kafka_errors
 
 from kafka_saga.messaging import decompression, fetching
 from kafka_saga.messaging.cluster import Cluster
-from kafka_saga.messaging.connecting import opened
 from kafka_saga.messaging.errors import UnknownTopicError
 from kafka_saga.messaging.hints import CommitHints
 from kafka_saga.messaging.records import Record, TopicPartition
 from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.messaging.stuck import Stuck
+from kafka_saga.messaging.survey import Extent
 from kafka_saga.messaging.unreadable import UnreadableRecord, is_parse_error, read_singly
 from kafka_saga.messaging.waiting import abandon, describe, within
+from kafka_saga.messaging.widening import Widening
 from kafka_saga.runtime import limits
 from kafka_saga.runtime.clock import Clock, SystemClock
 from kafka_saga.runtime.errors import BrokerUnavailableError, ConfigError, RefusedError
@@ -27,12 +29,11 @@ from kafka_saga.runtime.telemetry import log
 _log = log("consumer")
 
 FETCH_WAIT_MS = 100
-METADATA_AGE_MS = 30_000
+METADATA_AGE_MS = 5_000
 SILENCE_MS_MAX = 30_000
 _LOOK_INTERVAL_MS = 1_000
 _ERROR_PAUSE_MS = 1_000
 _EMBEDDED_WAIT_MS = 10
-_FETCH_BYTES_MAX = 16 * 1024 * 1024
 
 
 class Reset(NamedTuple):
@@ -86,12 +87,14 @@ class Consumer:
         self._metadata_age_ms = metadata_age_ms
         self._cluster = Cluster(settings, clock=self._clock)
         self._hints = CommitHints(self._cluster, group, self._clock)
+        self._widening = Widening(settings, self._topics, self._clock)
+        self._stuck = Stuck()
         self._consumer: AIOKafkaConsumer | None = None
         self._positions: dict[TopicPartition, int] = {}
         self._paused: frozenset[str] = frozenset()
         self._resets: list[Reset] = []
         self._stopped = self._embedded = False
-        self._looked_at_ms = 0
+        self._looked_at_ms = self._compared_at_ms = 0
         self._last_answer = 0
         self._answered_at_ms = 0
         self._rebuilt_at_ms = 0
@@ -112,7 +115,7 @@ class Consumer:
         self._consumer = await self._connect()
         await self._take_position(self._consumer, partitions, positions)
         self._assign(self._consumer)
-        self._answered_at_ms = self._looked_at_ms = self._clock.monotonic_ms()
+        self._answered_at_ms = self._looked_at_ms = self._compared_at_ms = self._clock.monotonic_ms()
 
     async def stop(self) -> None:
         """Send the last hint and close, each within STOP_TIMEOUT_MS; a poll in progress returns nothing."""
@@ -120,7 +123,7 @@ class Consumer:
             return
         self._stopped = True
         await self._hints.stop()
-        closing = [self._cluster.close()]
+        closing = [self._cluster.close(), self._widening.stop()]
         if self._consumer is not None:
             closing.append(within(limits.STOP_TIMEOUT_MS, "closing the consumer", self._consumer.stop()))
         for result in await asyncio.gather(*closing, return_exceptions=True):
@@ -256,6 +259,17 @@ class Consumer:
         ends = await within(limits.REQUEST_TIMEOUT_MS, "reading end offsets", self._running().end_offsets(partitions))
         return {TopicPartition(*tp): offset for tp, offset in ends.items()}
 
+    async def extents(self, topics: Iterable[str]) -> dict[TopicPartition, Extent]:
+        """How far every partition of `topics` reaches that exists now, by the brokers' own word (R21).
+
+        Those that are not read yet are in it, and the next poll takes them up, from their first record on.
+
+        Raises:
+            BrokerUnavailableError: not all of them answered within REQUEST_TIMEOUT_MS; it names one.
+
+        """
+        return await self._widening.extents(frozenset(topics), tuple(self._positions))
+
     async def positions(self, topics: Iterable[str]) -> dict[TopicPartition, int]:
         """The next offset to read, per partition of `topics`: a partition is drained when it reached its end.
 
@@ -263,7 +277,8 @@ class Consumer:
         """
         wanted = set(topics)
         consumer = self._running()
-        return {tp: await consumer.position(KafkaPartition(*tp)) for tp in self._positions if tp.topic in wanted}
+        read = [tp for tp in self._positions if tp.topic in wanted]
+        return {tp: await consumer.position(KafkaPartition(*tp)) for tp in read}
 
     def commit_hint(self, offsets: Mapping[TopicPartition, int], metadata: str) -> None:
         """Tell Kafka the next `offsets`, for lag tools; returns at once, never fails, the latest wins."""
@@ -292,20 +307,8 @@ class Consumer:
 
     async def _connect(self) -> AIOKafkaConsumer:
         decompression.install()
-        fetching.install()
-        consumer = fetching.Fetching(
-            self._topics,
-            **self._settings.client_options(),
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="none",  # a lost position is an alarm, never a silent jump
-            isolation_level="read_committed",  # a foreign participant's aborted reply was never given
-            fetch_min_bytes=1,
-            fetch_max_wait_ms=min(self._fetch_wait_ms, _EMBEDDED_WAIT_MS) if self._embedded else self._fetch_wait_ms,
-            fetch_max_bytes=_FETCH_BYTES_MAX,
-            metadata_max_age_ms=self._metadata_age_ms,
-        )
-        return await opened(consumer, fetching.Fetching.stop, self._settings)
+        wait_ms = min(self._fetch_wait_ms, _EMBEDDED_WAIT_MS) if self._embedded else self._fetch_wait_ms
+        return await fetching.connect(self._settings, self._topics, wait_ms)
 
     async def _take_position(
         self,
@@ -354,7 +357,9 @@ class Consumer:
             consumer.seek(KafkaPartition(*tp), self._positions[tp])
 
     async def _look_after(self, consumer: AIOKafkaConsumer) -> None:
-        """Once in a while: take up added partitions, and replace a consumer that went silent."""
+        """Take up added partitions; once in a while look for them, and replace a consumer that went silent."""
+        if self._widening.added or self._widening.gone:
+            self._take_up(consumer)
         now_ms = self._clock.monotonic_ms()
         if now_ms - self._looked_at_ms < _LOOK_INTERVAL_MS:
             return
@@ -365,24 +370,23 @@ class Consumer:
             self._last_answer, self._answered_at_ms = last_answer or 0, now_ms
         elif now_ms - max(self._answered_at_ms, self._rebuilt_at_ms) > SILENCE_MS_MAX:
             await self._rebuild()
-        await self._take_up_added(self._running())
+        if self.silent_ms < SILENCE_MS_MAX:  # else it is all of them, and no broker
+            self._stuck.look(self._running(), active, now_ms)
+        if now_ms - self._compared_at_ms >= self._metadata_age_ms:
+            self._compared_at_ms = now_ms
+            self._widening.look(tuple(self._positions))
 
-    async def _take_up_added(self, consumer: AIOKafkaConsumer) -> None:
-        known = {topic: consumer.partitions_for_topic(topic) or () for topic in self._topics}
-        added = [
-            tp
-            for topic in known
-            for n in sorted(known[topic])
-            if (tp := TopicPartition(topic, n)) not in self._positions
-        ]
-        if not added:
-            return
-        try:
-            await self._take_position(consumer, added, {})
-        except BrokerUnavailableError as error:
-            _log.warning("consumer.added_partitions_delayed", error=str(error))
-            return
-        _log.info("consumer.partitions_added", partitions=[f"{topic}[{number}]" for topic, number in added])
+    def _take_up(self, consumer: AIOKafkaConsumer) -> None:
+        """Read from now on what was found beside the polls, where nobody else changes positions."""
+        added, self._widening.added = self._widening.added, {}
+        gone = self._widening.gone & self._positions.keys()
+        if gone:
+            _log.error("consumer.partitions_gone", partitions=_named(gone), why="the topic was made anew with fewer")
+            self._positions = {tp: at for tp, at in self._positions.items() if tp not in gone}
+        self._widening.forget(gone)
+        if added:
+            _log.info("consumer.partitions_added", partitions=_named(added))
+            self._positions = {**added, **self._positions}
         self._assign(consumer)
 
     async def _rebuild(self) -> None:
@@ -397,3 +401,7 @@ class Consumer:
         self._assign(fresh)
         abandon(asyncio.ensure_future(old.stop()))
         _log.warning("consumer.rebuilt", silent_ms=self.silent_ms)
+
+
+def _named(partitions: Iterable[TopicPartition]) -> list[str]:
+    return [f"{topic}[{number}]" for topic, number in sorted(partitions)]

@@ -10,6 +10,9 @@ from typing import Any
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import PartitionRecords
 
+from kafka_saga.messaging.connecting import opened
+from kafka_saga.messaging.settings import KafkaSettings
+
 TURNS = 4
 """Turns of the event loop for which asking for more is held back. It would be prepared in the second and sent in the
 third; what a poll's taker publishes at once takes five to be on its way."""
@@ -20,6 +23,9 @@ CROWD = 8
 GATHER_MS = 8
 """For how long after such a poll more is not asked for, in milliseconds. The requests and commits of small batches
 fill both cores at 1,000 sagas a second; this takes a sixth of it away. Handling a full batch takes longer anyway."""
+
+_LEADERS_AGE_MS = 30_000
+_FETCH_BYTES_MAX = 16 * 1024 * 1024
 
 _unpack = PartitionRecords._unpack_records  # noqa: SLF001
 
@@ -67,6 +73,27 @@ class Fetching(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships no typ
         self._taken_at = asyncio.get_running_loop().time()
         return taken
 
+    def has_fetched(self, partition: Any) -> bool:
+        """Whether something of `partition` waits to be taken."""
+        return partition in self._fetcher._records  # noqa: SLF001
+
+    def leader(self, partition: Any) -> int | None:
+        """The broker that leads `partition`, as far as is known; None for none."""
+        leader: int | None = self._client.cluster.leader_for_partition(partition)
+        return None if leader == -1 else leader
+
+    def position_now(self, partition: Any) -> int | None:
+        """The next offset to take; `position`, which waits until there is one, cannot be asked at any time."""
+        state = self._subscription.subscription.assignment.state_value(partition)
+        return state.position if state.has_valid_position else None
+
+    def waits_for_transaction(self, partition: Any) -> bool:
+        """Whether everything was taken that may be read, and more is there."""
+        position, stable = self.position_now(partition), self.last_stable_offset(partition)
+        end = self.highwater(partition)
+        known = position is not None and stable is not None and end is not None
+        return known and 0 <= stable <= position < end
+
     def _later(self, fetcher: Any) -> Callable[[asyncio.Future[None] | None], None]:
         """What tells `fetcher` that its records were taken: `TURNS` turns later, if they were many after GATHER_MS."""
         notify = fetcher._notify  # noqa: SLF001
@@ -84,3 +111,22 @@ class Fetching(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships no typ
                 notify(future)
 
         return notify_later
+
+
+async def connect(settings: KafkaSettings, topics: Iterable[str], fetch_wait_ms: int) -> Fetching:
+    """A consumer of `topics` that is connected, and has no partitions yet."""
+    install()
+    consumer = Fetching(
+        topics,
+        **settings.client_options(),
+        group_id=None,
+        enable_auto_commit=False,
+        auto_offset_reset="none",  # a lost position is an alarm, never a silent jump
+        isolation_level="read_committed",  # a foreign participant's aborted reply was never given
+        fetch_min_bytes=1,
+        fetch_max_wait_ms=fetch_wait_ms,
+        fetch_max_bytes=_FETCH_BYTES_MAX,
+        metadata_max_age_ms=_LEADERS_AGE_MS,
+    )
+    opened_consumer: Fetching = await opened(consumer, Fetching.stop, settings)
+    return opened_consumer

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
+from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from aiokafka import errors as kafka_errors
-from aiokafka.client import AIOKafkaClient
 from aiokafka.protocol.admin import DescribeConfigsRequest
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.commit import OffsetFetchRequest
@@ -65,7 +65,10 @@ class Inspection(Cluster):
         """Every topic with its partitions, without Kafka's internal ones."""
         response = await self._metadata(None, create=False)
         return {
-            name: tuple(PartitionState(leader, len(copies), len(isr)) for _, _, leader, copies, isr, *_ in sorted(rows))
+            name: tuple(
+                PartitionState(leader, len(copies), len(isr))
+                for _, _, leader, copies, isr, *_ in sorted(rows, key=itemgetter(1))  # not by error: that comes first
+            )
             for _, name, internal, rows in response.topics
             if not internal
         }
@@ -161,12 +164,6 @@ class Inspection(Cluster):
             for number, offset, metadata, code in rows
             if code == 0 and offset > _UNCOMMITTED
         }
-
-    async def _send_to(self, node: int, request: Request[Any]) -> Any:
-        async def work(client: AIOKafkaClient) -> Any:
-            return await client.send(node, request)
-
-        return await self._answered("asking the cluster", work)
 
 
 def _codes(response: Any) -> set[int]:

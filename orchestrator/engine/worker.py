@@ -13,10 +13,12 @@ from typing import Protocol
 
 from kafka_saga.messaging.consumer import Reset
 from kafka_saga.messaging.records import Record, TopicPartition
+from kafka_saga.messaging.survey import Extent
 from kafka_saga.messaging.waiting import let_send
 from kafka_saga.orchestrator.engine import recovery
 from kafka_saga.orchestrator.engine.admission import Admission
 from kafka_saga.orchestrator.engine.decide import Decided, Decider
+from kafka_saga.orchestrator.engine.drain import Drain
 from kafka_saga.orchestrator.engine.inputs import Inputs
 from kafka_saga.orchestrator.engine.intake import Intake
 from kafka_saga.orchestrator.engine.outages import Outages
@@ -67,7 +69,7 @@ class Reader(Protocol):
     def take_resets(self) -> tuple[Reset, ...]: ...
     def commit_hint(self, offsets: Mapping[TopicPartition, int], metadata: str) -> None: ...
     async def committed_metadata(self) -> set[str]: ...
-    async def end_offsets(self, topics: Iterable[str]) -> Mapping[TopicPartition, int]: ...
+    async def extents(self, topics: Iterable[str]) -> Mapping[TopicPartition, Extent]: ...
     async def positions(self, topics: Iterable[str]) -> Mapping[TopicPartition, int]: ...
 
 
@@ -110,13 +112,16 @@ class Engine:
         self._decider = Decider(registry=registry, topics=topics, intake=self._intake)
         self._outages = Outages(store.now)
         self._publisher = Publisher(sender=sender, clock=clock, now=store.now, outages=self._outages)
-        self._timers = Timers(
+        self.counts: Counter[str] = Counter()
+        """What happened since the start, by name."""
+        self._drain = Drain(
             store=store,
             reader=reader,
             reply_topics=self._intake.reply_topics,
-            publisher=self._publisher,
             outages=self._outages,
+            counts=self.counts,
         )
+        self._timers = Timers(store=store, drain=self._drain, publisher=self._publisher)
         self._admission = Admission(in_flight_max)
         self._upkeep = Upkeep(store, clock, retention)
         self._acts_read_at = 0
@@ -126,8 +131,6 @@ class Engine:
         self._paused = NOTHING
         self._closed: frozenset[str] = frozenset()
         """The request topics that are not read for now."""
-        self.counts: Counter[str] = Counter()
-        """What happened since the start, by name."""
 
     def __repr__(self) -> str:
         return f"Engine({self._admission}, {self._publisher}, {self._timers}, {dict(self.counts)})"
@@ -141,7 +144,7 @@ class Engine:
             while not lifecycle.stopping.is_set():
                 await self.step()
         finally:
-            await self._timers.stop()
+            await self._drain.stop()
             self._publisher.close()
         await _finish(publishing)
         await self._settle()
@@ -302,7 +305,7 @@ class Engine:
     async def _read_again(self, error: ConflictError) -> None:
         """Somebody else was first: forget the batch, and go on from where the store is now (R23)."""
         _log.warning("batch.conflict", error=str(error))
-        self._timers.undone()
+        self._drain.undone()
         await self._recount()
         self._intake.stored = await self._store.offsets()
         for tp, offset in (await self._reader.positions(self._topics_read())).items():

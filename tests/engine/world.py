@@ -13,6 +13,7 @@ from typing import Any
 
 from kafka_saga.messaging.consumer import Reset
 from kafka_saga.messaging.records import Message, TopicPartition
+from kafka_saga.messaging.survey import Extent
 from kafka_saga.orchestrator.definition import Saga as Definition
 from kafka_saga.orchestrator.engine.upkeep import Retention
 from kafka_saga.orchestrator.engine.worker import FOR_EVER, Engine
@@ -121,6 +122,10 @@ class FakeReader:
         """How often topics were paused or resumed."""
         self.hidden: set[str] = set()
         """Topics whose records do not come although they are there: a slow fetch."""
+        self.stable: dict[str, int] = {}
+        """How far topics can be read that a transaction of another producer is open on."""
+        self.beside: dict[TopicPartition, Extent] = {}
+        """Partitions that exist and are not read."""
         self.records_max: int | None = None
         self.hints: dict[TopicPartition, tuple[int, str]] = {}
         self.resets: list[Reset] = []
@@ -145,7 +150,8 @@ class FakeReader:
         for topic in self._topics:
             if topic not in self.paused and topic not in self.hidden:
                 room = min(records_max, self.records_max or records_max) - len(found)
-                taken = self._kafka.logs.get(topic, [])[self._next[topic] :][:room]
+                log = self._kafka.logs.get(topic, [])[: self.stable.get(topic)]
+                taken = log[self._next[topic] :][:room]
                 self._next[topic] += len(taken)
                 found += taken
         return found
@@ -171,12 +177,16 @@ class FakeReader:
     async def committed_metadata(self) -> set[str]:
         return self._metadata
 
-    async def end_offsets(self, topics: Iterable[str]) -> dict[TopicPartition, int]:
+    async def extents(self, topics: Iterable[str]) -> dict[TopicPartition, Extent]:
         if self.ends_wait is not None:
             await self.ends_wait.wait()
         if self._kafka.away:
-            raise BrokerUnavailableError("reading end offsets: the broker is away")
-        return {TopicPartition(topic, 0): len(self._kafka.logs.get(topic, [])) for topic in topics}
+            raise BrokerUnavailableError("asking the cluster: the broker is away")
+        found = {}
+        for topic in topics:
+            end = len(self._kafka.logs.get(topic, []))
+            found[TopicPartition(topic, 0)] = Extent(self.stable.get(topic, end), end)
+        return found | self.beside
 
     async def positions(self, topics: Iterable[str]) -> dict[TopicPartition, int]:
         return {TopicPartition(topic, 0): self._next[topic] for topic in topics}
