@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Literal, NamedTuple
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka import TopicPartition as KafkaPartition
@@ -15,6 +14,7 @@ from kafka_saga.messaging.cluster import Cluster
 from kafka_saga.messaging.errors import UnknownTopicError
 from kafka_saga.messaging.hints import CommitHints
 from kafka_saga.messaging.records import Record, TopicPartition
+from kafka_saga.messaging.resets import Reset, report
 from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.messaging.stuck import Stuck
 from kafka_saga.messaging.survey import Extent
@@ -26,27 +26,18 @@ from kafka_saga.runtime.clock import Clock, SystemClock
 from kafka_saga.runtime.errors import BrokerUnavailableError, ConfigError, RefusedError
 from kafka_saga.runtime.telemetry import log
 
+__all__ = ["Consumer", "Reset"]
+
 _log = log("consumer")
 
 FETCH_WAIT_MS = 100
 METADATA_AGE_MS = 5_000
+"""How often to look for added partitions: one small request. The timers look whenever they must know (R21)."""
+
 SILENCE_MS_MAX = 30_000
 _LOOK_INTERVAL_MS = 1_000
 _ERROR_PAUSE_MS = 1_000
 _EMBEDDED_WAIT_MS = 10
-
-
-class Reset(NamedTuple):
-    """A position that Kafka does not have; reading goes on at `position`, the earliest that it has.
-
-    `beyond_end`: the topic was emptied or created anew, or the broker lost what it had acknowledged; what
-    comes may have been seen before. `deleted`: records were removed before they were read, by retention.
-    """
-
-    partition: TopicPartition
-    wanted: int
-    position: int
-    reason: Literal["beyond_end", "deleted"]
 
 
 class Consumer:
@@ -76,7 +67,7 @@ class Consumer:
             clock: the machine's when not given.
             fetch_wait_ms: how long the broker may hold back an empty answer; a resumed topic waits at most this long.
                 On the embedded broker, which does not wake up for new records, it is 10 at most.
-            metadata_age_ms: how often to look for added partitions.
+            metadata_age_ms: how often to look for added partitions, in milliseconds.
 
         """
         self._settings = settings
@@ -325,18 +316,9 @@ class Consumer:
             if position is not None and not first <= position <= end:
                 reset = Reset(tp, position, first, "beyond_end" if position > end else "deleted")
                 self._resets.append(reset)
-                self._report(reset, end)
+                report(reset, end, embedded=self._embedded)
                 position = None
             self._positions[tp] = first if position is None else position
-
-    def _report(self, reset: Reset, end: int) -> None:
-        """A lost position is an alarm (R23), except where losing everything is what the broker is known for."""
-        details = {**reset._asdict(), "end": end}
-        if self._embedded:
-            why = "the embedded broker forgets its topics when it ends; reading from the start, which is safe"
-            _log.info("consumer.position_forgotten", **details, why=why)
-        else:
-            _log.error("consumer.position_lost", **details)
 
     def _assign(self, consumer: AIOKafkaConsumer) -> None:
         """Give `consumer` all partitions, with our positions and pauses: it forgets both at each assignment."""

@@ -1,4 +1,4 @@
-"""aiokafka's consumer with three habits changed, for which it has no settings."""
+"""aiokafka's consumer with four habits changed, for which it has no settings."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ CROWD = 8
 GATHER_MS = 8
 """For how long after such a poll more is not asked for, in milliseconds. The requests and commits of small batches
 fill both cores at 1,000 sagas a second; this takes a sixth of it away. Handling a full batch takes longer anyway."""
+
+LEADERS_PAUSE_MS = 100
+"""Between two questions about leaders while a partition has none. An election takes longer."""
 
 _LEADERS_AGE_MS = 30_000
 _FETCH_BYTES_MAX = 16 * 1024 * 1024
@@ -54,6 +57,9 @@ class Fetching(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships no typ
     It asks for more only when what follows from the last records is on its way, which it otherwise does first: 0.2 ms
     of each hop of a lone message. And where many come it lets some gather first: the requests, the commit and the
     publishing of a batch cost as much for one record as for thirty.
+
+    While a partition has no leader it asks for one now and then. Otherwise it does so as fast as it is answered: 1,300
+    requests and 0.4 s of CPU a second.
     """
 
     def __init__(self, topics: Iterable[str], **options: Any) -> None:
@@ -66,6 +72,7 @@ class Fetching(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships no typ
         await super().start()
         await self._client.set_topics(self._known_topics)
         self._fetcher._notify = self._later(self._fetcher)  # noqa: SLF001
+        self._client.force_metadata_update = _with_pauses(self._client.force_metadata_update)
 
     async def getmany(self, *partitions: Any, **options: Any) -> dict[Any, list[Any]]:
         taken: dict[Any, list[Any]] = await super().getmany(*partitions, **options)
@@ -111,6 +118,28 @@ class Fetching(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships no typ
                 notify(future)
 
         return notify_later
+
+
+def _with_pauses(update: Callable[[], asyncio.Future[bool]]) -> Callable[[], asyncio.Future[bool]]:
+    """`update`, which asks the brokers; what is wanted within LEADERS_PAUSE_MS after it is put off until then."""
+    loop = asyncio.get_running_loop()
+    asked_at = loop.time() - LEADERS_PAUSE_MS / 1000
+
+    def update_later() -> asyncio.Future[bool]:
+        nonlocal asked_at
+        again_at = asked_at + LEADERS_PAUSE_MS / 1000
+        if loop.time() >= again_at:
+            asked_at = loop.time()
+            return update()
+        pause: asyncio.Future[bool] = loop.create_future()
+        loop.call_at(again_at, end, pause)
+        return pause
+
+    def end(pause: asyncio.Future[bool]) -> None:
+        if not pause.done():
+            pause.set_result(False)
+
+    return update_later
 
 
 async def connect(settings: KafkaSettings, topics: Iterable[str], fetch_wait_ms: int) -> Fetching:

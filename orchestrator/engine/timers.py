@@ -14,6 +14,9 @@ from kafka_saga.orchestrator.store.port import Store
 from kafka_saga.runtime.limits import BATCH_RECORDS_MAX
 from kafka_saga.schemas.ids import SagaRef
 
+LOOK_INTERVAL_MS = 1_000
+"""How often the store is asked whether a timer that is held is still set."""
+
 
 class Timers:
     """Finds sagas whose timer has run out and may fire."""
@@ -23,6 +26,7 @@ class Timers:
         self._drain = drain
         self._publisher = publisher
         self._next_wake_at: int | None = 0
+        self._looked_at = 0
 
     def __repr__(self) -> str:
         return f"Timers(next_wake_at={self._next_wake_at}, drained_at={self._drain.reached_at})"
@@ -46,6 +50,8 @@ class Timers:
             return []
         await self._drain.step(now)
         if self._drain.reached_at < self._next_wake_at:
+            if now - self._looked_at >= LOOK_INTERVAL_MS:  # a reply may have come first, and then nobody waits
+                self._next_wake_at, self._looked_at = await self._store.next_wake_at(), now
             return []
         due = await self._store.due(min(now, self._drain.reached_at), BATCH_RECORDS_MAX)
         if len(due) < BATCH_RECORDS_MAX:

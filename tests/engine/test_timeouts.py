@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
+from kafka_saga.messaging.consumer import Reset
+from kafka_saga.messaging.records import TopicPartition
+from kafka_saga.messaging.stuck import OPEN_TRANSACTION
+from kafka_saga.messaging.survey import Extent
 from kafka_saga.orchestrator.machine.states import SagaState
 from kafka_saga.orchestrator.store.memory import MemoryStore
 from kafka_saga.orchestrator.store.port import Batch
@@ -221,3 +227,122 @@ async def test_a_wall_clock_that_jumps_back_fires_nothing_early_and_stops_nothin
     await world.succeed("reserveItems")
     assert isinstance(world.store, MemoryStore)
     assert [entry.at for entry in await world.log()] == sorted(entry.at for entry in await world.log())
+
+
+def held(logs: list[Any]) -> list[Any]:
+    return [entry for entry in logs if entry["event"] == "timers.held"]
+
+
+async def test_a_partition_added_just_now_is_read_to_its_end_before_anything_times_out_R21(world: World) -> None:
+    await world.begin()
+    added = TopicPartition("inventory.replies", 1)
+    world.reader.beside = {added: Extent(3, 3)}
+    await world.pass_time(5_000)
+    await world.pass_time(1_000)
+    assert "TIMEOUT" not in await world.statuses()
+    world.reader.taken_up = {added: 2}
+    await world.turn()
+    assert "TIMEOUT" not in await world.statuses()
+    world.reader.taken_up = {added: 3}
+    await world.turn(2)
+    assert (await world.statuses())[-1] == "TIMEOUT"
+
+
+async def test_an_added_partition_in_which_nothing_is_holds_nothing(world: World) -> None:
+    await world.begin()
+    world.reader.beside = {TopicPartition("inventory.replies", 1): Extent(0, 0)}
+    await world.pass_time(5_000)
+    assert (await world.statuses())[-1] == "TIMEOUT"
+
+
+@pytest.mark.parametrize("committed", [True, False])
+async def test_an_open_transaction_of_another_producer_holds_the_timers_until_it_ends_R21(
+    world: World, committed: bool
+) -> None:
+    command = await world.begin()
+    world.reader.stable["inventory.replies"] = 0
+    world.answer(command)
+    with capture_logs() as logs:
+        for _ in range(7):
+            await world.pass_time(5_000)
+        assert "TIMEOUT" not in await world.statuses()
+        told = held(logs)
+        assert len(told) == 2, "after 5 s, and 10 s later again; the next time would be after 20 s more"
+        assert (told[0]["partition"], told[0]["position"], told[0]["end"]) == ("inventory.replies[0]", 0, 1)
+        assert {entry["why"] for entry in told} == {OPEN_TRANSACTION}
+        assert world.engine.counts["timers_held"] == 2
+
+        del world.reader.stable["inventory.replies"]
+        if not committed:  # what was in it is passed over
+            world.reader.seek(TopicPartition("inventory.replies", 0), 1)
+        await world.turn(3)
+    assert [entry["held_ms"] for entry in logs if entry["event"] == "timers.released"] == [30_000]
+    assert ("TIMEOUT" in await world.statuses()) is not committed
+    assert (await world.saga()).active_index == (1 if committed else 0)
+
+
+async def test_a_partition_that_nobody_leads_holds_every_timer_and_the_waits_begin_again_after_it_R21(
+    world: World,
+) -> None:
+    await world.begin()
+    world.reader.refusing = "payment.replies[3] has no leader"
+    with capture_logs() as logs:
+        for _ in range(4):
+            await world.pass_time(5_000)
+    assert "TIMEOUT" not in await world.statuses()
+    assert [entry["error"] for entry in held(logs)] == ["payment.replies[3] has no leader"] * 3
+    world.reader.refusing = ""
+    await world.pass_time(10)
+    assert (await world.saga()).wake_at == world.clock.at_ms + 5_000, "who answers there could not, either"
+    await world.pass_time(5_000)
+    assert (await world.statuses())[-1] == "TIMEOUT"
+
+
+async def test_a_topic_that_is_shorter_than_what_was_read_of_it_is_read_anew_before_anything_times_out_R21(
+    world: World,
+) -> None:
+    for number in range(3):
+        await world.begin(f"earlier-{number}")
+        await world.succeed("reserveItems")
+    command = await world.begin()
+    topic = "inventory.replies"
+    world.kafka.logs[topic].clear()
+    world.answer(command)
+    await world.pass_time(5_000)
+    await world.pass_time(1_000)
+    assert "TIMEOUT" not in await world.statuses(), "its position is beyond the end, and says nothing"
+
+    world.reader.seek(TopicPartition(topic, 0), 0)
+    world.reader.resets.append(Reset(TopicPartition(topic, 0), 3, 0, "beyond_end"))
+    await world.turn(3)
+    assert (await world.saga()).active_index == 1
+    assert "TIMEOUT" not in await world.statuses()
+
+
+async def test_an_end_that_a_topic_has_lost_meanwhile_is_not_waited_for_for_ever_R21(world: World) -> None:
+    await world.begin()
+    topic, partition = "inventory.replies", TopicPartition("inventory.replies", 0)
+    world.reader.hidden = {topic}
+    for _ in range(3):
+        world.put(topic, b"{}")
+    await world.pass_time(5_000)
+    assert "TIMEOUT" not in await world.statuses()
+    world.kafka.logs[topic].clear()  # made anew before they were read
+    world.reader.hidden = set()
+    for _ in range(4):
+        await world.pass_time(5_000)
+    assert "TIMEOUT" in await world.statuses()
+    assert (await world.reader.positions([topic]))[partition] == 0
+
+
+async def test_a_hold_that_a_reply_ends_is_over_too(world: World) -> None:
+    command = await world.begin()
+    world.reader.beside = {TopicPartition("orders.replies", 1): Extent(1, 1)}
+    with capture_logs() as logs:
+        for _ in range(3):
+            await world.pass_time(5_000)
+        world.answer(command)
+        await world.turn(2)
+        await world.pass_time(1_000)
+    assert len(held(logs)) == 1
+    assert [entry["event"] for entry in logs if entry["event"].startswith("timers")][-1] == "timers.released"

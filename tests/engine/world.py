@@ -126,6 +126,10 @@ class FakeReader:
         """How far topics can be read that a transaction of another producer is open on."""
         self.beside: dict[TopicPartition, Extent] = {}
         """Partitions that exist and are not read."""
+        self.taken_up: dict[TopicPartition, int] = {}
+        """How far those are read that were taken up."""
+        self.refusing = ""
+        """Why nobody says how far the topics reach."""
         self.records_max: int | None = None
         self.hints: dict[TopicPartition, tuple[int, str]] = {}
         self.resets: list[Reset] = []
@@ -180,8 +184,8 @@ class FakeReader:
     async def extents(self, topics: Iterable[str]) -> dict[TopicPartition, Extent]:
         if self.ends_wait is not None:
             await self.ends_wait.wait()
-        if self._kafka.away:
-            raise BrokerUnavailableError("asking the cluster: the broker is away")
+        if self._kafka.away or self.refusing:
+            raise BrokerUnavailableError(self.refusing or "asking the cluster: the broker is away")
         found = {}
         for topic in topics:
             end = len(self._kafka.logs.get(topic, []))
@@ -189,7 +193,7 @@ class FakeReader:
         return found | self.beside
 
     async def positions(self, topics: Iterable[str]) -> dict[TopicPartition, int]:
-        return {TopicPartition(topic, 0): self._next[topic] for topic in topics}
+        return {TopicPartition(topic, 0): self._next[topic] for topic in topics} | self.taken_up
 
 
 @dataclass(frozen=True)

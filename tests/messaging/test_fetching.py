@@ -40,6 +40,29 @@ async def test_many_topics_are_found_out_about_at_once(
     assert asked < 10
 
 
+async def test_while_a_partition_has_no_leader_one_is_asked_for_now_and_then_and_not_all_the_time(
+    broker: BrokerUnderTest, reading: Read, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = await make_topic(broker, topic_prefix + "orders", 1)
+    consumer = await reading(broker, topic)
+    asked = 0
+    ask = AIOKafkaClient._metadata_update
+
+    async def without_leader(client: AIOKafkaClient, metadata: Any, topics: Any) -> Any:
+        nonlocal asked
+        asked += 1
+        answer = await ask(client, metadata, topics)
+        for number, partition in metadata._partitions[topic].items():
+            metadata._partitions[topic][number] = partition._replace(leader=-1)
+        return answer
+
+    monkeypatch.setattr(AIOKafkaClient, "_metadata_update", without_leader)
+    await consumer._running()._client.force_metadata_update()
+    for _ in range(5):
+        assert await consumer.poll(200, 10) == []
+    assert 1 < asked < 100  # it was as often as it was answered: a thousand times
+
+
 async def test_a_consumer_that_does_not_find_out_about_its_topics_is_closed(
     broker: BrokerUnderTest, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
