@@ -35,6 +35,7 @@ _GUARD = "participants/guard.py"
 _STORE = "orchestrator/store/sqlite.py"
 _SQL = "orchestrator/store/statements.sql"
 _DECIDE = "orchestrator/engine/decide.py"
+_DRAIN = "orchestrator/engine/drain.py"
 _WORKER = "orchestrator/engine/worker.py"
 
 _SERVICES = ("inventory", "payment", "orders")
@@ -185,10 +186,34 @@ ENGINE = (
     Mutant(
         "timers fire before the replies are read",
         "orchestrator/engine/timers.py",
-        "if self._drained_at < self._next_wake_at:",
-        "self._drained_at = now\n        if False:",
+        "if self._drain.reached_at < self._next_wake_at:",
+        "self._drain.reached_at = now\n        if False:",
         "R21",
         {"orders": 30, "rebalance": 0.05, "fault_phase_ms": 60_000},
+    ),
+    Mutant(
+        "an end that an open transaction hides is not asked for",
+        _DRAIN,
+        "elif position < extent.end and",
+        "elif position < extent.stable and",
+        "R21",
+        {"orders": 30, "spread_ms": 20_000, "transactions": 3},
+    ),
+    Mutant(
+        "partitions that are not read yet are not waited for",
+        _DRAIN,
+        "if extent.end > 0:",
+        "if False:",
+        "R21",
+        {"orders": 30, "spread_ms": 20_000, "growths": 6, "partitions": 1},
+    ),
+    Mutant(
+        "a question about ends that fails is taken as answered",
+        _DRAIN,
+        "            self._outages.began()\n            return None\n",
+        "            return Answer(began_at, {}, before)\n",
+        "R21",
+        {"orders": 30, "spread_ms": 20_000, "leaderless": 3},
     ),
     Mutant(
         "a wait begins before its command is published",

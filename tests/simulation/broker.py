@@ -29,28 +29,59 @@ class SimRecord:
 
 
 class Partition:
-    """What of a partition can be read: offsets from `first` to before `end`."""
+    """What of a partition there is: offsets from `first` to before `end`, of which what is before `stable` is read."""
 
     def __init__(self) -> None:
         self.first = 0
         self.records: list[SimRecord] = []
+        self.led = True
+        """Whether a broker leads it: otherwise nobody writes, reads, or learns where it ends."""
+        self.wanted = 0
+        """The offset after the last record that counts."""
+        self._open: set[int] = set()
+        self._aborted: set[int] = set()
 
     def end(self) -> int:
         return self.first + len(self.records)
 
+    def stable(self) -> int:
+        return min(self._open, default=self.end())
+
     def read(self, offset: int, limit: int) -> list[SimRecord]:
+        """Records from `offset` on; some may not count, and are passed over by whoever reads."""
         start = offset - self.first
-        return self.records[start : start + limit]
+        return self.records[start : min(start + limit, self.stable() - self.first)]
+
+    def counts(self, record: SimRecord) -> bool:
+        return record.offset not in self._aborted
+
+    def add(self, record: SimRecord, *, open_transaction: bool = False) -> None:
+        self.records.append(record)
+        if open_transaction:
+            self._open.add(record.offset)
+        else:
+            self.wanted = self.end()
+
+    def end_transaction(self, record: SimRecord, *, committed: bool) -> None:
+        """The transaction that wrote `record` ends; of a topic made anew since there is nothing to end."""
+        if record.offset not in self._open:
+            return
+        self._open.discard(record.offset)
+        if committed:
+            self.wanted = max(self.wanted, record.offset + 1)
+        else:
+            self._aborted.add(record.offset)
 
     def expire(self, count: int) -> None:
         """Retention removes the `count` oldest records, read or not."""
+        count = min(count, self.stable() - self.first)
         self.first += count
         del self.records[:count]
 
     def clear(self) -> None:
         """The topic is deleted and created anew: offsets begin at 0 again."""
-        self.first = 0
-        self.records = []
+        self.first = self.wanted = 0
+        self.records, self._open, self._aborted = [], set(), set()
 
 
 class SimBroker:
@@ -77,21 +108,35 @@ class SimBroker:
             self.topics[topic] = [Partition() for _ in range(self.swarm.partitions)]
         return self.topics[topic]
 
-    def append(self, message: Message) -> None:
+    def place(self, message: Message) -> tuple[int, Partition]:
+        """Where `message` goes."""
+        partitions = self.partitions(message.topic)
+        number = crc32(message.key or b"") % len(partitions)
+        return number, partitions[number]
+
+    def append(self, message: Message, *, open_transaction: bool = False) -> SimRecord:
         """Store one message; wakes every reader."""
         topic = message.topic
-        partitions = self.partitions(topic)
-        number = crc32(message.key or b"") % len(partitions)
-        log = partitions[number]
+        number, log = self.place(message)
         now, elapsed = self.clock.now_ms(), self.clock.monotonic_ms()
         record = SimRecord(topic, number, log.end(), message.key, message.value, tuple(message.headers), now, elapsed)
-        log.records.append(record)
+        log.add(record, open_transaction=open_transaction)
         self.history[topic].append(record)
         waiting = self._waiting[topic]
         if waiting:
             for waiter in waiting:
                 _wake(waiter, True)
             waiting.clear()
+        return record
+
+    def end_transaction(self, record: SimRecord, *, committed: bool) -> None:
+        """Somebody's transaction that wrote `record` ends: either it counts now, or it was never given."""
+        self.partitions(record.topic)[record.partition].end_transaction(record, committed=committed)
+        if not committed:
+            self.history[record.topic] = [other for other in self.history[record.topic] if other is not record]
+        for waiter in self._waiting[record.topic]:
+            _wake(waiter, True)
+        self._waiting[record.topic].clear()
 
     async def arrival(self, topics: tuple[str, ...], timeout_ms: int) -> bool:
         """Wait until something is stored in one of `topics`; false when `timeout_ms` have passed before."""

@@ -55,6 +55,10 @@ class Swarm:
     """How often a topic of commands or replies is deleted and created anew."""
     growths: int = 0
     """How often partitions are added."""
+    transactions: int = 0
+    """How often a producer of somebody else's opens a transaction on a topic of replies, and ends it later."""
+    leaderless: int = 0
+    """How often a partition has no leader for a while."""
 
     clock_jumps: int = 0
     handler_faults: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
@@ -76,6 +80,8 @@ def draw(seed: int) -> tuple[random.Random, Swarm]:
     """The chance and the settings of `seed`."""
     chance = random.Random(seed)
     faults = {} if chance.random() < 0.1 else {**_process_faults(chance), **_broker_faults(chance)}
+    if faults:
+        faults |= _partition_faults(random.Random(f"{seed} partitions"))
     if faults and chance.random() < 0.9:
         faults["handler_faults"] = tuple(_handler_faults(chance))
     return chance, Swarm(
@@ -122,6 +128,11 @@ def _broker_faults(chance: random.Random) -> dict[str, object]:
         "recreations": chance.choice([0, 0, 0, 2]),
         "growths": chance.choice([0, 0, 0, 2]),
     }
+
+
+def _partition_faults(chance: random.Random) -> dict[str, object]:
+    """Drawn by themselves: seeds that were found before there were such faults keep their meaning."""
+    return {"transactions": chance.choice([0, 0, 0, 2]), "leaderless": chance.choice([0, 0, 0, 2])}
 
 
 def _handler_faults(chance: random.Random) -> list[tuple[str, tuple[tuple[str, str], ...]]]:

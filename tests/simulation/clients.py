@@ -7,11 +7,15 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from kafka_saga.messaging.consumer import Reset
 from kafka_saga.messaging.records import Message, TopicPartition
+from kafka_saga.messaging.survey import Extent
 from kafka_saga.runtime.errors import BrokerUnavailableError
 from kafka_saga.runtime.failpoints import failpoint
 from tests.simulation.broker import Partition, SimBroker, SimRecord
 
 PUBLISH_TIMEOUT_MS = 10_000
+
+LOOK_INTERVAL_MS = 30_000
+"""Who is not asked how far topics reach hears of added partitions late."""
 
 
 class SimProducer:
@@ -26,11 +30,16 @@ class SimProducer:
         if not broker.up.is_set():
             await broker.clock.sleep(PUBLISH_TIMEOUT_MS)
             raise BrokerUnavailableError("no broker answers")
+        absent = [message for message in messages if not broker.place(message)[1].led]
+        messages = [message for message in messages if message not in absent]
         half = len(messages) // 2
         for place, message in enumerate(messages):
             if place == half:
                 failpoint("publish.half")
             self._store(message)
+        if absent:
+            await broker.clock.sleep(PUBLISH_TIMEOUT_MS)
+            raise BrokerUnavailableError("a partition has no leader")
         if broker.happens(broker.swarm.lose_ack):
             raise BrokerUnavailableError("stored, but the answer is lost")
 
@@ -63,6 +72,7 @@ class SimConsumer:
         self._resets: list[Reset] = []
         self._away_until: dict[TopicPartition, int] = {}
         self._looked_at_ms = 0
+        self._saw_added = False
 
     async def start(self, positions: Mapping[TopicPartition, int]) -> None:
         await self._broker.up.wait()
@@ -76,14 +86,17 @@ class SimConsumer:
         deadline = clock.monotonic_ms() + timeout_ms
         if broker.happens(broker.swarm.rebalance):
             self._rebalance()
-        if broker.swarm.growths and clock.monotonic_ms() - self._looked_at_ms > 10_000:
+        if self._saw_added or (broker.swarm.growths and clock.monotonic_ms() - self._looked_at_ms > LOOK_INTERVAL_MS):
             self._take_up({})
         while True:
             found = self._available(records_max) if broker.up.is_set() else []
             if found:
                 for record in found:
                     self._positions[TopicPartition(record.topic, record.partition)] = record.offset + 1
-                return found
+                counting = [record for record in found if self._counts(record)]
+                if counting:
+                    return counting
+                continue
             left_ms = deadline - clock.monotonic_ms()
             if left_ms <= 0:
                 return []
@@ -107,13 +120,17 @@ class SimConsumer:
             found += log.read(at, records_max - len(found))
         return found
 
+    def _counts(self, record: SimRecord) -> bool:
+        return self._logs[TopicPartition(record.topic, record.partition)].counts(record)
+
     def _readable(self, tp: TopicPartition) -> bool:
-        if tp.topic in self._paused:
+        if tp.topic in self._paused or not self._logs[tp].led:
             return False
         return not self._away_until or self._away_until.get(tp, 0) <= self._broker.clock.monotonic_ms()
 
     def _take_up(self, positions: Mapping[TopicPartition, int]) -> None:
         self._looked_at_ms = self._broker.clock.monotonic_ms()
+        self._saw_added = False
         for topic in self._topics:
             for number, log in enumerate(self._broker.partitions(topic)):
                 tp = TopicPartition(topic, number)
@@ -159,12 +176,18 @@ class SimConsumer:
     async def committed_metadata(self) -> set[str]:
         return set()
 
-    async def end_offsets(self, topics: Iterable[str]) -> dict[TopicPartition, int]:
+    async def extents(self, topics: Iterable[str]) -> dict[TopicPartition, Extent]:
         await self._broker.clock.sleep(self._broker.chance.randint(0, self._broker.swarm.latency_ms_max))
         if not self._broker.up.is_set():
             raise BrokerUnavailableError("no broker answers")
-        wanted = set(topics)
-        return {tp: self._logs[tp].end() for tp in self._positions if tp.topic in wanted}
+        found: dict[TopicPartition, Extent] = {}
+        for topic in topics:
+            for number, log in enumerate(self._broker.partitions(topic)):
+                if not log.led:
+                    raise BrokerUnavailableError(f"{topic}[{number}] has no leader")
+                found[TopicPartition(topic, number)] = Extent(log.stable(), log.end())
+        self._saw_added = self._saw_added or not found.keys() <= self._positions.keys()
+        return found
 
     async def positions(self, topics: Iterable[str]) -> dict[TopicPartition, int]:
         wanted = set(topics)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from kafka_saga.messaging.records import Message
 from kafka_saga.participants.services import SERVICES
 from kafka_saga.schemas.topics import TopicNames
 from tests.simulation.broker import Partition, SimBroker
@@ -28,7 +29,8 @@ class Weather:
         self._store = store
         self._processes = processes
         self._requests = topics.requests("order")
-        self._inner = [topics.commands(name) for name in SERVICES] + [topics.replies_of(name) for name in SERVICES]
+        self._replies = [topics.replies_of(name) for name in SERVICES]
+        self._inner = [topics.commands(name) for name in SERVICES] + self._replies
 
     async def run(self) -> None:
         swarm, chance = self._broker.swarm, self._broker.chance
@@ -38,6 +40,8 @@ class Weather:
             *[self._retention] * swarm.retentions,
             *[self._recreation] * swarm.recreations,
             *[self._growth] * swarm.growths,
+            *[self._transaction] * swarm.transactions,
+            *[self._leaderless] * swarm.leaderless,
             *[self._stop] * swarm.stops,
         ]
         chance.shuffle(happenings)
@@ -74,6 +78,29 @@ class Weather:
         """One topic gets another partition; the keys of its messages go elsewhere from now on."""
         topic = self._broker.chance.choice([*self._inner, self._requests])
         self._broker.partitions(topic).append(Partition())
+
+    async def _transaction(self) -> None:
+        """A producer of somebody else's sends a copy of an old reply, and does not say for a while whether it counts."""
+        broker, chance = self._broker, self._broker.chance
+        old = [record for topic in self._replies for record in broker.history[topic]]
+        if not old:
+            return
+        copied = chance.choice(old)
+        message = Message(copied.topic, copied.key, copied.value, copied.headers)
+        record = broker.append(message, open_transaction=True)
+        await self._clock.sleep(chance.choice([100, 3_000, 15_000, 60_000]))
+        broker.end_transaction(record, committed=chance.random() < 0.5)
+
+    async def _leaderless(self) -> None:
+        """The leader of a partition dies when a message has just come, and no other can take over."""
+        broker, chance = self._broker, self._broker.chance
+        topic = chance.choice(self._inner)
+        before = {log: log.end() for log in broker.partitions(topic)}
+        await broker.arrival((topic,), 10_000)
+        log = max(before, key=lambda log: log.end() - before[log])
+        log.led = False
+        await self._clock.sleep(chance.choice([500, 3_000, 15_000, 60_000]))
+        log.led = True
 
     async def _stop(self) -> None:
         self._broker.chance.choice(self._processes).restart()

@@ -215,7 +215,7 @@ def unread(world: World) -> list[str]:
         for topic in topics:
             for number, log in enumerate(world.broker.partitions(topic)):
                 at = stored.get((topic, number))
-                if at != log.end() and (at is not None or log.records):
+                if log.wanted > log.first if at is None else not log.wanted <= at <= log.end():
                     found.append(f"{topic}[{number}] was read to {at} of {log.end()}")
     return found
 

@@ -44,7 +44,7 @@ def _timeout(evidence: Evidence, saga_id: str, sent: LogEntry, timeout: LogEntry
     if timeout.at < deadline:
         yield f"I17: {saga_id} gave up {sent.step} {deadline - timeout.at} ms early"
     swarm = evidence.swarm
-    if swarm.clock_jumps or swarm.loses_records or swarm.growths or saga_id in evidence.acted_on:
+    if swarm.clock_jumps or swarm.loses_records or saga_id in evidence.acted_on:
         return  # the two clocks cannot be compared, or the reply may have been nowhere to be read
     if swarm.replicas == 1:
         yield from _published(evidence, saga_id, sent, timeout)
