@@ -80,7 +80,7 @@ class Weather:
         self._broker.partitions(topic).append(Partition())
 
     async def _transaction(self) -> None:
-        """A producer of somebody else's sends a copy of an old reply, and does not say for a while whether it counts."""
+        """Somebody else's producer sends a copy of an old reply, and leaves open for a while whether it counts."""
         broker, chance = self._broker, self._broker.chance
         old = [record for topic in self._replies for record in broker.history[topic]]
         if not old:
