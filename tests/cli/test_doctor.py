@@ -213,6 +213,27 @@ def test_requests_that_were_deleted_unread_are_counted_before_and_after_the_star
 
 
 @pytest.mark.real_kafka
+def test_replies_behind_somebody_elses_open_transaction_are_named(plant: Plant) -> None:
+    topic = f"{plant.prefix}inventory.replies"
+    foreign = Producer({"bootstrap.servers": plant.bootstrap_servers, "transactional.id": topic})
+    foreign.init_transactions()
+    foreign.begin_transaction()
+    for number in range(4):
+        foreign.produce(topic, b"{}", key=b"nobody", partition=number)
+    foreign.flush()
+    order_id = plant.submit("order-1")
+    wait_until(lambda: "STEP_1" in plant.run("show", order_id).out, "the first step's turn")
+    code, row = plant.doctor_until("warning", "transactions")
+    assert code == 6
+    assert all(f"{topic}[{number}]" in row["details"]["partitions"] for number in range(4))
+    assert "no timeout fires meanwhile" in row["remedy"]
+    assert topic in plant.explain(order_id, "replies_held_back")
+    foreign.abort_transaction()
+    wait_until(lambda: "COMPLETED" in plant.run("show", order_id).out, "its end")
+    assert "transactions" not in plant.doctor()[1]
+
+
+@pytest.mark.real_kafka
 def test_a_topic_that_is_gone_holds_up_what_is_for_it_and_that_is_said(plant: Plant) -> None:
     topic = f"{plant.prefix}payment.commands"
     plant.end("payment")

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kafka_saga.messaging.inspection import BrokerTime, Committed, Inspection, PartitionState
+from kafka_saga.messaging.inspection import LATEST, BrokerTime, Committed, Inspection, PartitionState
 from kafka_saga.messaging.records import TopicPartition
 from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.orchestrator.machine.states import ACTIVE, SagaState
@@ -95,6 +95,8 @@ class _Seen:
     held_up: Mapping[str, Sequence[dead.Letter]] = field(default_factory=dict)
     held: Mapping[str, int] = field(default_factory=dict)
     young: Mapping[TopicPartition, int] | None = None
+    behind: Mapping[TopicPartition, places.Behind] = field(default_factory=dict)
+    """Where something may wait for a transaction to end; after the second look, where it does."""
 
 
 async def examine(site: Site, clock: Clock, *, retention_ms: int | None, thorough: bool = False) -> list[Finding]:
@@ -180,6 +182,9 @@ async def _look_at_kafka(site: Site, seen: _Seen, clock: Clock, *, embedded: boo
         seen.replied = frozenset(tp.topic for tp in await inspection.offsets(replies, now - services.REPLIED_MS))
         if not embedded:
             seen.young = await inspection.offsets(read, now - places.READ_AGE_MS_MAX)
+            commands = [site.names.commands(service) for service in site.registry.services]
+            whole = await inspection.offsets(read | _of(topology, commands), LATEST, whole=True)
+            seen.behind = places.find_behind(topology.ends, whole)
         oldest = None if seen.vitals is None else seen.vitals.oldest_unfinished_at
         since = min(now - dead.DAY_MS, now if oldest is None else oldest)
         seen.letters = await dead.read_letters(
@@ -204,7 +209,7 @@ async def _look_again(site: Site, seen: _Seen, clock: Clock) -> list[Finding]:
     late = [service for service in site.registry.services if _reading(site, seen, service).deserves_second_look(now)]
     unread = _lag(seen, [*site.requests, *site.replies]).aged
     stands = seen.vitals is not None and work.deserves_second_look(seen.vitals, now)
-    if not (late or unread or stands):
+    if not (late or unread or stands or seen.behind):
         return []
     await clock.sleep(LOOK_AGAIN_MS)
     if seen.vitals is not None:
@@ -215,15 +220,17 @@ async def _look_again(site: Site, seen: _Seen, clock: Clock) -> list[Finding]:
                 seen.vitals_again = await read_vitals(reader, now - work.OVERDUE_MS_MAX)
         finally:
             await reader.close()
-    if late:
+    if late or seen.behind:
         inspection = Inspection(site.kafka, clock=clock)
         try:
             groups = _groups(site, topology)
             wanted = {group_of(service, site.names) for service in late}
             seen.committed_again = await inspection.committed({group: groups[group] for group in wanted})
-            ends = (await read_topology(inspection, [site.names.replies_of(service) for service in late])).ends
+            replies = {site.names.replies_of(service) for service in late}
+            ends = (await read_topology(inspection, replies | {tp.topic for tp in seen.behind})).ends
         finally:
             await inspection.close()
+        seen.behind = {tp: place for tp, place in seen.behind.items() if ends.get(tp) == place.stable}
         seen.replied |= {tp.topic for tp, end in ends.items() if end > topology.ends.get(tp, end)}
     return []
 
@@ -285,6 +292,7 @@ def _judge_kafka(site: Site, seen: _Seen, topology: Topology, now: int, *, embed
         )
         yield places.judge_requests(requests, moves=_moves(seen, requests), may_wait=may_wait, runs=seen.runs)
         yield places.judge_replies(replies, moves=_moves(seen, replies), runs=seen.runs)
+    yield from places.judge_behind(seen.behind, site.replies)
     for service in site.registry.services:
         topic = site.names.commands(service)
         committed, database = seen.committed.get(group_of(service, site.names), {}), seen.databases.get(service)

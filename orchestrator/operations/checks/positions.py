@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from kafka_saga.messaging.inspection import Committed
 from kafka_saga.messaging.records import TopicPartition
+from kafka_saga.messaging.stuck import OPEN_TRANSACTION
 from kafka_saga.orchestrator.operations.checks.finding import Finding, lasting, listed
 from kafka_saga.orchestrator.operations.checks.topology import Topology, unread
 from kafka_saga.orchestrator.store.port import Loss
@@ -27,6 +29,45 @@ class Lag:
 
     topics: Mapping[str, int] = field(default_factory=dict)
     aged: frozenset[TopicPartition] = frozenset()
+
+
+class Behind(NamedTuple):
+    """A partition that can be read to `stable` only, though it reaches to `end`."""
+
+    stable: int
+    end: int
+
+
+def find_behind(
+    stable: Mapping[TopicPartition, int], ends: Mapping[TopicPartition, int]
+) -> dict[TopicPartition, Behind]:
+    """The partitions whose high watermark is beyond what can be read, `ends` having been asked for after `stable`.
+
+    A transaction is open there; or records have come between the two questions.
+    """
+    return {tp: Behind(stable[tp], end) for tp, end in ends.items() if tp in stable and end > stable[tp]}
+
+
+def judge_behind(behind: Mapping[TopicPartition, Behind], replies: Collection[str]) -> list[Finding]:
+    """Whether transactions of others hold records back.
+
+    Args:
+        behind: where one does, and did so a moment ago.
+        replies: the topics that replies come on: there timers wait as well.
+
+    """
+    if not behind:
+        return []
+    count = sum(place.end - place.stable for place in behind.values())
+    places = [f"{tp.topic}[{tp.partition}] from {place.stable:,}" for tp, place in sorted(behind.items())]
+    found = f"{counted(count, 'record')} cannot be read: {listed(places)}: {OPEN_TRANSACTION}"
+    held = "no timeout fires meanwhile; " if any(tp.topic in replies for tp in behind) else ""
+    advice = (
+        f"{held}it goes on when that producer commits, aborts, or comes to its transaction.timeout.ms; "
+        "`kafka-transactions.sh find-hanging` names it, `abort` ends it"
+    )
+    details = {f"{tp.topic}[{tp.partition}]": list(place) for tp, place in behind.items()}
+    return [Finding("warning", "transactions", found, advice, {"partitions": details})]
 
 
 def measure_lag(

@@ -7,14 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kafka_saga.messaging.inspection import Inspection
+from kafka_saga.messaging.inspection import LATEST, Inspection
+from kafka_saga.messaging.stuck import OPEN_TRANSACTION
 from kafka_saga.orchestrator.definition import Saga as Definition
 from kafka_saga.orchestrator.definition import Step
 from kafka_saga.orchestrator.machine.saga import Saga, type_scope
 from kafka_saga.orchestrator.machine.states import ACTIVE, SagaState
 from kafka_saga.orchestrator.operations.checks.examination import Site
-from kafka_saga.orchestrator.operations.checks.finding import lasting
+from kafka_saga.orchestrator.operations.checks.finding import lasting, listed
 from kafka_saga.orchestrator.operations.checks.letters import Letter, about_active_step, read_letters
+from kafka_saga.orchestrator.operations.checks.positions import find_behind
 from kafka_saga.orchestrator.operations.checks.services import Reading, Waiting
 from kafka_saga.orchestrator.operations.checks.topology import Topology, read_topology, unread
 from kafka_saga.orchestrator.operations.checks.workers import group_of, make_reading, read_database
@@ -117,6 +119,7 @@ async def find_in_kafka(site: Site, reader: StoreReader, saga: Saga, waits: Awai
         letters = await read_letters(
             site.kafka, inspection, topology, names=names, topics=letters_on, since=saga.created_at
         )
+        whole = await inspection.offsets({replies: topology.topics.get(replies, ())}, LATEST, whole=True)
         reading = await _read(site, inspection, topology, saga=saga, waits=waits, clock=clock)
     finally:
         await inspection.close()
@@ -124,6 +127,11 @@ async def find_in_kafka(site: Site, reader: StoreReader, saga: Saga, waits: Awai
     reasons = dead_letter_reasons(about_active_step(own, saga, site.registry), replies, saga.ref.saga_id)
     reasons += reading_reasons(reading, clock.now_ms())
     number, _deleted, _beyond = unread(topology, replies, offsets)
+    behind = find_behind(topology.ends, whole)
+    if behind and not reasons:
+        places = listed(f"{tp.topic}[{tp.partition}]" for tp in sorted(behind))
+        sentence = f"Replies cannot be read from {places}: {OPEN_TRANSACTION}; its own may be among them."
+        reasons.append(Reason("replies_held_back", sentence, {"partitions": places}))
     if number and not reasons:
         sentence = f"{counted(number, 'reply is', 'replies are')} not read yet on {replies}; its own may be among them."
         reasons.append(Reason("replies_unread", sentence, {"topic": replies, "unread": number}))
