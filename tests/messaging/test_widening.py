@@ -214,3 +214,30 @@ async def test_a_leader_that_moves_meanwhile_is_asked_for_again(
     extents = await consumer.extents([topic])
     assert {tp: extent.end for tp, extent in extents.items()} == await consumer.end_offsets([topic])
     assert absent == []
+
+
+async def test_a_consumer_that_was_built_anew_has_not_read_what_the_old_one_had_only_fetched(
+    broker: BrokerUnderTest, producer: Producer, reading: Read, topic_prefix: str
+) -> None:
+    topic = await make_topic(broker, topic_prefix + "replies", 1)
+    consumer = await reading(broker, topic)
+    await producer.publish([Message(topic, b"k", b"%d" % number) for number in range(5)])
+    assert len(await consumer.poll(10_000, 2)) == 2
+    before = await consumer.positions([topic])
+    await consumer._rebuild()
+    assert await consumer.positions([topic]) == before
+    assert sum(extent.end for extent in (await consumer.extents([topic])).values()) == 5
+    assert numbers(await read(consumer, 3)) == [2, 3, 4]
+
+
+async def test_a_paused_topic_is_not_read_to_its_end(
+    broker: BrokerUnderTest, producer: Producer, reading: Read, topic_prefix: str
+) -> None:
+    topic = await make_topic(broker, topic_prefix + "replies", 1)
+    consumer = await reading(broker, topic)
+    consumer.pause([topic])
+    await producer.publish([Message(topic, b"k", b"1")])
+    assert await consumer.poll(200, 10) == []
+    positions = await consumer.positions([topic])
+    ends = await consumer.extents([topic])
+    assert any(positions[tp] < extent.end for tp, extent in ends.items())
