@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
+from kafka_saga.messaging.cluster import Cluster
 from kafka_saga.messaging.inspection import EARLIEST, LATEST, Committed, Inspection
 from kafka_saga.messaging.producer import Producer
 from kafka_saga.messaging.records import Message, TopicPartition
@@ -47,6 +49,27 @@ async def test_where_records_begin_and_end_is_asked_for_many_partitions_at_once(
 
 
 @pytest.mark.real_kafka
+async def test_a_partition_without_a_leader_keeps_its_number(
+    kafka: BrokerUnderTest, inspection: Inspection, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic = f"{topic_prefix}some"
+    await published(kafka, topic)
+    asked = Cluster._metadata
+
+    async def with_one_absent(cluster: Cluster, topics: list[str] | None, *, create: bool) -> Any:
+        response = await asked(cluster, topics, create=create)
+        response.topics = [
+            (code, name, internal, [(5, 0, -1, *row[3:]) if row[1] == 0 else row for row in rows])
+            for code, name, internal, rows in response.topics
+        ]
+        return response
+
+    monkeypatch.setattr(Cluster, "_metadata", with_one_absent)
+    leaders = [state.leader for state in (await inspection.partitions())[topic]]
+    assert leaders[0] == -1
+    assert -1 not in leaders[1:]
+
+
 async def test_a_moment_is_looked_up_and_settings_hold_with_their_defaults(
     kafka: BrokerUnderTest, inspection: Inspection, topic_prefix: str
 ) -> None:
