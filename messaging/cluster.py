@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import errors as kafka_errors
 from aiokafka.client import AIOKafkaClient, ConnectionGroup, CoordinationType
@@ -18,13 +18,14 @@ from aiokafka.protocol.api import Request
 from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
+from kafka_saga.messaging.errors import GroupInUseError
 from kafka_saga.messaging.probing import explained
 from kafka_saga.messaging.records import TopicPartition
 from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.messaging.waiting import abandon, within
 from kafka_saga.runtime import limits
 from kafka_saga.runtime.clock import Clock, SystemClock
-from kafka_saga.runtime.errors import BrokerUnavailableError
+from kafka_saga.runtime.errors import BrokerUnavailableError, RefusedError
 
 _RESOURCE_TOPIC = 2
 _TOPIC_WAIT_MS = 2_000
@@ -37,6 +38,20 @@ _MOVING = {
     kafka_errors.NotCoordinatorForGroupError.errno,
 }
 """What a coordinator says shortly after a broker's start, or after it has moved."""
+
+_MEMBERS = {
+    kafka_errors.UnknownMemberIdError.errno,
+    kafka_errors.IllegalGenerationError.errno,
+    kafka_errors.RebalanceInProgressError.errno,
+}
+"""What a coordinator says to who is no member of a group that has some."""
+
+
+class Committed(NamedTuple):
+    """What a group last committed of a partition: the next offset to read, and the text with it."""
+
+    offset: int
+    metadata: str
 
 
 class Cluster:
@@ -126,25 +141,23 @@ class Cluster:
         request = OffsetCommitRequest(group, -1, "", -1, list(by_topic.items()))
         response = await self._send_to_coordinator(group, request, _commit_codes)
         codes = _commit_codes(response)
-        if codes:
-            names = ", ".join(sorted(kafka_errors.for_code(code).__name__ for code in codes))
-            raise BrokerUnavailableError(f"committing offsets of group {group}: {names}")
+        if codes & _MEMBERS:
+            raise GroupInUseError(group)
+        _check_codes(codes, group, "committing offsets")
 
-    async def committed_metadata(self, group: str, partitions: Iterable[TopicPartition]) -> set[str]:
-        """The distinct texts that `group` committed with its offsets of `partitions`."""
+    async def committed_by(self, group: str, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Committed]:
+        """What `group` last committed of `partitions`; those without a commit are left out."""
         by_topic: dict[str, list[int]] = defaultdict(list)
         for topic, partition in partitions:
             by_topic[topic].append(partition)
         request = OffsetFetchRequest(group, list(by_topic.items()))
         response = await self._send_to_coordinator(group, request, _fetch_codes)
-        codes = _fetch_codes(response) & _MOVING
-        if codes:
-            raise BrokerUnavailableError(f"reading offsets of group {group}: its coordinator is not ready")
+        _check_codes(_fetch_codes(response), group, "reading offsets")
         return {
-            metadata
-            for _, rows in response.topics
-            for _, offset, metadata, code in rows
-            if code == 0 and offset >= 0 and metadata
+            TopicPartition(topic, partition): Committed(offset, metadata or "")
+            for topic, rows in response.topics
+            for partition, offset, metadata, _ in rows
+            if offset >= 0
         }
 
     async def _metadata(self, topics: list[str] | None, *, create: bool) -> Any:
@@ -216,6 +229,14 @@ class Cluster:
             raise await explained(self._settings, error) from error
         self._answered_once = True
         return answer
+
+
+def _check_codes(codes: set[int], group: str, what: str) -> None:
+    if kafka_errors.GroupAuthorizationFailedError.errno in codes:
+        raise RefusedError(f"this user may not use consumer group {group}: give it the right to read it")
+    names = ", ".join(sorted(kafka_errors.for_code(code).__name__ for code in codes if code))
+    if names:
+        raise BrokerUnavailableError(f"{what} of group {group}: {names}")
 
 
 def _commit_codes(response: Any) -> set[int]:

@@ -10,6 +10,7 @@ from aiokafka import TopicPartition as KafkaPartition
 from aiokafka import errors as kafka_errors
 
 from kafka_saga.messaging import decompression, fetching
+from kafka_saga.messaging.claims import Claimant, claim_of
 from kafka_saga.messaging.cluster import Cluster
 from kafka_saga.messaging.errors import UnknownTopicError
 from kafka_saga.messaging.hints import CommitHints
@@ -54,6 +55,7 @@ class Consumer:
         topics: Iterable[str],
         *,
         group: str,
+        claimant: Claimant | None = None,
         clock: Clock | None = None,
         fetch_wait_ms: int = FETCH_WAIT_MS,
         metadata_age_ms: int = METADATA_AGE_MS,
@@ -64,6 +66,7 @@ class Consumer:
             settings: how to reach Kafka.
             topics: what to read.
             group: under which name offsets are committed.
+            claimant: the store that the group is to belong to from the start on; nobody's when not given.
             clock: the machine's when not given.
             fetch_wait_ms: how long the broker may hold back an empty answer; a resumed topic waits at most this long.
                 On the embedded broker, which does not wake up for new records, it is 10 at most.
@@ -77,7 +80,8 @@ class Consumer:
         self._fetch_wait_ms = fetch_wait_ms
         self._metadata_age_ms = metadata_age_ms
         self._cluster = Cluster(settings, clock=self._clock)
-        self._hints = CommitHints(self._cluster, group, self._clock)
+        self.claim = claim_of(self._cluster, group, claimant, self._clock)
+        self._hints = CommitHints(self._cluster, group, self._clock, self.claim)
         self._widening = Widening(settings, self._topics, self._clock)
         self._stuck = Stuck()
         self._consumer: AIOKafkaConsumer | None = None
@@ -98,13 +102,16 @@ class Consumer:
 
         Raises:
             UnknownTopicError: topics that do not exist; it names them all.
+            StoreRefusedError: the group is another store's.
             BrokerUnavailableError: no broker answers.
 
         """
         self._embedded = not await self._cluster.administers_topics()
         partitions = await self._partitions()
+        await self.claim.check(partitions)
         self._consumer = await self._connect()
         await self._take_position(self._consumer, partitions, positions)
+        await self.claim.take(self._positions)
         self._assign(self._consumer)
         self._answered_at_ms = self._looked_at_ms = self._compared_at_ms = self._clock.monotonic_ms()
 
@@ -275,15 +282,6 @@ class Consumer:
         """Tell Kafka the next `offsets`, for lag tools; returns at once, never fails, the latest wins."""
         self._hints.put(offsets, metadata)
 
-    async def committed_metadata(self) -> set[str]:
-        """The texts that this group's commits carry; empty when there are none or they cannot be read (R22)."""
-        try:
-            self._embedded = not await self._cluster.administers_topics()
-            return await self._cluster.committed_metadata(self._group, await self._partitions())
-        except BrokerUnavailableError as error:
-            _log.warning("consumer.group_unreadable", group=self._group, error=str(error))
-            return set()
-
     def _running(self) -> AIOKafkaConsumer:
         assert self._consumer is not None, "start() first"
         return self._consumer
@@ -367,6 +365,7 @@ class Consumer:
             self._positions = {tp: at for tp, at in self._positions.items() if tp not in gone}
         self._widening.forget(gone)
         if added:
+            self.claim.cover(added)
             _log.info("consumer.partitions_added", partitions=_named(added))
             self._positions = {**added, **self._positions}
         self._assign(consumer)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar, Literal
 
 from kafka_saga.messaging.records import Message
-from kafka_saga.runtime.errors import BrokerUnavailableError, NotFoundError, SagaError
+from kafka_saga.runtime.errors import BrokerUnavailableError, NotFoundError, SagaError, StoreRefusedError
 from kafka_saga.runtime.wording import counted
 
 RefusalReason = Literal["too_large", "not_authorised", "unknown_topic", "refused"]
@@ -23,6 +23,13 @@ class UnknownTopicError(NotFoundError):
         noun = "topic does" if len(topics) == 1 else "topics do"
         super().__init__(f"the {noun} not exist: {names}. Create with: saga topics create")
         self.topics = tuple(topics)
+
+
+class GroupInUseError(StoreRefusedError):
+    """A consumer group has members, and none of ours ever is one: another program reads by it."""
+
+    def __init__(self, group: str) -> None:
+        super().__init__(f"consumer group '{group}' has members, which are of a program that is not ours")
 
 
 class BrokerUnreachableError(BrokerUnavailableError):

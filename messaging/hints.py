@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from kafka_saga.messaging.cluster import Cluster
+from kafka_saga.messaging.claims import Claim, Groups, Unclaimed
 from kafka_saga.messaging.records import TopicPartition
 from kafka_saga.runtime.clock import Clock
-from kafka_saga.runtime.errors import BrokerUnavailableError
+from kafka_saga.runtime.errors import BrokerUnavailableError, RefusedError
 from kafka_saga.runtime.telemetry import log
 
 _log = log("commit_hints")
@@ -20,10 +20,11 @@ _INTERVAL_MS = 500
 class CommitHints:
     """Commits a group's offsets in the background: one commit at a time, later ones replace what still waits."""
 
-    def __init__(self, cluster: Cluster, group: str, clock: Clock) -> None:
-        self._cluster = cluster
+    def __init__(self, groups: Groups, group: str, clock: Clock, claim: Claim | Unclaimed) -> None:
+        self._groups = groups
         self._group = group
         self._clock = clock
+        self._claim = claim
         self._offsets: dict[TopicPartition, int] = {}
         self._metadata = ""
         self._task: asyncio.Task[None] | None = None
@@ -33,6 +34,7 @@ class CommitHints:
 
     def put(self, offsets: Mapping[TopicPartition, int], metadata: str) -> None:
         """Have `offsets` committed with `metadata` before long; of two for one partition the later counts."""
+        self._claim.cover(offsets)
         self._offsets |= offsets
         self._metadata = metadata
         if self._task is None and offsets and not self._stopping:
@@ -60,8 +62,10 @@ class CommitHints:
 
     async def _commit(self, offsets: Mapping[TopicPartition, int]) -> bool:
         try:
-            await self._cluster.commit(self._group, offsets, self._metadata)
-        except BrokerUnavailableError as error:
+            # Who wrote over another owner's claim would hide it from himself.
+            if await self._claim.look():
+                await self._groups.commit(self._group, offsets, self._metadata)
+        except (BrokerUnavailableError, RefusedError) as error:
             if not self._failing:  # once per outage
                 _log.warning("commit_hints.failing", group=self._group, error=str(error))
             self._failing = True

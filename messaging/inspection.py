@@ -19,7 +19,7 @@ from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.protocol.types import CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
 
-from kafka_saga.messaging.cluster import Cluster
+from kafka_saga.messaging.cluster import Cluster, Committed
 from kafka_saga.messaging.records import TopicPartition
 
 EARLIEST: Final = -2
@@ -36,13 +36,6 @@ class PartitionState(NamedTuple):
     leader: int
     replicas: int
     in_sync: int
-
-
-class Committed(NamedTuple):
-    """What a group last committed of a partition: the next offset to read, and the text with it."""
-
-    offset: int
-    metadata: str
 
 
 class BrokerTime(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import AsyncExitStack
 
 from kafka_saga.messaging.arrival import wait_for_broker
+from kafka_saga.messaging.claims import Claimant
 from kafka_saga.messaging.consumer import Consumer
 from kafka_saga.messaging.producer import Producer
 from kafka_saga.messaging.topics import TopicSpec, create_topics, describe
@@ -16,7 +17,7 @@ from kafka_saga.orchestrator.registry import Registry, load_definitions
 from kafka_saga.orchestrator.store.sqlite import open_store
 from kafka_saga.runtime.clock import SystemClock
 from kafka_saga.runtime.errors import RefusedError
-from kafka_saga.runtime.process import Lifecycle
+from kafka_saga.runtime.process import Lifecycle, beside
 from kafka_saga.runtime.telemetry import log
 from kafka_saga.schemas.topics import TopicNames, dead_letter_topic
 
@@ -36,10 +37,15 @@ def registry_of(settings: Settings) -> Registry:
     return Registry(load_definitions(settings.app), settings.active)
 
 
+def topics_read(registry: Registry, topics: TopicNames) -> list[str]:
+    """What the orchestrator reads: requests and replies."""
+    read = [topics.requests(saga_type) for saga_type in registry.saga_types]
+    return read + [topics.replies_of(service) for service in registry.services]
+
+
 def topic_specs(registry: Registry, topics: TopicNames, partitions: int) -> list[TopicSpec]:
     """Every topic that the registered sagas need, dead letters and what became of them included."""
-    read = [topics.requests(saga_type) for saga_type in registry.saga_types]
-    read += [topics.replies_of(service) for service in registry.services]
+    read = topics_read(registry, topics)
     written = [topics.events(saga_type) for saga_type in registry.saga_types]
     commands = [topics.commands(service) for service in registry.services]
     dead = [dead_letter_topic(topic) for topic in read + commands]
@@ -67,9 +73,9 @@ async def run_orchestrator(lifecycle: Lifecycle, settings: Settings) -> None:
         producer = Producer(settings.kafka, clock=clock)
         stack.push_async_callback(producer.stop)
         topics = settings.topics
-        read = [topics.requests(saga_type) for saga_type in registry.saga_types]
-        read += [topics.replies_of(service) for service in registry.services]
-        consumer = Consumer(settings.kafka, read, group=settings.group_name, clock=clock)
+        read = topics_read(registry, topics)
+        claimant = Claimant(store.store_id, str(settings.store_path), "orchestrator")
+        consumer = Consumer(settings.kafka, read, group=settings.group_name, claimant=claimant, clock=clock)
         stack.push_async_callback(consumer.stop)
         engine = Engine(
             store=store,
@@ -83,7 +89,7 @@ async def run_orchestrator(lifecycle: Lifecycle, settings: Settings) -> None:
             park_missing=settings.park_missing,
             retention=await retention_of(settings, registry),
         )
-        await engine.run(lifecycle)
+        await beside(engine.run(lifecycle), consumer.claim.watch(), store.watch(clock))
 
 
 async def retention_of(settings: Settings, registry: Registry) -> Retention:

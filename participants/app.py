@@ -7,6 +7,7 @@ from inspect import iscoroutinefunction
 from pathlib import Path
 
 from kafka_saga.messaging.arrival import wait_for_broker
+from kafka_saga.messaging.claims import Claimant
 from kafka_saga.messaging.consumer import Consumer
 from kafka_saga.messaging.producer import Producer
 from kafka_saga.messaging.settings import KafkaSettings
@@ -17,9 +18,9 @@ from kafka_saga.participants.store.port import ParticipantStore, Prepare
 from kafka_saga.participants.store.sqlite import SqliteStore, open_store
 from kafka_saga.participants.worker import Worker
 from kafka_saga.runtime.clock import Clock, SystemClock
-from kafka_saga.runtime.errors import ConfigError, DefinitionError, SagaError, StoreRefusedError, UsageError
+from kafka_saga.runtime.errors import ConfigError, DefinitionError, SagaError, UsageError
 from kafka_saga.runtime.limits import FENCE_RETENTION_MS
-from kafka_saga.runtime.process import Lifecycle
+from kafka_saga.runtime.process import Lifecycle, beside
 from kafka_saga.runtime.stacks import words_of
 from kafka_saga.runtime.store_lock import StoreLock
 from kafka_saga.runtime.telemetry import log
@@ -44,7 +45,6 @@ async def run_participant(
     faults: Faults | None = None,
     prepare: Prepare | None = None,
     creates_topics: bool = True,
-    adopts_group: bool = False,
     fence_retention_ms: int = FENCE_RETENTION_MS,
     broker_wait_ms: int | None = None,
     clock: Clock | None = None,
@@ -60,7 +60,6 @@ async def run_participant(
         faults: what goes wrong on purpose (`Faults.from_environment`).
         prepare: creates the service's tables where they are missing, and fills them; runs at every start.
         creates_topics: create the service's commands, replies and dead letter topics where they are missing.
-        adopts_group: go on although the topic's commands were last handled with another database.
         fence_retention_ms: for how long the fence remembers (R16); not below the command topic's retention.
         broker_wait_ms: for how long to wait for a Kafka that is away, in milliseconds; without end when not given.
         clock: the machine's when not given.
@@ -75,15 +74,15 @@ async def run_participant(
     clock = clock or SystemClock()
     name, group = participant.name, f"{topics.prefix}{participant.name}"
     async with AsyncExitStack() as stack:
-        store = await _own_store(stack, database, prepare, name)
+        lock = StoreLock(database)
+        store = await _own_store(stack, lock, database, prepare, name)
         if not await wait_for_broker(kafka, stopping=lifecycle.stopping, wait_ms=broker_wait_ms, clock=clock):
             return
         await _check_topics(kafka, topics, name, fence_retention_ms, create=creates_topics)
         offsets = await store.offsets()
-        consumer = Consumer(kafka, [topics.commands(name)], group=group, clock=clock)
+        claimant = Claimant(store.store_id, str(database), name)
+        consumer = Consumer(kafka, [topics.commands(name)], group=group, claimant=claimant, clock=clock)
         stack.push_async_callback(consumer.stop)
-        if not adopts_group:
-            _check_group(await consumer.committed_metadata(), store, group, database)
         await consumer.start(offsets)
         producer = Producer(kafka, clock=clock)
         stack.push_async_callback(producer.stop)
@@ -102,7 +101,7 @@ async def run_participant(
             fence_retention_ms=fence_retention_ms,
         )
         _say_ready(faults, service=name, commands=topics.commands(name), database=str(database), group=group)
-        await worker.run()
+        await beside(worker.run(), consumer.claim.watch(), lock.watch(clock))
     _log.info("participant.stopped", service=name)
 
 
@@ -127,9 +126,10 @@ async def _prepare(prepare: Prepare, store: ParticipantStore, name: str) -> None
         raise UsageError(f"prepare of {name} failed: {type(error).__name__}: {words_of(error)}") from error
 
 
-async def _own_store(stack: AsyncExitStack, database: Path, prepare: Prepare | None, name: str) -> SqliteStore:
+async def _own_store(
+    stack: AsyncExitStack, lock: StoreLock, database: Path, prepare: Prepare | None, name: str
+) -> SqliteStore:
     """The store at `database` with its service's tables, this process's alone until `stack` is unwound."""
-    lock = StoreLock(database)
     lock.acquire(f"participant {name}")
     stack.callback(lock.release)
     store = await open_store(database, after_crash=lock.after_crash)
@@ -167,12 +167,3 @@ async def _check_retention(kafka: KafkaSettings, topic: str, fence_retention_ms:
                 f"{topic} keeps commands for retention.ms={retention}, but the fence remembers only "
                 f"{fence_retention_ms} ms: lower the topic's retention, or raise the fence's"
             )
-
-
-def _check_group(store_ids: set[str], store: ParticipantStore, group: str, database: Path) -> None:
-    """Another database knows nothing of what was done: every old command would run again (R22)."""
-    if store_ids and store.store_id not in store_ids:
-        raise StoreRefusedError(
-            f"group {group} was last used with another database than {database} (store {', '.join(sorted(store_ids))}, "
-            f"not {store.store_id}): start with that one, or adopt the group, after which all commands run again"
-        )

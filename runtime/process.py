@@ -70,6 +70,26 @@ class Lifecycle:
             self.stop()
 
 
+async def beside(work: Coroutine[Any, Any, None], *watches: Coroutine[Any, Any, None]) -> None:
+    """Do `work` while `watches`, which never return, look on; what one of them raises ends the work where it stands.
+
+    For what forbids even to finish what is in hand: a transaction that is open is rolled back, and nothing more is
+    published. It is as if the process were killed, which is safe at any moment, and it can say why.
+    """
+    doing = asyncio.create_task(work, name="work")
+    tasks = {doing, *(asyncio.create_task(watch, name="watch") for watch in watches)}
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        for task in tasks - {doing}:
+            if task.done():
+                task.result()
+        await doing
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
 def run_process(main: Callable[[Lifecycle], Awaitable[None]]) -> int:
     """Run `main` until it returns; its exit code (see `kafka_saga.runtime.errors`).
 

@@ -1,15 +1,27 @@
-"""One process owns a store (R24): a lock that outlives no process, and tells whether the last owner ended well."""
+"""One process owns a store (R24): a lock that outlives no process, and tells whether the last owner ended well.
+
+There are two locks. That on `<store>.lock` names the owner, and anybody may ask for it. That on the database itself
+holds whatever the file is called: by a symbolic or a hard link, or mounted a second time. SQLite's own locks are of
+another kind (`fcntl`), so the two do not meet; but a process that closes *any* descriptor of a database loses those of
+SQLite on it. So the descriptor is opened before SQLite opens the file and closed after SQLite has closed it, and who
+only asks never opens the database.
+"""
 
 from __future__ import annotations
 
 import fcntl
 import os
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from kafka_saga.runtime.errors import StoreRefusedError
+from kafka_saga.runtime.clock import Clock
+from kafka_saga.runtime.errors import BrokenStoreError, StoreRefusedError
 from kafka_saga.runtime.sqlite import translated_errors
+
+WATCH_MS = 2_000
+"""How often an owner looks whether it still is one: three `stat`s here, one small request to Kafka (R22)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +51,25 @@ def identity(path: Path) -> tuple[int, int] | None:
 
 
 class StoreLock:
-    """`flock` on `<store>.lock`, held by the one process that owns the store (R24)."""
+    """The locks of a store, held by the one process that owns it (R24)."""
 
     def __init__(self, store: Path) -> None:
         self._store = store
-        self._path = store.with_name(store.name + ".lock")
+        # Where SQLite keeps its log, too: beside the file that a symbolic link leads to.
+        self._file = Path(os.path.realpath(store))
+        self._path = self._file.with_name(self._file.name + ".lock")
         self._descriptor: int | None = None
+        self._held: int | None = None
+        """The database itself, open for nothing but its lock."""
+        self._opened: dict[Path, tuple[int, int] | None] = {}
         self.after_crash = False
         """Set by `acquire`: the owner before did not give the lock back, so it was killed, or the machine stopped."""
 
     def acquire(self, owner: str) -> None:
-        """Take the lock.
+        """Take the locks; an empty database is made where there is none.
 
         Raises:
-            StoreRefusedError: another process holds it; the message names it.
+            StoreRefusedError: another process holds them, and the message names it; or the database has several names.
             StoreUnavailableError, BrokenStoreError: the lock cannot be written.
 
         """
@@ -63,30 +80,78 @@ class StoreLock:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            holder = _read_owner(os.pread(descriptor, _BYTES_MAX, 0)).text or "another process"
-            os.close(descriptor)
-            store = self._store.name
-            raise StoreRefusedError(f"{store} is in use by {holder}: stop it first, or choose another file") from error
-        line = f"{owner} (process {os.getpid()})\n".encode()
-        try:
+            self._lock(descriptor)
+            self._held = self._hold()
             self.after_crash = os.fstat(descriptor).st_size > 0
+            line = f"{owner} (process {os.getpid()})\n".encode()
             os.pwrite(descriptor, line, 0)
             os.ftruncate(descriptor, len(line))
-        except OSError:
+        except BaseException:
+            self._let_go()
             os.close(descriptor)
             raise
         self._descriptor = descriptor
 
+    def _hold(self) -> int | None:
+        """Lock the database itself; None for what is no ordinary file, which whoever opens it refuses."""
+        if self._file.exists() and not self._file.is_file():
+            return None
+        descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            self._check_names(os.fstat(descriptor).st_nlink)
+            if sys.platform == "linux":  # elsewhere this lock and SQLite's are of one kind, and would meet
+                self._lock(descriptor, "another process, which calls the file by another name (a link, or a mount)")
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    def _check_names(self, names: int) -> None:
+        # Each name has a log of its own: what was committed under one is missing under the other, and pages of both
+        # end up in one file.
+        if names > 1:
+            raise StoreRefusedError(
+                f"{self._store} has {names} names (hard links), and SQLite keeps a log for each: remove the others "
+                f"(`find -samefile {self._file.name}` lists them), or use a copy that `saga backup` makes"
+            )
+
+    def _lock(self, descriptor: int, holder: str = "") -> None:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = holder or _read_owner(os.pread(descriptor, _BYTES_MAX, 0)).text or "another process"
+            store = self._store.name
+            raise StoreRefusedError(f"{store} is in use by {holder}: stop it first, or choose another file") from error
+
     def opened(self) -> None:
-        """Note which file is open now, so that everybody can see when another one takes its place."""
-        file = identity(self._store)
+        """Note which files are open now, so that everybody can see when others take their place."""
         assert self._descriptor is not None, "acquire() comes first"
+        logs = [self._file.with_name(self._file.name + end) for end in ("-wal", "-shm")]
+        self._opened = {self._store: identity(self._store)}
+        self._opened |= {log: there for log in logs if (there := identity(log)) is not None}
+        file = self._opened[self._store]
         if file is not None:
             size = os.fstat(self._descriptor).st_size
             with translated_errors(self._store):
                 os.pwrite(self._descriptor, b"%d:%d\n" % file, size)
+
+    async def watch(self, clock: Clock) -> None:
+        """Look every two seconds whether the files that are open are still those under their names; never returns.
+
+        Raises:
+            BrokenStoreError: one was deleted or replaced, so that nothing more should be written.
+
+        """
+        while True:
+            await clock.sleep(WATCH_MS)
+            for path, opened in self._opened.items():
+                there = identity(path)
+                if there != opened:
+                    became = "deleted" if there is None else "replaced by another file"
+                    raise BrokenStoreError(
+                        f"{path} was {became} while this process had it open: it stops, because what it would write "
+                        f"now is lost; restore {self._store} from a backup, then start again"
+                    )
 
     def holder(self) -> str | None:
         """Who holds the lock now, or None."""
@@ -109,12 +174,21 @@ class StoreLock:
             os.close(descriptor)
 
     def release(self) -> None:
-        """Give the lock back. The file stays, empty: removing it would let two processes lock two files."""
+        """Give the locks back, after the database was closed.
+
+        The file stays, empty: removing it would let two processes lock two files.
+        """
         if self._descriptor is not None:
             with suppress(OSError):  # a disk that cannot even do this: the next start checks the store, as it should
                 os.ftruncate(self._descriptor, 0)
+            self._let_go()
             os.close(self._descriptor)
             self._descriptor = None
+
+    def _let_go(self) -> None:
+        held, self._held = self._held, None
+        if held is not None:
+            os.close(held)
 
 
 _BYTES_MAX = 400

@@ -63,6 +63,7 @@ _COMMANDS = {
         ("doctor", "doctor:doctor", "Check broker, store, topics and settings."),
         ("purge", "purge:purge", "Delete finished sagas that are older than a while."),
         ("backup", "backup:backup", "Copy a database while it is in use; say how to put it back."),
+        ("adopt", "adopt:adopt", "Make a consumer group a database's own, and say where it reads on."),
         ("topics", "topics:app", "Create and list the topics that sagas need."),
         ("dlq", "dlq:app", "Look at dead letters, send them again, put them away."),
         ("config", "config:app", "Show every setting, its value and its source; or get one."),

@@ -1,4 +1,4 @@
-"""The start: is this our store, does our code know its sagas, what was left unpublished, where to read on."""
+"""The start: does our code know its sagas, what was left unpublished, where to read on."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from kafka_saga.orchestrator.engine.publish import Publisher
 from kafka_saga.orchestrator.machine.missing import park_without_definition
 from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.orchestrator.store.port import Batch, Changed, Registered, Store
-from kafka_saga.runtime.errors import RefusedError, StoreRefusedError
+from kafka_saga.runtime.errors import StoreRefusedError
 from kafka_saga.runtime.limits import BATCH_RECORDS_MAX
 from kafka_saga.runtime.telemetry import log
 from kafka_saga.schemas.topics import TopicNames
@@ -41,21 +41,6 @@ async def check_definitions(store: Store, registry: Registry, topics: TopicNames
                 f"unfinished sagas need version {version} of saga '{saga_type}', which no module has: "
                 "register it with --app, or set them aside with --park-missing"
             )
-
-
-def check_owner(store: Store, metadata: set[str], group: str) -> None:
-    """Refuse to read for a consumer group that another store reads for (R22).
-
-    Raises:
-        RefusedError: the group's commits name another store.
-
-    """
-    others = metadata - {store.store_id, ""}
-    if others:
-        raise RefusedError(
-            f"consumer group '{group}' belongs to another store ({', '.join(sorted(others))}; this one is "
-            f"{store.store_id}): one reply topic serves one store. Use that store, or another --group and reply topics"
-        )
 
 
 async def republish(store: Store, publisher: Publisher) -> None:

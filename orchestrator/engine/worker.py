@@ -68,7 +68,6 @@ class Reader(Protocol):
     def resume(self, topics: Iterable[str]) -> None: ...
     def take_resets(self) -> tuple[Reset, ...]: ...
     def commit_hint(self, offsets: Mapping[TopicPartition, int], metadata: str) -> None: ...
-    async def committed_metadata(self) -> set[str]: ...
     async def extents(self, topics: Iterable[str]) -> Mapping[TopicPartition, Extent]: ...
     async def positions(self, topics: Iterable[str]) -> Mapping[TopicPartition, int]: ...
 
@@ -143,6 +142,9 @@ class Engine:
         try:
             while not lifecycle.stopping.is_set():
                 await self.step()
+        except asyncio.CancelledError:
+            publishing.cancel()  # stopped at once: what was decided is published by whoever comes next
+            raise
         finally:
             await self._drain.stop()
             self._publisher.close()
@@ -170,7 +172,6 @@ class Engine:
 
     async def _recover(self) -> None:
         await recovery.check_definitions(self._store, self._registry, self._topics, park_missing=self._park_missing)
-        recovery.check_owner(self._store, await self._reader.committed_metadata(), self._group)
         await self._outages.restore(self._store)
         await recovery.republish(self._store, self._publisher)
         failpoint("orchestrator.start.republished")

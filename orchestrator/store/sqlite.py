@@ -74,15 +74,16 @@ async def open_store(path: Path, clock: Clock) -> SqliteStore:
     try:
         connection = await open_inline(path)
         try:
-            lock.opened()
             await check_at_start(connection, path, after_crash=lock.after_crash)
-            return await SqliteStore.create(connection, clock, name=str(path), lock=lock, path=path)
+            store = await SqliteStore.create(connection, clock, name=str(path), lock=lock, path=path)
+            lock.opened()
         except BaseException:
             await connection.close()
             raise
     except BaseException:
         lock.release()
         raise
+    return store
 
 
 async def _acquire(lock: StoreLock, clock: Clock) -> None:
@@ -273,6 +274,16 @@ class SqliteStore:
 
     def held_bytes(self) -> int:
         return 0 if self._path is None else wal_bytes(self._path)
+
+    async def watch(self, clock: Clock) -> None:
+        """Look on, and never return, while the file under the store's name is the one that is open (R24).
+
+        Raises:
+            BrokenStoreError: it is not any more.
+
+        """
+        assert self._lock is not None, "only a store that `open_store` opened has a file of its own"
+        await self._lock.watch(clock)
 
     async def close(self) -> None:
         await self._connection.close()

@@ -16,11 +16,11 @@ from kafka_saga.orchestrator.sagas.order import order_saga
 from kafka_saga.orchestrator.store.memory import MemoryStore
 from kafka_saga.orchestrator.store.port import Batch
 from kafka_saga.orchestrator.store.sqlite import SqliteStore
-from kafka_saga.runtime.errors import ConflictError, RefusedError, StoreRefusedError
+from kafka_saga.runtime.errors import ConflictError, StoreRefusedError
 from kafka_saga.runtime.sqlite import open_inline
 from kafka_saga.schemas.envelope import Outcome
 from kafka_saga.schemas.orders import OrderRequested
-from tests.engine.world import GROUP, REQUESTS, StillClock, World
+from tests.engine.world import REQUESTS, StillClock, World
 
 newer_saga = Saga("order", version=2, request=OrderRequested, id_from="order_id", steps=order_saga.steps[:2])
 patient_saga = Saga(
@@ -123,18 +123,6 @@ async def test_offsets_are_hinted_with_the_stores_name_R22(world: World) -> None
     world.request()
     await world.turn()
     assert world.reader.hints == {TopicPartition(REQUESTS, 0): (1, world.store.store_id)}
-
-
-async def test_a_group_of_another_store_is_refused_R22() -> None:
-    world = World()
-    with pytest.raises(RefusedError, match=f"consumer group '{GROUP}' belongs to another store \\(theirs"):
-        await world.start(metadata={"theirs", "memory"})
-
-
-async def test_a_group_of_this_store_or_of_none_is_taken_R22() -> None:
-    world = await World().start(metadata={"memory", ""})
-    await world.begin()
-    await world.stop()
 
 
 async def test_a_batch_that_conflicts_is_read_again_from_where_the_store_is_R23(

@@ -112,10 +112,9 @@ class FakeKafka:
 class FakeReader:
     """`Reader` over a `FakeKafka`."""
 
-    def __init__(self, kafka: FakeKafka, topics: Iterable[str], metadata: set[str]) -> None:
+    def __init__(self, kafka: FakeKafka, topics: Iterable[str]) -> None:
         self._kafka = kafka
         self._topics = tuple(topics)
-        self._metadata = metadata
         self._next = dict.fromkeys(self._topics, 0)
         self.paused: frozenset[str] = frozenset()
         self.switches = 0
@@ -178,9 +177,6 @@ class FakeReader:
     def commit_hint(self, offsets: Mapping[TopicPartition, int], metadata: str) -> None:
         self.hints |= {tp: (offset, metadata) for tp, offset in offsets.items()}
 
-    async def committed_metadata(self) -> set[str]:
-        return self._metadata
-
     async def extents(self, topics: Iterable[str]) -> dict[TopicPartition, Extent]:
         if self.ends_wait is not None:
             await self.ends_wait.wait()
@@ -229,7 +225,6 @@ class World:
     async def start(
         self,
         *definitions: Definition,
-        metadata: set[str] | None = None,
         in_flight_max: int = 1_000,
         park_missing: bool = False,
         retention: Retention = FOR_EVER,
@@ -238,7 +233,7 @@ class World:
         registry, topics = Registry(definitions or (order_saga,)), TopicNames()
         read = [topics.requests(saga_type) for saga_type in registry.saga_types]
         read += [topics.replies_of(service) for service in registry.services]
-        self.reader = FakeReader(self.kafka, read, metadata or set())
+        self.reader = FakeReader(self.kafka, read)
         self.lifecycle = Lifecycle()
         clock: Clock = self.clock
         self.engine = Engine(

@@ -26,10 +26,10 @@ def handle(db, saga_id, step, phase, body):
     return "success", "done" if row else "none", {}
 
 
-async def main(servers, topic, database):
+async def main(servers, topic, database, group=None):
     db = sqlite3.connect(database, isolation_level=None)
     db.execute("CREATE TABLE IF NOT EXISTS orders (saga_id, step, status, PRIMARY KEY (saga_id, step))")
-    consumer = AIOKafkaConsumer(topic, bootstrap_servers=servers, group_id=topic, auto_offset_reset="earliest")
+    consumer = AIOKafkaConsumer(topic, bootstrap_servers=servers, group_id=group or topic, auto_offset_reset="earliest")
     producer = AIOKafkaProducer(bootstrap_servers=servers, acks="all")
     await consumer.start()
     await producer.start()

@@ -162,4 +162,5 @@ async def test_a_group_that_another_store_reads_for_is_refused_and_exits_4_R22(w
     assert result.returncode == 4
     lines = [line for line in result.stderr.splitlines() if not line.startswith("{")]
     assert len(lines) == 1
-    assert "belongs to another store" in lines[0]
+    assert "two would do everything twice" in lines[0]
+    assert "saga adopt orchestrator --from" in lines[0]

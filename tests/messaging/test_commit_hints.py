@@ -6,6 +6,7 @@ import pytest
 from confluent_kafka import Consumer as LibrdkafkaConsumer
 from confluent_kafka import TopicPartition as LibrdkafkaPartition
 
+from kafka_saga.messaging.claims import Unclaimed
 from kafka_saga.messaging.cluster import Cluster
 from kafka_saga.messaging.hints import CommitHints
 from kafka_saga.messaging.records import TopicPartition
@@ -41,22 +42,6 @@ async def test_lag_tools_see_the_latest_hint_once_the_consumer_has_stopped(
     assert committed(broker, group, two) == 7
 
 
-async def test_another_store_of_the_same_group_is_recognised_before_it_reads(
-    broker: BrokerUnderTest, reading: Read, topic_prefix: str
-) -> None:
-    topic = await make_topic(broker, topic_prefix + "orders")
-    group = topic_prefix + "group"
-    first = await reading(broker, topic, group=group)
-    assert await first.committed_metadata() == set()
-    first.commit_hint({TopicPartition(topic, 0): 1}, "store-1")
-    first.commit_hint({}, "store-1")
-    await first.stop()
-
-    second = await reading(broker, topic, group=group)
-    assert await second.committed_metadata() == {"store-1"}
-    assert await (await reading(broker, topic, group=group + "2")).committed_metadata() == set()
-
-
 async def test_a_hint_does_not_move_the_consumer(broker: BrokerUnderTest, reading: Read, topic_prefix: str) -> None:
     topic = await make_topic(broker, topic_prefix + "orders")
     consumer = await reading(broker, topic, group=topic_prefix + "group")
@@ -85,9 +70,9 @@ async def test_a_hint_that_failed_is_given_again_although_nothing_more_is_read(
 ) -> None:
     topic, group = await make_topic(broker, topic_prefix + "orders"), topic_prefix + "group"
     cluster = Forgetful(broker.settings)
-    hints = CommitHints(cluster, group, SystemClock())
+    hints = CommitHints(cluster, group, SystemClock(), Unclaimed())
     hints.put({TopicPartition(topic, 0): 9}, "store-1")
-    while not await cluster.committed_metadata(group, [TopicPartition(topic, 0)]):
+    while not await cluster.committed_by(group, [TopicPartition(topic, 0)]):
         await SystemClock().sleep(50)
     await hints.stop()
     await cluster.close()

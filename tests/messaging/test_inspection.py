@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from kafka_saga.messaging.cluster import Cluster
-from kafka_saga.messaging.inspection import EARLIEST, LATEST, Committed, Inspection
+from kafka_saga.messaging.cluster import Cluster, Committed
+from kafka_saga.messaging.inspection import EARLIEST, LATEST, Inspection
 from kafka_saga.messaging.producer import Producer
 from kafka_saga.messaging.records import Message, TopicPartition
 from kafka_saga.messaging.topics import TopicSpec, create_topics

@@ -209,7 +209,8 @@ async def test_a_second_process_and_a_foreign_database_are_refused(service: Serv
     await service.launch(tmp_path / "another.db")
     code, errors = await service.ended()
     assert code == 4
-    assert "was last used with another database" in errors
+    assert "consumer group" in errors
+    assert "two would do everything twice" in errors
     check_sums(service, orders=1, undone=0)
 
 

@@ -320,4 +320,33 @@ STORE = (
     ),
 )
 
-MUTANTS = PARTICIPANT + MACHINE + ENGINE + STORE
+_CLAIMS = "messaging/claims.py"
+
+OWNERS = (
+    Mutant(
+        "a claim is not read back",
+        _CLAIMS,
+        "        self._refuse_another(found)\n        if found.keys()",
+        "        if found.keys()",
+        "R22",
+        {"orders": 30, "rival_after_ms": 0},
+    ),
+    Mutant(
+        "who finds another owner goes on",
+        _CLAIMS,
+        "        while self.lost is None:",
+        "        while True:",
+        "R22",
+        {"orders": 80, "spread_ms": 60_000, "rival_after_ms": 20_000, "adopted": True},
+    ),
+    Mutant(
+        "who lost his group finishes what he has in hand, and more",
+        "runtime/process.py",
+        "        for task in tasks - {doing}:\n            if task.done():\n                task.result()\n",
+        "",
+        "R22",
+        {"orders": 80, "spread_ms": 60_000, "rival_after_ms": 20_000, "adopted": True},
+    ),
+)
+
+MUTANTS = PARTICIPANT + MACHINE + ENGINE + STORE + OWNERS

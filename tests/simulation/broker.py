@@ -8,6 +8,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from zlib import crc32
 
+from kafka_saga.messaging.cluster import Committed
 from kafka_saga.messaging.records import Message, TopicPartition
 from tests.simulation.chance import Swarm
 from tests.simulation.virtual_time import SimClock
@@ -99,6 +100,8 @@ class SimBroker:
         """Everything that was ever stored, whatever retention did to it: for checkers."""
         self.hints: dict[tuple[str, TopicPartition], int] = {}
         """What the consumer groups have committed."""
+        self.commits: dict[tuple[str, TopicPartition], Committed] = {}
+        """The same with their texts, where groups have rivals."""
         self.happened: list[str] = []
         """The faults that really came."""
         self._waiting: defaultdict[str, dict[asyncio.Future[bool], None]] = defaultdict(dict)

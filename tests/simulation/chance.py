@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random  # noqa: TID251 -- the one source of chance in a simulation
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from kafka_saga.runtime.failpoints import FAILPOINTS
 
@@ -26,6 +26,10 @@ class Swarm:
     in_flight_max: int = 1_000
     partitions: int = 4
     latency_ms_max: int = 20
+    rival_after_ms: int | None = None
+    """Every owner has a rival with a database of its own, which starts so long after the first (R22)."""
+    adopted: bool = False
+    """The rivals adopt the groups before they start, so that it is the first owners who must stop."""
     external: bool = False
     """The payment service charges cards outside (R17)."""
     replay: bool = False
@@ -84,7 +88,7 @@ def draw(seed: int) -> tuple[random.Random, Swarm]:
         faults |= _partition_faults(random.Random(f"{seed} partitions"))
     if faults and chance.random() < 0.9:
         faults["handler_faults"] = tuple(_handler_faults(chance))
-    return chance, Swarm(
+    swarm = Swarm(
         orders=chance.choice([3, 10, 30, 80]),
         spread_ms=chance.choice([1, 5_000, 60_000]),
         fault_phase_ms=chance.choice([20_000, 60_000, 180_000]),
@@ -100,6 +104,23 @@ def draw(seed: int) -> tuple[random.Random, Swarm]:
         acts=chance.choice([0, 0, 3, 20]),
         unpark=chance.random() < 0.5,
         **faults,  # type: ignore[arg-type] # names and kinds are those of Swarm
+    )
+    return chance, _with_rivals(seed, swarm)
+
+
+def _with_rivals(seed: int, swarm: Swarm) -> Swarm:
+    """In one of ten worlds two databases want each group; chance of its own, so that the others stay as they are."""
+    chance = random.Random(f"rivals of {seed}")
+    if chance.random() >= 0.1:
+        return swarm
+    # Nobody knows before the end which store it is that operators and retention would have to look at.
+    return replace(
+        swarm,
+        rival_after_ms=chance.choice([0, 0, 1, 30, 300, 600, 5_000]),
+        replicas=1,
+        acts=0,
+        unpark=False,
+        retentions=0,
     )
 
 

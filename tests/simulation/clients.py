@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
+from kafka_saga.messaging.claims import Claimant, claim_of
+from kafka_saga.messaging.cluster import Committed
 from kafka_saga.messaging.consumer import Reset
+from kafka_saga.messaging.hints import CommitHints
 from kafka_saga.messaging.records import Message, TopicPartition
 from kafka_saga.messaging.survey import Extent
 from kafka_saga.runtime.errors import BrokerUnavailableError
@@ -59,10 +62,41 @@ class SimProducer:
             asyncio.get_running_loop().call_later(delay_s, broker.append, message)
 
 
+GROUP_LATENCY_MS_MAX = 200
+"""What a claim rests on: who saw the group free has committed within `SETTLE_MS`, or waits until he was noticed."""
+
+
+class SimGroups:
+    """The coordinator: what is committed last counts, and an answer may be lost."""
+
+    def __init__(self, broker: SimBroker) -> None:
+        self._broker = broker
+
+    async def commit(self, group: str, offsets: Mapping[TopicPartition, int], metadata: str) -> None:
+        await self._reached()
+        self._broker.commits |= {(group, tp): Committed(offset, metadata) for tp, offset in offsets.items()}
+        if self._broker.happens(self._broker.swarm.lose_ack):
+            raise BrokerUnavailableError("committed, but the answer is lost")
+
+    async def committed_by(self, group: str, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Committed]:
+        await self._reached()
+        commits = self._broker.commits
+        return {tp: commits[group, tp] for tp in partitions if (group, tp) in commits}
+
+    async def _reached(self) -> None:
+        broker = self._broker
+        await broker.clock.sleep(broker.chance.randint(0, min(GROUP_LATENCY_MS_MAX, broker.swarm.latency_ms_max)))
+        if not broker.up.is_set():
+            raise BrokerUnavailableError("no broker answers")
+
+
 class SimConsumer:
     """`Consumer`: reads every partition of its topics from given positions, and takes up those that are added."""
 
-    def __init__(self, broker: SimBroker, topics: Iterable[str], group: str) -> None:
+    def __init__(self, broker: SimBroker, topics: Iterable[str], group: str, claimant: Claimant | None = None) -> None:
+        groups = SimGroups(broker)
+        self.claim = claim_of(groups, group, claimant, broker.clock)
+        self._told = None if claimant is None else CommitHints(groups, group, broker.clock, self.claim)
         self._broker = broker
         self._topics = tuple(sorted(set(topics)))
         self._group = group
@@ -76,9 +110,18 @@ class SimConsumer:
 
     async def start(self, positions: Mapping[TopicPartition, int]) -> None:
         await self._broker.up.wait()
+        every = [
+            TopicPartition(topic, number)
+            for topic in self._topics
+            for number in range(len(self._broker.partitions(topic)))
+        ]
+        await self.claim.check(every)
         self._take_up(positions)
+        await self.claim.take(self._positions)
 
     async def stop(self) -> None:
+        if self._told is not None:
+            await self._told.stop()
         self._positions = {}
 
     async def poll(self, timeout_ms: int, records_max: int) -> list[SimRecord]:
@@ -142,6 +185,7 @@ class SimConsumer:
                     self._resets.append(Reset(tp, at, log.first, "beyond_end" if at > log.end() else "deleted"))
                     at = None
                 self._positions[tp] = log.first if at is None else at
+                self.claim.cover({tp: self._positions[tp]})
 
     def _rebalance(self) -> None:
         """Some partitions are taken away, and come back where the group's commits are, or where they begin."""
@@ -168,13 +212,12 @@ class SimConsumer:
         taken, self._resets = self._resets, []
         return tuple(taken)
 
-    def commit_hint(self, offsets: Mapping[TopicPartition, int], metadata: str) -> None:  # noqa: ARG002 -- the port's
+    def commit_hint(self, offsets: Mapping[TopicPartition, int], metadata: str) -> None:
         """Hints decide nothing (R23); but they must not say more than the store does (I15)."""
         for tp, offset in offsets.items():
             self._broker.hints[self._group, tp] = offset
-
-    async def committed_metadata(self) -> set[str]:
-        return set()
+        if self._told is not None:
+            self._told.put(offsets, metadata)
 
     async def extents(self, topics: Iterable[str]) -> dict[TopicPartition, Extent]:
         await self._broker.clock.sleep(self._broker.chance.randint(0, self._broker.swarm.latency_ms_max))

@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextvars import ContextVar
 from typing import Any
 
-from kafka_saga.runtime.errors import BrokenStoreError
+from kafka_saga.runtime.errors import BrokenStoreError, BrokerUnavailableError, StoreRefusedError
 from kafka_saga.runtime.failpoints import arm
 from kafka_saga.runtime.process import Lifecycle
 from kafka_saga.runtime.sql_values import Params
@@ -204,7 +204,9 @@ class Process:
         await asyncio.wait([main])
         error = main.exception()
         await self._end_tasks(incarnation)
-        if error is not None and not isinstance(error, Crash | InjectedStoreError):
+        if isinstance(error, StoreRefusedError | BrokerUnavailableError):
+            self.broker.happened.append("refused" if isinstance(error, StoreRefusedError) else "no broker at a start")
+        elif error is not None and not isinstance(error, Crash | InjectedStoreError):
             self.failures.append(error)
 
     async def _main(self, incarnation: Incarnation) -> None:

@@ -64,6 +64,7 @@ def test_the_fixed_seeds_come_to_every_failpoint_and_meet_every_kind_of_fault() 
         "mended by retry_now",
         "outage",
         "rebalance",
+        "refused",
         "recreation",
         "retention",
         "stop",
@@ -152,3 +153,24 @@ def test_replies_behind_an_open_transaction_come_before_timeouts_R21() -> None:
 def test_replies_on_a_partition_without_a_leader_come_before_timeouts_R21() -> None:
     for seed in range(1, 4):
         assert "leaderless" in holds(seed, orders=30, spread_ms=20_000, leaderless=3).broker.happened
+
+
+@pytest.mark.parametrize("after_ms", [0, 1, 20, 400, 600, 5_000])
+def test_of_two_databases_of_every_owner_one_acts_and_the_other_is_refused_R22(after_ms: int) -> None:
+    for seed in range(1, 4):
+        world = holds(seed, orders=30, rival_after_ms=after_ms, latency_ms_max=200, replay=True)
+        assert "refused" in world.broker.happened
+
+
+def test_who_owns_a_group_is_told_by_outages_and_crashes_no_more_than_before_R22() -> None:
+    crash = [["orchestrator.poll.after", 0.05]]
+    faults = {"outages": 3, "outage_ms_max": 20_000, "lose_ack": 0.1, "growths": 2, "stops": 4, "crash": crash}
+    for seed in range(1, 9):
+        world = holds(seed, orders=30, spread_ms=60_000, fault_phase_ms=60_000, rival_after_ms=0, **faults)
+        assert "refused" in world.broker.happened
+
+
+def test_an_owner_whose_group_is_adopted_stops_before_the_new_one_begins_R22() -> None:
+    for seed in range(1, 4):
+        world = holds(seed, orders=80, spread_ms=60_000, rival_after_ms=20_000, adopted=True)
+        assert "refused" in world.broker.happened

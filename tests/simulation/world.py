@@ -6,9 +6,12 @@ import asyncio
 import json
 import random  # noqa: TID251 -- for its type only: chance is handed in
 from collections import Counter
+from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from kafka_saga.messaging.claims import SETTLE_MS, Claimant
+from kafka_saga.messaging.cluster import Committed
 from kafka_saga.messaging.records import Message
 from kafka_saga.orchestrator.engine.worker import Engine
 from kafka_saga.orchestrator.registry import Registry
@@ -18,6 +21,9 @@ from kafka_saga.participants.faults import Faults
 from kafka_saga.participants.services import SERVICES, Seed, SeedAccount
 from kafka_saga.participants.store.sqlite import SqliteStore as ParticipantStore
 from kafka_saga.participants.worker import Worker
+from kafka_saga.runtime.process import beside
+from kafka_saga.runtime.sqlite import InlineConnection
+from kafka_saga.runtime.store_lock import WATCH_MS
 from kafka_saga.schemas.topics import TopicNames
 from tests.simulation.broker import SimBroker
 from tests.simulation.chance import Swarm, draw
@@ -70,6 +76,8 @@ class World:
     topics: TopicNames = field(default_factory=TopicNames)
     store: Disk = field(default_factory=Disk)
     services: dict[str, Disk] = field(default_factory=lambda: {name: Disk() for name in SERVICES})
+    rivals: dict[str, Disk] = field(default_factory=dict)
+    """The second database of each owner, the orchestrator's too, where there are rivals; who acts is never in here."""
     processes: list[Process] = field(default_factory=list)
     orders: dict[str, bytes] = field(default_factory=dict)
     replayed: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
@@ -152,10 +160,61 @@ async def _simulate(seed: int, chance: random.Random, swarm: Swarm, loop: Virtua
 
 
 def _begin(world: World) -> list[asyncio.Task[None]]:
-    begun = [_orchestrator(world, number) for number in range(world.swarm.replicas)]
-    begun += [_participant(world, name) for name in SERVICES]
+    begun = [_orchestrator(world, number, world.store) for number in range(world.swarm.replicas)]
+    begun += [_participant(world, name, world.services[name]) for name in SERVICES]
     world.processes += begun
-    return [asyncio.create_task(process.run(), name=process.role) for process in begun]
+    living = [asyncio.create_task(process.run(), name=process.role) for process in begun]
+    if world.swarm.rival_after_ms is not None:
+        living.append(asyncio.create_task(_rivals(world), name="rivals"))
+    return living
+
+
+async def _rivals(world: World) -> None:
+    """The same processes once more, each with a database of its own."""
+    assert world.swarm.rival_after_ms is not None
+    await world.clock.sleep(world.swarm.rival_after_ms)
+    for name in ("orchestrator", *SERVICES):
+        world.rivals.setdefault(name, Disk())
+    if world.swarm.adopted:
+        await _adopt(world)
+    begun = [_orchestrator(world, 0, world.rivals["orchestrator"])]
+    begun += [_participant(world, name, world.rivals[name]) for name in SERVICES]
+    world.processes += begun
+    await asyncio.wait([asyncio.create_task(process.run(), name=process.role) for process in begun])
+
+
+async def _adopt(world: World) -> None:
+    """What `saga adopt --from committed` does to the groups, and its wait until their owners have noticed."""
+    store = await SqliteStore.create(InlineConnection(world.rivals["orchestrator"].connection), world.clock)
+    ids = {"orchestrator-0": store.store_id}
+    for name in SERVICES:
+        on = InlineConnection(world.rivals[name].connection)
+        ids[name] = (await ParticipantStore.on(on, name=name)).store_id
+    for (group, tp), commit in list(world.broker.commits.items()):
+        world.broker.commits[group, tp] = Committed(commit.offset, ids[group])
+    await world.clock.sleep(WATCH_MS + SETTLE_MS)
+
+
+def acted(disk: Disk, *, orchestrator: bool) -> list[int]:
+    """When the owner of a database did something, by its own rows."""
+    table, at = ("sagas", "created_at") if orchestrator else ("fence", "started_at")
+    if not disk.connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (table,)).fetchall():
+        return []
+    return [moment for (moment,) in disk.connection.execute(f"SELECT {at} FROM {table}")]
+
+
+def _see_who_acts(world: World) -> None:
+    """From then on the databases of those who act are the world's, and what checkers look at."""
+    for name, rival in world.rivals.items():
+        own = world.store if name == "orchestrator" else world.services[name]
+        is_orchestrator = name == "orchestrator"
+        if acted(own, orchestrator=is_orchestrator) or not acted(rival, orchestrator=is_orchestrator):
+            continue
+        world.rivals[name] = own
+        if is_orchestrator:
+            world.store = rival
+        else:
+            world.services[name] = rival
 
 
 async def _end(world: World, living: list[asyncio.Task[None]]) -> None:
@@ -220,34 +279,46 @@ def unread(world: World) -> list[str]:
     return found
 
 
-def _orchestrator(world: World, number: int) -> Process:
+def _orchestrator(world: World, number: int, disk: Disk) -> Process:
     async def start(life: Incarnation) -> None:
-        store = await SqliteStore.create(SimConnection(world.store, life), world.clock)
-        world.store.connection.executescript(TRACE)
+        store = await SqliteStore.create(SimConnection(disk, life), world.clock)
+        disk.connection.executescript(TRACE)
         names = world.topics
         read = [names.requests("order"), *(names.replies_of(service) for service in SERVICES)]
+        group = f"orchestrator-{number}"
+        reader = SimConsumer(world.broker, read, group, _claimant(world, store.store_id, "orchestrator"))
         engine = Engine(
             store=store,
-            reader=SimConsumer(world.broker, read, f"orchestrator-{number}"),
+            reader=reader,
             sender=SimProducer(world.broker),
             registry=world.registry,
             topics=names,
             clock=world.clock,
-            group=f"orchestrator-{number}",
+            group=group,
             in_flight_max=world.swarm.in_flight_max,
         )
-        await engine.run(life.lifecycle)
+        await _watched(world, engine.run(life.lifecycle), reader)
 
-    return Process("orchestrator", world.broker, world.store, start)
+    return Process("orchestrator", world.broker, disk, start)
 
 
-def _participant(world: World, name: str) -> Process:
+def _claimant(world: World, store_id: str, name: str) -> Claimant | None:
+    return None if world.swarm.rival_after_ms is None else Claimant(store_id, f"{name}.db", name)
+
+
+async def _watched(world: World, work: Coroutine[Any, Any, None], consumer: SimConsumer) -> None:
+    """As the composition roots do it, where there is a rival to look out for."""
+    await (work if world.swarm.rival_after_ms is None else beside(work, consumer.claim.watch()))
+
+
+def _participant(world: World, name: str, disk: Disk) -> Process:
     async def start(life: Incarnation) -> None:
-        connection = SimConnection(world.services[name], life)
+        connection = SimConnection(disk, life)
         store = await ParticipantStore.on(connection, name=name)
         await world.offered[name].prepare(connection, SEED_DATA)
         offsets = await store.offsets()
-        consumer = SimConsumer(world.broker, [world.topics.commands(name)], name)
+        claimant = _claimant(world, store.store_id, name)
+        consumer = SimConsumer(world.broker, [world.topics.commands(name)], name, claimant)
         await consumer.start(offsets)
         rules = dict(dict(world.swarm.handler_faults).get(name, ())) if world.broker.faulty else {}
         if world.swarm.external and name == "payment":
@@ -265,9 +336,9 @@ def _participant(world: World, name: str) -> Process:
             lifecycle=life.lifecycle,
             faults=Faults.from_environment({**rules, "SAGA_ALLOW_FAULTS": "1"}),
         )
-        await worker.run()
+        await _watched(world, worker.run(), consumer)
 
-    return Process("participant", world.broker, world.services[name], start)
+    return Process("participant", world.broker, disk, start)
 
 
 async def _customers(world: World) -> None:
@@ -340,5 +411,6 @@ async def _until_ended(world: World) -> None:
 def _unfinished(world: World) -> list[str]:
     """Orders that are not in an end state, by the store's own rows."""
     ends = {"COMPLETED", "COMPENSATED"} if world.swarm.unpark else {"COMPLETED", "COMPENSATED", "PARKED"}
+    _see_who_acts(world)
     rows = dict(world.store.connection.execute("SELECT saga_id, state FROM sagas").fetchall())
     return [order for order in world.orders if rows.get(order) not in ends]

@@ -90,8 +90,9 @@ def test_the_lock_tells_whether_its_last_owner_gave_it_back(path: Path) -> None:
         lock.release()
     killed = StoreLock(path)
     killed.acquire("the killed one")
-    assert killed._descriptor is not None
-    os.close(killed._descriptor)  # what the kernel does for a process that is killed
+    for descriptor in (killed._descriptor, killed._held):
+        assert descriptor is not None
+        os.close(descriptor)  # what the kernel does for a process that is killed
     after = StoreLock(path)
     after.acquire("the next")
     assert after.after_crash

@@ -10,7 +10,8 @@ from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from kafka_saga.messaging.inspection import LATEST, BrokerTime, Committed, Inspection, PartitionState
+from kafka_saga.messaging.cluster import Committed
+from kafka_saga.messaging.inspection import LATEST, BrokerTime, Inspection, PartitionState
 from kafka_saga.messaging.records import TopicPartition
 from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.orchestrator.machine.states import ACTIVE, SagaState

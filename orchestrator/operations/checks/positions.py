@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from kafka_saga.messaging.inspection import Committed
+from kafka_saga.messaging.claims import in_words, others_than, store_named
+from kafka_saga.messaging.cluster import Committed
 from kafka_saga.messaging.records import TopicPartition
 from kafka_saga.messaging.stuck import OPEN_TRANSACTION
 from kafka_saga.orchestrator.operations.checks.finding import Finding, lasting, listed
@@ -229,18 +230,22 @@ def judge_group(group: str, committed: Mapping[TopicPartition, Committed], store
 
     `store_id` is None where there is no store that could be read.
     """
-    named = {commit.metadata for commit in committed.values()} - {""}
-    details = {"group": group, "stores": sorted(named), "store": store_id}
+    named = {store_named(commit.metadata) for commit in committed.values()}
+    details = {"group": group, "stores": sorted(named - {""}), "store": store_id}
     if not named:
         return Finding("ok", "consumer group", f"{group}: nobody has read for it yet", "", details)
+    others = others_than(store_id, committed)
     if store_id is None:
         advice = "start the orchestrator with that store, or give another group and reply topics"
-        found = f"{group} was read for by store {listed(sorted(named))}, not here"
-        return Finding("wrong", "consumer group", found, advice, details)
-    if named - {store_id}:
-        advice = "one reply topic serves one store: use that store, or set another group and other reply topics"
-        found = f"{group} belongs to store {listed(sorted(named - {store_id}))}"
-        return Finding("wrong", "consumer group", found, advice, details)
+        return Finding(
+            "wrong", "consumer group", f"{group} was read for by {in_words(others)}, not here", advice, details
+        )
+    if others:
+        advice = (
+            "one reply topic serves one store: use that one, or set another group and other reply topics; "
+            "`saga adopt orchestrator --from committed|earliest|end` makes the group this store's"
+        )
+        return Finding("wrong", "consumer group", f"{group} is read for by {in_words(others)}", advice, details)
     return Finding("ok", "consumer group", f"{group} belongs to this store ({store_id[:8]}…)", "", details)
 
 

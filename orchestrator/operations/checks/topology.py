@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
-from kafka_saga.messaging.inspection import EARLIEST, LATEST, Committed, Inspection, PartitionState
+from kafka_saga.messaging.cluster import Committed
+from kafka_saga.messaging.inspection import EARLIEST, LATEST, Inspection, PartitionState
 from kafka_saga.messaging.records import TopicPartition
 
 

@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from kafka_saga.messaging.inspection import Committed
+from kafka_saga.messaging.claims import store_named
+from kafka_saga.messaging.cluster import Committed
 from kafka_saga.messaging.records import TopicPartition
 from kafka_saga.orchestrator.machine.states import SagaState
 from kafka_saga.orchestrator.operations.checks.services import Reading, Waiting, Worker
@@ -56,7 +57,7 @@ async def read_database(path: Path) -> Database | None:
 
 def is_in_use(database: Database, committed: Mapping[TopicPartition, Committed]) -> bool:
     """Whether this database is the one that the group was last committed with, as far as is known."""
-    named = {commit.metadata for commit in committed.values()} - {""}
+    named = {store_named(commit.metadata) for commit in committed.values()} - {""}
     return not named or database.store_id in named
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kafka_saga.messaging.inspection import Committed, PartitionState
+from kafka_saga.messaging.cluster import Committed
+from kafka_saga.messaging.inspection import PartitionState
 from kafka_saga.messaging.records import TopicPartition
 from kafka_saga.orchestrator.operations.checks.services import (
     PATIENCE_MS_MAX,

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from kafka_saga.messaging.cluster import Committed
 from kafka_saga.messaging.consumer import Reset
-from kafka_saga.messaging.inspection import BrokerTime, Committed, PartitionState
+from kafka_saga.messaging.inspection import BrokerTime, PartitionState
 from kafka_saga.messaging.records import TopicPartition
 from kafka_saga.orchestrator.machine.pausing import Pause
 from kafka_saga.orchestrator.machine.saga import Hold
@@ -212,7 +213,9 @@ def test_a_broker_that_cannot_search_by_time_tells_no_ages() -> None:
 
 def test_the_group_is_of_one_store_R22() -> None:
     assert judge_group("orchestrator", {P0: Committed(3, "mine")}, "mine").verdict == "ok"
-    assert judge_group("orchestrator", {P0: Committed(3, "")}, "mine").verdict == "ok"
+    assert judge_group("orchestrator", {P0: Committed(3, "claim:mine")}, "mine").verdict == "ok"
+    foreign = judge_group("orchestrator", {P0: Committed(3, "")}, "mine")
+    assert (foreign.verdict, "a program that is not ours" in foreign.found) == ("wrong", True)
     assert judge_group("orchestrator", {P0: Committed(3, "other"), P1: Committed(3, "mine")}, "mine").verdict == "wrong"
     assert judge_group("orchestrator", {P0: Committed(3, "other")}, None).verdict == "wrong"
 
