@@ -25,7 +25,14 @@ from kafka_saga.orchestrator.broker_file import DepartedBroker, read_broker_file
 from kafka_saga.orchestrator.config_file import read_config_file
 from kafka_saga.orchestrator.remembered import REMEMBERED, recall
 from kafka_saga.runtime.errors import ConfigError
-from kafka_saga.runtime.limits import FENCE_RETENTION_MS, IN_FLIGHT_MAX, PURGED_RETENTION_MS, SAGA_RETENTION_MS
+from kafka_saga.runtime.limits import (
+    FENCE_RETENTION_MS,
+    HANDLER_TIMEOUT_MS,
+    HANDLER_TIMEOUT_MS_MAX,
+    IN_FLIGHT_MAX,
+    PURGED_RETENTION_MS,
+    SAGA_RETENTION_MS,
+)
 from kafka_saga.runtime.telemetry import LogFormat
 from kafka_saga.schemas.topics import TopicNames
 
@@ -92,6 +99,12 @@ class Settings(BaseModel):
     )
     fence_retention_days: int = Field(
         default=FENCE_RETENTION_MS // DAY_MS, ge=1, le=3_650, description="How long participants remember what they did"
+    )
+    handler_timeout_ms: int = Field(
+        default=HANDLER_TIMEOUT_MS,
+        ge=1,
+        le=HANDLER_TIMEOUT_MS_MAX,
+        description="How long a participant's handler may take that says nothing else",
     )
     broker_wait_ms: int | None = Field(
         default=None,

@@ -16,10 +16,11 @@ from kafka_saga.participants.faults import Faults
 from kafka_saga.participants.handlers import Participant
 from kafka_saga.participants.store.port import ParticipantStore, Prepare
 from kafka_saga.participants.store.sqlite import SqliteStore, open_store
+from kafka_saga.participants.watchdog import Watchdog
 from kafka_saga.participants.worker import Worker
 from kafka_saga.runtime.clock import Clock, SystemClock
 from kafka_saga.runtime.errors import ConfigError, DefinitionError, SagaError, UsageError
-from kafka_saga.runtime.limits import FENCE_RETENTION_MS
+from kafka_saga.runtime.limits import FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS
 from kafka_saga.runtime.process import Lifecycle, beside
 from kafka_saga.runtime.stacks import words_of
 from kafka_saga.runtime.store_lock import StoreLock
@@ -46,6 +47,7 @@ async def run_participant(
     prepare: Prepare | None = None,
     creates_topics: bool = True,
     fence_retention_ms: int = FENCE_RETENTION_MS,
+    handler_timeout_ms: int = HANDLER_TIMEOUT_MS,
     broker_wait_ms: int | None = None,
     clock: Clock | None = None,
 ) -> None:
@@ -61,6 +63,7 @@ async def run_participant(
         prepare: creates the service's tables where they are missing, and fills them; runs at every start.
         creates_topics: create the service's commands, replies and dead letter topics where they are missing.
         fence_retention_ms: for how long the fence remembers (R16); not below the command topic's retention.
+        handler_timeout_ms: how long a handler may take, where neither it nor the participant says so.
         broker_wait_ms: for how long to wait for a Kafka that is away, in milliseconds; without end when not given.
         clock: the machine's when not given.
 
@@ -98,9 +101,11 @@ async def run_participant(
             clock=clock,
             lifecycle=lifecycle,
             faults=faults,
+            handler_timeout_ms=handler_timeout_ms,
             fence_retention_ms=fence_retention_ms,
         )
         _say_ready(faults, service=name, commands=topics.commands(name), database=str(database), group=group)
+        stack.enter_context(Watchdog(clock, handler_timeout_ms=handler_timeout_ms))
         await beside(worker.run(), consumer.claim.watch(), lock.watch(clock))
     _log.info("participant.stopped", service=name)
 

@@ -16,7 +16,7 @@ from kafka_saga.participants.command import Command, FenceKey, command_of
 from kafka_saga.participants.faults import FaultInjector
 from kafka_saga.participants.handlers import Handler
 from kafka_saga.runtime.failpoints import failpoint
-from kafka_saga.runtime.limits import EXTERNAL_CALLS_MAX, EXTERNAL_PENDING_MAX
+from kafka_saga.runtime.limits import EXTERNAL_CALLS_MAX, EXTERNAL_PENDING_MAX, EXTERNAL_TIMEOUT_MS
 from kafka_saga.runtime.telemetry import log_subject
 from kafka_saga.schemas.codec import decode_object, decode_trusted, encode
 from kafka_saga.schemas.envelope import CommandHead
@@ -42,7 +42,8 @@ class Settled(NamedTuple):
 
 async def make_call(call: Call, faults: FaultInjector) -> Settled:
     """Make `call` once, within its time; never raises but when it is cancelled."""
-    limit = asyncio.timeout(call.handler.timeout_ms / 1000)
+    limit_ms = call.handler.timeout_ms or EXTERNAL_TIMEOUT_MS
+    limit = asyncio.timeout(limit_ms / 1000)
     about = log_subject.set(call.command.head)
     try:
         async with limit:
@@ -51,7 +52,7 @@ async def make_call(call: Call, faults: FaultInjector) -> Settled:
     except TimeoutError as error:
         if not limit.expired():
             return Settled(call, None, error)
-        return Settled(call, None, TimeoutError(f"no answer from outside within {call.handler.timeout_ms} ms"))
+        return Settled(call, None, TimeoutError(f"no answer from outside within {limit_ms} ms"))
     except asyncio.CancelledError:
         task = asyncio.current_task()
         if task is None or task.cancelling():

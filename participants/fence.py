@@ -9,9 +9,13 @@ after its compensation was answered.
 | none                    | run: success → done, failure → failed     | → cancelled; success, effect none           |
 | started (external call) | call again, same idempotency key          | answer retry until the call is settled      |
 | done                    | stored reply                              | run: success → compensated; else stays done |
+| undoing (external call) | answer retry until the call is settled    | call again, same idempotency key            |
 | failed                  | same id: stored reply; higher epoch: run  | → cancelled; effect none                    |
 | cancelled, compensated  | failure, reason fenced                    | stored reply, or effect none                |
 
+An external compensation takes `done` to `undoing` before its call; its success makes that `compensated`, its failure
+`done` again, and anything else leaves it: whether the other side undid it is not known, and only the same key may ask.
+An action that comes meanwhile is told neither "done" nor "it will never be": both may be wrong a moment later.
 Before the table: a command with a lower epoch than the row's is stale; one without a row whose saga is older than
 rows are kept is expired (R16). Beside it: a compensation that failed keeps the row `done` and its reply is stored;
 the same command again is a duplicate and gets that reply, and an operator's retry, which raises the epoch, runs.
@@ -32,6 +36,8 @@ class Status(StrEnum):
     STARTED = "started"
     """An external call was begun, and its outcome is not known."""
     DONE = "done"
+    UNDOING = "undoing"
+    """It was done; the external call that undoes it was begun, and its outcome is not known."""
     FAILED = "failed"
     CANCELLED = "cancelled"
     """The tombstone: nothing happened, and nothing ever will."""
@@ -82,6 +88,8 @@ TABLE: dict[tuple[Status | None, Phase], Decision] = {
     (Status.STARTED, Phase.COMPENSATE): Decision.WAIT,
     (Status.DONE, Phase.FORWARD): Decision.SEND_STORED,
     (Status.DONE, Phase.COMPENSATE): Decision.RUN,
+    (Status.UNDOING, Phase.FORWARD): Decision.WAIT,
+    (Status.UNDOING, Phase.COMPENSATE): Decision.RUN,
     (Status.FAILED, Phase.FORWARD): Decision.RUN,
     (Status.FAILED, Phase.COMPENSATE): Decision.CANCEL,
     (Status.CANCELLED, Phase.FORWARD): Decision.FENCED,
@@ -89,6 +97,9 @@ TABLE: dict[tuple[Status | None, Phase], Decision] = {
     (Status.COMPENSATED, Phase.FORWARD): Decision.FENCED,
     (Status.COMPENSATED, Phase.COMPENSATE): Decision.SEND_STORED,
 }
+
+OPEN_CALL = {Phase.FORWARD: Status.STARTED, Phase.COMPENSATE: Status.UNDOING}
+"""What a row is while an external call of that phase is open."""
 
 _FAILURE_STORED = {(Status.FAILED, Phase.FORWARD), (Status.DONE, Phase.COMPENSATE)}
 """Where the stored reply is a failure that a higher epoch may overcome."""

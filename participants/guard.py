@@ -8,20 +8,17 @@ its own savepoint.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Iterable
-from types import TracebackType
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 from pydantic import BaseModel
 
-from kafka_saga.participants.calls import Call, Settled, call_from_json, call_to_json, make_call
+from kafka_saga.participants.calls import Call, Settled, call_from_json, call_to_json
 from kafka_saga.participants.command import Command, FenceKey
-from kafka_saga.participants.eager import go_on
 from kafka_saga.participants.faults import FaultInjector
-from kafka_saga.participants.fence import Decision, FenceRow, Status, decide
+from kafka_saga.participants.fence import OPEN_CALL, Decision, FenceRow, Status, decide
 from kafka_saga.participants.handlers import Handler, Participant
 from kafka_saga.participants.outcomes import (
-    EMPTY_BODY,
     NOTHING_TO_UNDO,
     Rejected,
     Reply,
@@ -30,22 +27,24 @@ from kafka_saga.participants.outcomes import (
     reply_from_json,
     try_again,
 )
+from kafka_saga.participants.running import Runner, TransactionLostError
 from kafka_saga.participants.store.port import ParticipantStore
 from kafka_saga.participants.transaction import Transaction
-from kafka_saga.runtime.errors import BrokenStoreError, ContractError, StoreUnavailableError, UsageError
-from kafka_saga.runtime.limits import FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS
-from kafka_saga.runtime.stacks import LoggedStacks
+from kafka_saga.runtime.errors import ContractError
+from kafka_saga.runtime.limits import FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS, PORTION_MS_MAX
 from kafka_saga.runtime.telemetry import log, log_subject
 from kafka_saga.runtime.wording import counted
 from kafka_saga.schemas.codec import decode_model
-from kafka_saga.schemas.envelope import CommandHead, Effect, Outcome, Reason
-from kafka_saga.schemas.faithful import ChangedError
+from kafka_saga.schemas.envelope import CommandHead, Outcome, Reason
 from kafka_saga.schemas.ids import Phase
-from kafka_saga.schemas.reading import told_by_handler
 
 _log = log("guard")
 
-_Work = Callable[[Any, Transaction], Coroutine[Any, Any, BaseModel | None]]
+Work = Command | Settled
+"""What is done in a batch: a command that came, or a call that ended."""
+
+
+_PORTION_S_MAX = PORTION_MS_MAX / 1000
 
 
 class Handled(NamedTuple):
@@ -91,33 +90,61 @@ class Guard:
         """
         self._participant = participant
         self._store = store
-        self._connection = store.connection
         self.faults = faults
-        self._handler_timeout_ms = handler_timeout_ms
+        self._runner = Runner(store, faults=faults, handler_timeout_ms=handler_timeout_ms)
         self._fence_retention_ms = fence_retention_ms
         self._rows: dict[FenceKey, FenceRow] = {}
         self._changed: dict[FenceKey, FenceRow] = {}
-        self._logged_stacks = LoggedStacks()
-        self._loop_time_s: Callable[[], float] = float
+        self._slow: set[str] = set()
+        """Types of commands that took long when they last ran."""
 
-    async def handle(self, commands: Iterable[Command], settled: Iterable[Settled], now_ms: int) -> list[Handled]:
-        """Store what came of `settled` calls, then answer `commands`, in order.
+    async def handle(self, batch: Sequence[Work], now_ms: int) -> list[Handled]:
+        """Answer what is in `batch`, in order; where that takes long, only its first part, so that it is kept and told.
 
         The fence rows are written, not committed. When it raises, the transaction must be rolled back.
+
+        Raises:
+            TransactionLostError: a handler's SQL ended the transaction.
+
         """
-        commands, settled = list(commands), list(settled)
-        keys = {command.key for command in commands} | {ended.call.command.key for ended in settled}
-        self._rows = await self._store.load(keys)
+        self._rows = await self._store.load({command_of_work(work).key for work in batch})
         self._changed = {}
-        self._loop_time_s = asyncio.get_running_loop().time
+        handled: list[Handled] = []
+        time_s = asyncio.get_running_loop().time
+        began_s = time_s()
+        until_s = began_s + _PORTION_S_MAX
         try:
-            handled = [await self._settle(ended, now_ms) for ended in settled]
-            handled += [await self._answer(command, now_ms) for command in commands]
+            for work in batch:
+                if self._slow and handled and self._is_slow(work):
+                    break
+                answer = self._settle if type(work) is Settled else self._answer
+                handled.append(await answer(work, now_ms))  # type: ignore[arg-type] # one of the two
+                ended_s = time_s()
+                if self._slow or ended_s >= until_s:
+                    self._learn(work, ended_s - began_s)
+                    if ended_s >= until_s:
+                        break
+                began_s = ended_s
+        except TransactionLostError as lost:
+            lost.position = len(handled)
+            raise
         finally:
             log_subject.set(None)
         if self._changed:
             await self._store.save(self._changed.values())
         return handled
+
+    def slow_last(self, batch: list[Work]) -> list[Work]:
+        """`batch` with what takes long behind the rest: the fence allows any order, and nobody waits for it in vain."""
+        return sorted(batch, key=self._is_slow) if self._slow else batch
+
+    def _is_slow(self, work: Work) -> bool:
+        return command_of_work(work).head.command_type in self._slow
+
+    def _learn(self, work: Work, took_s: float) -> None:
+        """What took long once is expected to again, until it does not: a first call may have loaded a library."""
+        note = self._slow.add if took_s >= _PORTION_S_MAX else self._slow.discard
+        note(command_of_work(work).head.command_type)
 
     async def _answer(self, command: Command, now_ms: int) -> Handled:
         head, row = command.head, self._rows.get(command.key)
@@ -149,7 +176,7 @@ class Guard:
         return Handled(command, NOTHING_TO_UNDO, is_fresh=True)
 
     async def _run(self, command: Command, handler: Handler, row: FenceRow | None, now_ms: int) -> Handled:
-        if row is not None and row.status is Status.STARTED:
+        if row is not None and row.call is not None:
             return self._call_again(command, row)
         row = row or _new_row(command, now_ms)
         try:
@@ -161,7 +188,7 @@ class Guard:
             return Handled(command, reply, is_fresh=True, contract_error=error)
         if handler.is_external:
             return self._begin_call(command, handler, body, row, now_ms)
-        reply = await self._in_savepoint(command, handler, handler.function, body, now_ms)
+        reply = await self._runner.run(command, handler, handler.function, body, now_ms)
         self._store_reply(command, row, reply, now_ms)
         return Handled(command, reply, is_fresh=True)
 
@@ -175,14 +202,18 @@ class Guard:
             row = FenceRow(key, status, max(epoch, known), undone, text, undo_reply, None, started_at, now_ms)
         else:
             status = Status.COMPENSATED if is_success else Status.DONE
-            row = row._replace(status=status, compensation_epoch=epoch, compensation_reply=text, updated_at=now_ms)
+            row = row._replace(
+                status=status, compensation_epoch=epoch, compensation_reply=text, call=None, updated_at=now_ms
+            )
         self._put(row)
 
     def _begin_call(self, command: Command, handler: Handler, body: BaseModel, row: FenceRow, now_ms: int) -> Handled:
         epoch = command.head.parsed_id.epoch
-        call_text = call_to_json(command)
-        row = row._replace(status=Status.STARTED, action_epoch=epoch, action_reply=None, call=call_text)
-        self._put(row._replace(updated_at=now_ms))
+        row = row._replace(call=call_to_json(command), updated_at=now_ms)
+        if handler.phase is Phase.FORWARD:
+            self._put(row._replace(status=Status.STARTED, action_epoch=epoch, action_reply=None))
+        else:
+            self._put(row._replace(status=Status.UNDOING, compensation_epoch=epoch, compensation_reply=None))
         return Handled(command, None, call=Call(command, handler, body, command.head.command_id))
 
     def _call_again(self, command: Command, row: FenceRow) -> Handled:
@@ -194,13 +225,13 @@ class Guard:
         return Handled(command, None, call=call._replace(command=command))
 
     def _wait(self, command: Command, row: FenceRow) -> Handled:
-        """A compensation of a call that is in doubt. The call is made again to settle it: nobody else would."""
+        """What comes while a call of the other phase is in doubt. It is made again to settle it: nobody else would."""
         first = self._started_command(row)
         error = f"{first.head.command_id} is in doubt: its call to the outside must be settled first"
         return Handled(command, try_again(error), call=self._call_of(first))
 
     def _started_command(self, row: FenceRow) -> Command:
-        assert row.call is not None, f"{row.key} is started and has no call"
+        assert row.call is not None, f"{row.key} is {row.status} and has no call"
         return call_from_json(row.call, self._participant.handlers)
 
     def _call_of(self, command: Command) -> Call | None:
@@ -218,76 +249,17 @@ class Guard:
     async def _settle(self, ended: Settled, now_ms: int) -> Handled:
         call, command = ended.call, ended.call.command
         row = self._rows.get(command.key)
-        if row is None or row.status is not Status.STARTED:
+        if row is None or row.status is not OPEN_CALL[command.head.parsed_id.phase]:
             return await self._answer(command, now_ms)  # settled already, by a call for another copy
         log_subject.set(command.head)
         if ended.error is None:
-            reply = await self._in_savepoint(command, call.handler, _keep, ended, now_ms)
+            reply = await self._runner.run(command, call.handler, _keep, ended, now_ms)
         elif isinstance(ended.error, Rejected):
             reply = failed(Reason.REJECTED, ended.error.message)
         else:
-            reply = self._technical(command, describe_error(ended.error), ended.error)
+            reply = self._runner.technical(command, describe_error(ended.error), ended.error)
         self._store_reply(command, row, reply, now_ms)
         return Handled(command, reply, is_fresh=True)
-
-    async def _in_savepoint(self, command: Command, handler: Handler, work: _Work, subject: Any, now_ms: int) -> Reply:
-        """The reply of what `work(subject, tx)` returns or raises; what it wrote stays only for a success."""
-        tx = Transaction(self._connection, command.head, now_ms)
-        await self._connection.execute("SAVEPOINT command")
-        reply = await self._limited(command, handler, work, subject, tx)
-        if reply.outcome is not Outcome.SUCCESS:
-            tx.close()
-            await self._connection.execute("ROLLBACK TO command")
-        await self._connection.execute("RELEASE command")
-        return reply
-
-    async def _limited(self, command: Command, handler: Handler, work: _Work, subject: Any, tx: Transaction) -> Reply:
-        limit: asyncio.Timeout | None = None
-        began_s = self._loop_time_s()
-        try:
-            if not handler.is_external:
-                self.faults.before_handler(command.head)
-            running = work(subject, tx)
-            try:
-                waits_for = running.send(None)
-            except StopIteration as returned:  # most handlers never wait: their statements run inline
-                model = returned.value
-            else:
-                limit = asyncio.timeout_at(began_s + self._handler_timeout_ms / 1000)
-                async with limit:
-                    model = await go_on(running, waits_for)
-            return _success(handler, model, tx)
-        except Rejected as rejected:
-            return self._refused(command, handler, rejected)
-        except (BrokenStoreError, StoreUnavailableError, KeyboardInterrupt, GeneratorExit):
-            raise  # no handler's fault: the batch cannot be kept
-        except TimeoutError as error:
-            text = f"the handler took longer than {self._handler_timeout_ms} ms"
-            is_late = limit is not None and limit.expired()
-            return self._technical(command, text if is_late else describe_error(error), error)
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            return self._technical(command, "the handler was cancelled by its own work", error)
-        except BaseException as error:  # noqa: BLE001 -- whatever it raises, `sys.exit()` too, means "try again" (R57)
-            return self._technical(command, describe_error(error), error)
-
-    def _refused(self, command: Command, handler: Handler, rejected: Rejected) -> Reply:
-        if not handler.is_external:
-            return failed(Reason.REJECTED, rejected.message)
-        # The outside did it: `failure` would say that nothing happened.
-        return self._technical(command, f"the call was made, then refused here: {rejected.message}", rejected)
-
-    def _technical(self, command: Command, text: str, error: BaseException) -> Reply:
-        head = command.head
-        stack: dict[str, Any] = {}
-        error.__traceback__ = _from_the_handler(error.__traceback__)
-        if error.__traceback__ is not None:
-            told = self._logged_stacks.attempt(head.command_id, head.attempt, error)
-            stack = {"exc_info": error} if told is None else {"traceback": f"logged at attempt {told}"}
-        _log.warning("command.retry", error=text, **stack)
-        return try_again(text)
 
     def _unknown_type(self, head: CommandHead) -> Reply:
         known = ", ".join(sorted(self._participant.handlers)) or "none"
@@ -298,42 +270,9 @@ class Guard:
         self._rows[row.key] = self._changed[row.key] = row
 
 
-def _success(handler: Handler, model: BaseModel | None, tx: Transaction) -> Reply:
-    if unfinished := tx.close():
-        raise UsageError(f"{handler.name} did not await {unfinished} of its statements: write `await` before each")
-    promised = handler.reply_model
-    if promised is None:
-        if model is not None:
-            raise _wrong_reply(handler, model)
-        return Reply(Outcome.SUCCESS, Effect.DONE, None, EMPTY_BODY)
-    if not isinstance(model, promised):
-        raise _wrong_reply(handler, model)
-    try:
-        body = told_by_handler(model)
-    except (ContractError, ChangedError) as error:
-        raise UsageError(f"the reply of {handler.name}: {error}") from None
-    return Reply(Outcome.SUCCESS, Effect.DONE, None, body)
-
-
-def _wrong_reply(handler: Handler, returned: object) -> UsageError:
-    promised = "None" if handler.reply_model is None else handler.reply_model.__name__
-    if isinstance(returned, Coroutine):
-        returned.close()
-        return UsageError(f"{handler.name} returned something that it did not await: write `return await …`")
-    return UsageError(
-        f"{handler.name} returned {'nothing' if returned is None else f'a {type(returned).__name__}'}; "
-        f"its annotation says {promised}"
-    )
-
-
-_OWN_FILES = frozenset(function.__code__.co_filename for function in (_success, go_on, make_call))
-
-
-def _from_the_handler(trace: TracebackType | None) -> TracebackType | None:
-    """The part of a stack that is the user's; None where we raised it ourselves, about what the handler returned."""
-    while trace is not None and trace.tb_frame.f_code.co_filename in _OWN_FILES:
-        trace = trace.tb_next
-    return trace
+def command_of_work(work: Work) -> Command:
+    """The command that it is about."""
+    return work.call.command if type(work) is Settled else work  # type: ignore[return-value] # one of the two
 
 
 async def _keep(ended: Settled, tx: Transaction) -> BaseModel | None:

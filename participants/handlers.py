@@ -16,7 +16,7 @@ from pydantic import BaseModel
 
 from kafka_saga.participants.signatures import check_function, check_handler, is_model, where
 from kafka_saga.runtime.errors import DefinitionError
-from kafka_saga.runtime.limits import EXTERNAL_TIMEOUT_MS
+from kafka_saga.runtime.limits import EXTERNAL_TIMEOUT_MS, HANDLER_TIMEOUT_MS_MAX
 from kafka_saga.schemas.ids import NAME_PATTERN, Phase, is_name
 from kafka_saga.schemas.topics import DEAD_LETTER_PREFIX
 
@@ -36,8 +36,8 @@ class Handler:
     function: Callable[..., Coroutine[Any, Any, Any]]
     is_external: bool = False
     store: StoreFunction | None = None
-    timeout_ms: int = EXTERNAL_TIMEOUT_MS
-    """How long an external call may take; a handler inside the transaction has the guard's own limit."""
+    timeout_ms: int | None = None
+    """How long it may take; None: as long as the process's settings say. An external call always has its own."""
 
     @property
     def name(self) -> str:
@@ -53,39 +53,63 @@ class Handler:
 class Participant:
     """A service's command handlers. `name` is the service's in the saga's definition and in the topics' names."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, *, handler_timeout_ms: int | None = None) -> None:
+        """A participant that handles nothing yet.
+
+        Args:
+            name: the service's.
+            handler_timeout_ms: how long a handler inside the transaction may take that says nothing else; where this
+                is not given either, the setting of that name holds (two seconds).
+
+        Raises:
+            DefinitionError: the name cannot be a service's, or the time is out of bounds.
+
+        """
         if not isinstance(name, str) or not is_name(name):  # type: ignore[redundant-expr] # who does not use mypy
             raise DefinitionError(f"a service's name matches {NAME_PATTERN}; {name!r} does not")
         if f"{name}." == DEAD_LETTER_PREFIX:
             raise DefinitionError(f"'{name}' begins the topics of dead letters: choose another name for the service")
         self.name = name
+        self.handler_timeout_ms = _checked(handler_timeout_ms)
         self.handlers: dict[str, Handler] = {}
 
     def __repr__(self) -> str:
         return f"Participant({self.name!r}, handles {', '.join(sorted(self.handlers)) or 'nothing yet'})"
 
-    def action(self, model: type[BaseModel]) -> Callable[[HandlerFunction], HandlerFunction]:
+    def action(
+        self, model: type[BaseModel], *, handler_timeout_ms: int | None = None
+    ) -> Callable[[HandlerFunction], HandlerFunction]:
         """Register `async def handler(command: Model, tx: Transaction) -> ReplyModel` (or None) for an action.
 
         It runs inside the database transaction that also remembers that it ran. Raise `Rejected` to refuse.
+
+        Args:
+            model: the command.
+            handler_timeout_ms: how long it may take; as the participant says when not given. All others wait for it.
 
         Raises:
             DefinitionError: the function cannot be used; the message says what to change.
 
         """
-        return self._registering(model, Phase.FORWARD)
+        return self._registering(model, Phase.FORWARD, timeout_ms=self._timeout_of(handler_timeout_ms))
 
-    def compensation(self, model: type[BaseModel]) -> Callable[[HandlerFunction], HandlerFunction]:
+    def compensation(
+        self, model: type[BaseModel], *, handler_timeout_ms: int | None = None
+    ) -> Callable[[HandlerFunction], HandlerFunction]:
         """Register `async def handler(command: Model, tx: Transaction) -> ReplyModel` (or None) for a compensation.
 
         It is only called when the action was done and not undone yet. Find what to undo by `tx.saga_id` and
         `tx.step`: ids that the action returned may be missing (R15).
 
+        Args:
+            model: the command.
+            handler_timeout_ms: how long it may take; as the participant says when not given. All others wait for it.
+
         Raises:
             DefinitionError: the function cannot be used; the message says what to change.
 
         """
-        return self._registering(model, Phase.COMPENSATE)
+        return self._registering(model, Phase.COMPENSATE, timeout_ms=self._timeout_of(handler_timeout_ms))
 
     def external_action(
         self, model: type[BaseModel], *, store: StoreFunction | None = None, timeout_ms: int = EXTERNAL_TIMEOUT_MS
@@ -104,11 +128,27 @@ class Participant:
             DefinitionError: a function cannot be used; the message says what to change.
 
         """
-        if type(timeout_ms) is not int or timeout_ms < 1:
-            raise DefinitionError(f"timeout_ms is a whole number of milliseconds above 0, not {timeout_ms!r}")
-        if store is not None:
-            check_function(store, ("command", "reply", "tx"), example="async def store(command, reply, tx) -> None")
-        return self._registering(model, Phase.FORWARD, is_external=True, store=store, timeout_ms=timeout_ms)
+        return self._external(model, Phase.FORWARD, store, timeout_ms)
+
+    def external_compensation(
+        self, model: type[BaseModel], *, store: StoreFunction | None = None, timeout_ms: int = EXTERNAL_TIMEOUT_MS
+    ) -> Callable[[HandlerFunction], HandlerFunction]:
+        """Register `async def handler(command: Model, idempotency_key: str) -> ReplyModel` (or None) for a refund.
+
+        As `external_action`: that it began is written first, and until its outcome is known it is made again with
+        the same key. It is only called when the action was done and not undone yet. `Rejected` says that the outside
+        does not undo it: the action stays done, and the saga is parked.
+
+        Args:
+            model: the command.
+            store: `async def store(command, reply, tx) -> None`, run in the transaction that stores the outcome.
+            timeout_ms: how long one call may take.
+
+        Raises:
+            DefinitionError: a function cannot be used; the message says what to change.
+
+        """
+        return self._external(model, Phase.COMPENSATE, store, timeout_ms)
 
     def handler_of(self, model: type[BaseModel]) -> Handler:
         """The handler of a command model.
@@ -121,6 +161,18 @@ class Participant:
         if handler is None:
             raise DefinitionError(f"{self.name} has no handler for {model.__name__}: register one with @{self.name}.…")
         return handler
+
+    def _timeout_of(self, handler_timeout_ms: int | None) -> int | None:
+        return self.handler_timeout_ms if handler_timeout_ms is None else _checked(handler_timeout_ms)
+
+    def _external(
+        self, model: type[BaseModel], phase: Phase, store: StoreFunction | None, timeout_ms: int
+    ) -> Callable[[HandlerFunction], HandlerFunction]:
+        if type(timeout_ms) is not int or timeout_ms < 1:
+            raise DefinitionError(f"timeout_ms is a whole number of milliseconds above 0, not {timeout_ms!r}")
+        if store is not None:
+            check_function(store, ("command", "reply", "tx"), example="async def store(command, reply, tx) -> None")
+        return self._registering(model, phase, is_external=True, store=store, timeout_ms=timeout_ms)
 
     def _registering(
         self, model: type[BaseModel], phase: Phase, *, is_external: bool = False, **options: Any
@@ -148,6 +200,17 @@ def wire_type(model: type[BaseModel]) -> str:
     """The `ce_type` of a model: its class's name with a small first letter."""
     name = model.__name__
     return name[:1].lower() + name[1:]
+
+
+def _checked(handler_timeout_ms: int | None) -> int | None:
+    if handler_timeout_ms is None:
+        return None
+    if type(handler_timeout_ms) is int and 0 < handler_timeout_ms <= HANDLER_TIMEOUT_MS_MAX:
+        return handler_timeout_ms
+    raise DefinitionError(
+        f"handler_timeout_ms is a whole number of milliseconds from 1 to {HANDLER_TIMEOUT_MS_MAX:,}, not "
+        f"{handler_timeout_ms!r}: what takes longer is for external_action, which nobody waits for"
+    )
 
 
 def _no_command(given: object, decorator: str) -> str:

@@ -21,9 +21,10 @@ from pydantic import BaseModel
 from kafka_saga.participants.calls import Settled, make_call
 from kafka_saga.participants.command import Command, command_of
 from kafka_saga.participants.faults import FaultInjector, Faults
-from kafka_saga.participants.guard import Guard, Handled
+from kafka_saga.participants.guard import Guard, Handled, Work
 from kafka_saga.participants.handlers import Participant
 from kafka_saga.participants.outcomes import Reply
+from kafka_saga.participants.portions import handle_portion
 from kafka_saga.participants.store.port import ParticipantStore, Prepare
 from kafka_saga.participants.store.sqlite import open_store
 from kafka_saga.runtime.clock import SystemClock
@@ -165,9 +166,16 @@ class Harness:
         return HarnessStep(self, name, saga_id, saga_type)
 
     async def handle(self, commands: Sequence[Command], settled: Sequence[Settled] = ()) -> list[Handled]:
-        """Handle a batch in one transaction, as the worker does; for tests of the guard itself."""
+        """Handle a batch, as the worker does; for tests of the guard itself."""
+        batch: list[Work] = [*settled, *commands]
+        handled: list[Handled] = []
+        while len(handled) < len(batch):
+            handled += await handle_portion(self._in_one_transaction, batch[len(handled) :])
+        return handled
+
+    async def _in_one_transaction(self, works: Sequence[Work]) -> list[Handled]:
         async with self._store.transaction():
-            return await self._guard.handle(commands, settled, self._now_ms())
+            return await self._guard.handle(works, self._now_ms())
 
     async def fetch_all(self, sql: str, *params: Any) -> list[Row]:
         """Look into the database."""

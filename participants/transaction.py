@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Coroutine
-from functools import lru_cache
 from typing import Any
 
 from kafka_saga.runtime.errors import UsageError
 from kafka_saga.runtime.sql_values import Params
 from kafka_saga.runtime.sqlite import Row, SqlConnection
 from kafka_saga.schemas.envelope import CommandHead
-
-_CONTROL = re.compile(r"\s*(BEGIN|COMMIT|END|ROLLBACK|SAVEPOINT|RELEASE|ATTACH|DETACH|PRAGMA|VACUUM)\b", re.IGNORECASE)
 
 
 class Transaction:
@@ -51,13 +47,13 @@ class Transaction:
                 datetime, Enum, Path and URLs as text (docs/participants.md).
 
         Raises:
-            UsageError: the statement would end the transaction, the handler has ended, or a parameter is of a type
-                that is not taken.
+            UsageError: the statement would end the transaction or reach beyond it (`runtime/confinement.py`), the
+                handler has ended, or a parameter is of a type that is not taken.
 
         """
         connection = self._connection
-        if connection is None or _controls_transaction(sql):
-            raise self._refusal()
+        if connection is None:
+            raise UsageError(_OVER)
         statement = connection.execute(sql, params)
         self._given.append(statement)
         return statement
@@ -65,8 +61,8 @@ class Transaction:
     def fetch_one(self, sql: str, params: Params = ()) -> Coroutine[Any, Any, Row | None]:
         """Run one query (or a statement with RETURNING); its first row, or None. Else as `execute`."""
         connection = self._connection
-        if connection is None or _controls_transaction(sql):
-            raise self._refusal()
+        if connection is None:
+            raise UsageError(_OVER)
         statement = _fetch_one(connection, sql, params)
         self._given.append(statement)
         return statement
@@ -74,8 +70,8 @@ class Transaction:
     def fetch_all(self, sql: str, params: Params = ()) -> Coroutine[Any, Any, list[Row]]:
         """Run one query (or a statement with RETURNING); all its rows. Else as `execute`."""
         connection = self._connection
-        if connection is None or _controls_transaction(sql):
-            raise self._refusal()
+        if connection is None:
+            raise UsageError(_OVER)
         statement = connection.fetch_all(sql, params)
         self._given.append(statement)
         return statement
@@ -93,15 +89,8 @@ class Transaction:
                 statement.close()
         return unfinished
 
-    def _refusal(self) -> UsageError:
-        if self._connection is None:
-            return UsageError("the transaction is over: a handler must await all its statements before it returns")
-        return UsageError("the transaction belongs to the guard: raise Rejected, or any other exception, to undo it")
 
-
-@lru_cache(maxsize=1024)
-def _controls_transaction(sql: str) -> bool:
-    return _CONTROL.match(sql) is not None
+_OVER = "the transaction is over: a handler must await all its statements before it returns"
 
 
 async def _fetch_one(connection: SqlConnection, sql: str, params: Params) -> Row | None:

@@ -14,6 +14,7 @@ import asyncio
 import os
 import signal
 from collections.abc import Mapping, Sequence
+from functools import partial
 from logging import DEBUG
 from typing import Protocol
 
@@ -23,10 +24,11 @@ from kafka_saga.messaging.waiting import let_send
 from kafka_saga.participants.calls import ExternalCalls, Settled
 from kafka_saga.participants.command import Command
 from kafka_saga.participants.faults import FaultInjector, Faults
-from kafka_saga.participants.guard import Guard, Handled
+from kafka_saga.participants.guard import Guard, Handled, Work
 from kafka_saga.participants.handlers import Participant
 from kafka_saga.participants.intake import Batch, Intake
 from kafka_saga.participants.outcomes import Reply
+from kafka_saga.participants.portions import handle_portion
 from kafka_saga.participants.progress import Progress, Source
 from kafka_saga.participants.publisher import MessageProducer, Outgoing, Publisher
 from kafka_saga.participants.store.port import ParticipantStore
@@ -180,19 +182,32 @@ class Worker:
         return poll.result()
 
     async def _process(self, batch: Batch, settled: Sequence[Settled], waited: Sequence[Command], now_ms: int) -> None:
+        """Handle it all, a portion at a time: as a rule one, more where handlers are slow or lose the transaction."""
+        rest = self._guard.slow_last([*settled, *waited, *batch.commands])
+        dead_letters = batch.dead_letters
+        while True:
+            handled = await handle_portion(partial(self._in_one_transaction, now_ms), rest)
+            rest = rest[len(handled) :]
+            outgoing = Outgoing([*dead_letters], {} if rest else batch.following)
+            if _log.is_enabled_for(DEBUG):  # asked once a batch: a line that nobody sees costs half a statement
+                _describe(handled, dead_letters=len(dead_letters), calls=len(settled))
+            for one in handled:
+                self._send(one, outgoing, now_ms)
+            await self._publisher.put(outgoing)
+            if not rest:
+                return
+            dead_letters = []
+            await let_send()
+
+    async def _in_one_transaction(self, now_ms: int, works: Sequence[Work]) -> list[Handled]:
         moved = self._progress.unwritten()
         async with self._store.transaction():
             await self._store.move_offsets(self._progress.stored, moved, now_ms)
-            handled = await self._guard.handle([*waited, *batch.commands], settled, now_ms)
+            handled = await self._guard.handle(works, now_ms)
             failpoint("participant.commit.before")
         failpoint("participant.commit.after")
         self._progress.written(moved)
-        outgoing = Outgoing([*batch.dead_letters], batch.following)
-        if _log.is_enabled_for(DEBUG):  # asked once a batch: a line that nobody sees costs half a statement
-            _describe(handled, dead_letters=len(batch.dead_letters), calls=len(settled))
-        for one in handled:
-            self._send(one, outgoing, now_ms)
-        await self._publisher.put(outgoing)
+        return handled
 
     def _send(self, handled: Handled, outgoing: Outgoing, now_ms: int) -> None:
         """Put into `outgoing` what follows from one handled command, and begin its call."""

@@ -8,6 +8,7 @@
     ├── NotFoundError         the thing named does not exist
     ├── RefusedError          the thing exists, but its state does not allow this
     │   ├── ConflictError     somebody else changed it first: read again
+    │   ├── CommitRefusedError what was written breaks a deferred constraint: nothing was kept
     │   └── StoreRefusedError the store belongs to another process or another version
     ├── UnavailableError      the broker or the store does not answer: try again
     │   ├── BrokerUnavailableError
@@ -83,6 +84,12 @@ class ConflictError(RefusedError):
 
     code = "conflict"
     retryable = True
+
+
+class CommitRefusedError(RefusedError):
+    """What was written breaks a constraint that is checked last; nothing of it was kept."""
+
+    code = "commit_refused"
 
 
 class StoreRefusedError(RefusedError):

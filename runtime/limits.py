@@ -181,6 +181,13 @@ BROKER_WAIT_BACKOFF_MS_MAX: Final = 5_000
 HANDLER_TIMEOUT_MS: Final = 2_000
 """A handler inside a transaction holds up its whole batch; what takes longer belongs outside (R17)."""
 
+HANDLER_TIMEOUT_MS_MAX: Final = 60_000
+"""Of one handler: for as long every other command of its service waits, and few steps wait that long for a reply."""
+
+PORTION_MS_MAX: Final = 250
+"""Of a batch's handlers: what has taken this long is committed and answered before the next handler runs, so that a
+slow one costs those behind it its own time, and those before it none. A flood's batch takes a fifth of it."""
+
 EXTERNAL_CALLS_MAX: Final = 32
 """Calls to the outside that one participant has open at once."""
 

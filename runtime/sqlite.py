@@ -23,7 +23,8 @@ import aiosqlite
 
 from kafka_saga.runtime import sql_values
 from kafka_saga.runtime.clock import SystemClock
-from kafka_saga.runtime.errors import BrokenStoreError, StoreUnavailableError
+from kafka_saga.runtime.confinement import Confinement
+from kafka_saga.runtime.errors import BrokenStoreError, CommitRefusedError, StoreUnavailableError
 from kafka_saga.runtime.sql_values import Params
 
 Row = tuple[Any, ...]
@@ -136,6 +137,12 @@ class InlineConnection:
         self._commit_pool = commit_pool
         self._name = name
         self._commit_ms = 0
+        self._confinement: Confinement | None = None
+
+    def confine(self, tables: frozenset[str]) -> Confinement:
+        """Have users' code, where the answer says that it runs, keep to its transaction and off `tables`."""
+        self._confinement = Confinement(self._connection, tables)
+        return self._confinement
 
     # A `try` costs nothing until it is needed; `translated_errors` costs a tenth of a small statement.
     async def execute(self, sql: str, params: Params = ()) -> int:
@@ -148,8 +155,11 @@ class InlineConnection:
         return await self.execute(sql, values)
 
     async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
-        with translated_errors(self._name):
+        try:
             return self._connection.executemany(sql, rows).rowcount
+        except sqlite3.Error as error:
+            self._failed(error)
+            raise
 
     async def fetch_all(self, sql: str, params: Params = ()) -> list[Row]:
         try:
@@ -162,20 +172,35 @@ class InlineConnection:
 
     def _corrected(self, params: Params, error: Exception) -> Params | None:
         """What to run the statement with instead; None where `params` were not what was wrong."""
-        if isinstance(error, sqlite3.Error):
-            _translate(error, self._name)
+        self._failed(error)
         return sql_values.taken(params, error)
 
+    def _failed(self, error: Exception) -> None:
+        if self._confinement is not None:
+            self._confinement.failed(error)
+        if isinstance(error, sqlite3.Error):
+            _translate(error, self._name)
+
+    def _check_owner(self) -> None:
+        if self._confinement is not None:
+            self._confinement.check()
+
     async def run_script(self, sql: str) -> None:
+        self._check_owner()  # a script commits first
         with translated_errors(self._name):
             self._connection.executescript(sql)
 
     async def commit(self) -> None:
-        with translated_errors(self._name):
-            if self._commit_pool is None or self._commit_ms < SLOW_COMMIT_MS:
-                self._commit()
-            else:
-                await _finish(asyncio.get_running_loop().run_in_executor(self._commit_pool, self._commit))
+        self._check_owner()
+        try:
+            with translated_errors(self._name):
+                if self._commit_pool is None or self._commit_ms < SLOW_COMMIT_MS:
+                    self._commit()
+                else:
+                    await _finish(asyncio.get_running_loop().run_in_executor(self._commit_pool, self._commit))
+        except sqlite3.IntegrityError as error:  # a deferred constraint of a user's table: nothing was committed
+            self._connection.rollback()
+            raise CommitRefusedError(str(error)) from error
 
     def _commit(self) -> None:
         began_ms = _CLOCK.monotonic_ms()
@@ -183,10 +208,12 @@ class InlineConnection:
         self._commit_ms = _CLOCK.monotonic_ms() - began_ms
 
     async def rollback(self) -> None:
+        self._check_owner()
         with translated_errors(self._name):
             self._connection.rollback()
 
     async def close(self) -> None:
+        self._check_owner()
         self._connection.close()
         if self._commit_pool is not None:
             self._commit_pool.shutdown()

@@ -49,7 +49,7 @@ def check(
             f"there is nothing to compare with: name the participants of {', '.join(registry.services)} with "
             "--participant module:object, or as participants = [...] in saga.toml"
         )
-    found = compare(registry, participants)
+    found = compare(registry, participants, handler_timeout_ms=settings.handler_timeout_ms)
     _print(found, output)
     sagas = ", ".join(f"{saga.saga_type} v{saga.version}" for saga in registry)
     names = ", ".join(participant.name for participant in participants)

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from kafka_saga.orchestrator.cli.offered import find_participant
-from kafka_saga.orchestrator.cli.options import DEFAULTS, BrokerWait, SettingFlags
+from kafka_saga.orchestrator.cli.options import AS_DURATION, DEFAULTS, BrokerWait, SettingFlags
 from kafka_saga.orchestrator.cli.serving import run_participant
 from kafka_saga.runtime.telemetry import LogFormat
 
@@ -22,6 +22,9 @@ def participant(
     ] = None,
     seed_file: Annotated[
         Path | None, Parameter(help="JSON with the stock and accounts the services start with")
+    ] = None,
+    handler_timeout: Annotated[
+        int | None, AS_DURATION, Parameter(help="How long a handler may take that says nothing else [default: 2s]")
     ] = None,
     create_topics: Annotated[bool | None, Parameter(help="Create missing topics at the start")] = None,
     broker_wait: BrokerWait = None,
@@ -40,7 +43,11 @@ def participant(
 
     """
     settings = common.loaded(
-        create_topics=create_topics, broker_wait_ms=broker_wait, log_level=log_level, log_format=log_format
+        create_topics=create_topics,
+        handler_timeout_ms=handler_timeout,
+        broker_wait_ms=broker_wait,
+        log_level=log_level,
+        log_format=log_format,
     ).settings
     found = find_participant(name, seed_file)
     return run_participant(found.participant, prepare=found.prepare, database=database, settings=settings)

@@ -52,6 +52,7 @@ def run_participant(
             prepare=prepare,
             creates_topics=chosen.create_topics,
             fence_retention_ms=chosen.fence_retention_days * DAY_MS,
+            handler_timeout_ms=chosen.handler_timeout_ms,
             broker_wait_ms=chosen.broker_wait_ms,
         )
     )

@@ -53,7 +53,8 @@ def up(
     settings = loaded.settings
     registry = registry_of(settings)  # a wrong module is said now, not by a child that dies of it
     found = offered(settings, registry)
-    _complain(compare(registry, [one.participant for one in found]), refuse=check)
+    participants = [one.participant for one in found]
+    _complain(compare(registry, participants, handler_timeout_ms=settings.handler_timeout_ms), refuse=check)
     check_free(settings.store_path)
     _remember(loaded, common.config)  # what is refused is not remembered
     plan = Plan(

@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 from pydantic import BaseModel
 
 from kafka_saga.orchestrator.definition import NoReply, Saga, command_type
+from kafka_saga.runtime.limits import HANDLER_TIMEOUT_MS
 from kafka_saga.schemas.ids import Phase
 from kafka_saga.schemas.shapes import Difference, differences
 
@@ -34,6 +35,8 @@ class HandlerLike(Protocol):
     def reply_model(self) -> type[BaseModel] | None: ...
     @property
     def is_external(self) -> bool: ...
+    @property
+    def timeout_ms(self) -> int | None: ...
 
 
 class ParticipantLike(Protocol):
@@ -87,16 +90,20 @@ class _Sent:
     reply: type[BaseModel] | None
 
 
-def compare(sagas: Iterable[Saga], participants: Iterable[ParticipantLike]) -> list[Mismatch]:
+def compare(
+    sagas: Iterable[Saga], participants: Iterable[ParticipantLike], *, handler_timeout_ms: int = HANDLER_TIMEOUT_MS
+) -> list[Mismatch]:
     """Everything that does not fit, service by service.
 
     Args:
         sagas: every version that may run; a handler that only an old version needs is not unused.
         participants: those that are known here.
+        handler_timeout_ms: how long a handler may take that says nothing else.
 
     """
-    given = list(participants)
-    return list(_Comparison(_sent_by(sagas), given).run())
+    all_sagas = list(sagas)
+    comparison = _Comparison(_sent_by(all_sagas), list(participants), _patience(all_sagas), handler_timeout_ms)
+    return list(comparison.run())
 
 
 def _sent_by(sagas: Iterable[Saga]) -> dict[_Sent, tuple[str, ...]]:
@@ -114,9 +121,31 @@ def _sent_by(sagas: Iterable[Saga]) -> dict[_Sent, tuple[str, ...]]:
     return sent
 
 
+def _patience(sagas: Iterable[Saga]) -> dict[tuple[str, str], int]:
+    """How long the least patient step waits for the reply to each (service, command)."""
+    waits: dict[tuple[str, str], int] = {}
+    for saga in sagas:
+        for step in saga.steps:
+            sent = [(step.action, step.timeout_ms)]
+            if step.compensation is not None:
+                sent.append((step.compensation, step.compensation_timeout_ms))
+            for model, timeout_ms in sent:
+                key = step.service, command_type(model)
+                waits[key] = min(timeout_ms, waits.get(key, timeout_ms))
+    return waits
+
+
 class _Comparison:
-    def __init__(self, sent: Mapping[_Sent, tuple[str, ...]], participants: Sequence[ParticipantLike]) -> None:
+    def __init__(
+        self,
+        sent: Mapping[_Sent, tuple[str, ...]],
+        participants: Sequence[ParticipantLike],
+        patience: Mapping[tuple[str, str], int],
+        handler_timeout_ms: int,
+    ) -> None:
         self._sent = sent
+        self._patience = patience
+        self._handler_timeout_ms = handler_timeout_ms
         self._services = sorted({command.service for command in sent})
         self._participants = participants
         self._explained: set[tuple[str, str]] = set()
@@ -181,6 +210,20 @@ class _Comparison:
                 differences(handler.reply_model or NoReply, sent.reply),
             )  # fmt: skip
 
+        yield from self._of_time(sent, handler)
+
+    def _of_time(self, sent: _Sent, handler: HandlerLike) -> Iterator[Mismatch]:
+        """A call to the outside may take longer: whichever attempt asks, its one outcome answers."""
+        takes_ms = handler.timeout_ms or self._handler_timeout_ms
+        waits_ms = self._patience[sent.service, sent.command]
+        if takes_ms >= waits_ms and not handler.is_external:
+            yield Mismatch(
+                "note", sent.service, sent.command, self._sent[sent],
+                f"its handler may take {takes_ms:,} ms, and the step waits {waits_ms:,} ms for the reply",
+                "give the step more time, or the handler less: "
+                f"@{sent.service}.{_decorator(handler)}({sent.model.__name__}, handler_timeout_ms=…)",
+            )  # fmt: skip
+
     def _unhandled(self, sent: _Sent, participant: ParticipantLike) -> Mismatch:
         unsent = [name for name in participant.handlers if not self._is_sent(participant.name, name)]
         close = difflib.get_close_matches(sent.command, unsent, n=1, cutoff=SIMILARITY_MIN)
@@ -242,4 +285,4 @@ def _decorator_of(phase: Phase) -> str:
 
 
 def _decorator(handler: HandlerLike) -> str:
-    return "external_action" if handler.is_external else _decorator_of(handler.phase)
+    return f"external_{_decorator_of(handler.phase)}" if handler.is_external else _decorator_of(handler.phase)

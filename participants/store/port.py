@@ -9,6 +9,7 @@ from typing import NamedTuple, Protocol
 from kafka_saga.messaging.records import TopicPartition
 from kafka_saga.participants.command import FenceKey
 from kafka_saga.participants.fence import FenceRow
+from kafka_saga.runtime.confinement import Confinement
 from kafka_saga.runtime.sqlite import SqlConnection
 
 Prepare = Callable[[SqlConnection], Awaitable[None]]
@@ -33,6 +34,10 @@ class ParticipantStore(Protocol):
     @property
     def connection(self) -> SqlConnection:
         """The one connection that guard and handlers share."""
+        ...
+
+    def confine(self) -> Confinement:
+        """Have handlers' SQL kept inside its transaction, and off the tables of the guard, where the answer says so."""
         ...
 
     def transaction(self) -> AbstractAsyncContextManager[None]:

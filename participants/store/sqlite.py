@@ -13,12 +13,13 @@ from kafka_saga.participants.command import FenceKey
 from kafka_saga.participants.fence import FenceRow, Status
 from kafka_saga.participants.store.port import PruneStep
 from kafka_saga.runtime.clock import new_id
+from kafka_saga.runtime.confinement import Confinement
 from kafka_saga.runtime.errors import ConflictError, StoreRefusedError
 from kafka_saga.runtime.failpoints import failpoint
 from kafka_saga.runtime.identity import identify
 from kafka_saga.runtime.migrations import SCHEMA_TABLE, first_migration, migrate
 from kafka_saga.runtime.soundness import check_at_start
-from kafka_saga.runtime.sqlite import InlineConnection, SqlConnection, open_inline, transaction
+from kafka_saga.runtime.sqlite import InlineConnection, Row, SqlConnection, open_inline, transaction
 from kafka_saga.schemas.codec import encode
 
 MIGRATIONS = "kafka_saga.participants.store.migrations"
@@ -54,12 +55,12 @@ _OUR_TABLES = frozenset({"fence", "offsets", "meta", SCHEMA_TABLE})
 class SqliteStore:
     """`ParticipantStore` on SQLite. Open it with `open_store`."""
 
-    def __init__(self, connection: SqlConnection, store_id: str) -> None:
+    def __init__(self, connection: InlineConnection, store_id: str) -> None:
         self._connection = connection
         self._store_id = store_id
 
     @classmethod
-    async def on(cls, connection: SqlConnection, *, name: str) -> Self:
+    async def on(cls, connection: InlineConnection, *, name: str) -> Self:
         """The store in the database of `connection`, brought up to date; `name` is for messages.
 
         Raises:
@@ -81,6 +82,9 @@ class SqliteStore:
     def connection(self) -> SqlConnection:
         return self._connection
 
+    def confine(self) -> Confinement:
+        return self._connection.confine(_OUR_TABLES)
+
     def transaction(self) -> AbstractAsyncContextManager[None]:
         return transaction(self._connection)
 
@@ -100,11 +104,13 @@ class SqliteStore:
         for values in await self._connection.fetch_all(_LOAD, (saga_ids,)):
             key = FenceKey(*values[:3])
             if key in wanted:
-                rows[key] = FenceRow(key, Status(values[3]), *values[4:])
+                status = Status.UNDOING if _is_undoing(values) else Status(values[3])
+                rows[key] = FenceRow(key, status, *values[4:])
         return rows
 
     async def save(self, rows: Iterable[FenceRow]) -> None:
-        await self._connection.execute_many(_SAVE, [(*row.key, row.status.value, *row[2:]) for row in rows])
+        values = [(*row.key, row.status.value if row.call is None else Status.STARTED.value, *row[2:]) for row in rows]
+        await self._connection.execute_many(_SAVE, values)
 
     async def prune(self, before_ms: int, from_row: int, rows_max: int) -> PruneStep:
         rows = await self._connection.fetch_all(_OLDEST, (from_row, rows_max))
@@ -138,6 +144,15 @@ class SqliteStore:
 
     async def close(self) -> None:
         await self._connection.close()
+
+
+def _is_undoing(row: Row) -> bool:
+    """`undoing` is stored as `started`, with the reply of the action that was done before.
+
+    To the table both are one thing, a call that is open, and its check knows no other word. A new check would mean
+    to write all rows anew, at the first start of every service.
+    """
+    return row[8] is not None and row[6] is not None
 
 
 async def open_store(path: Path | str, *, after_crash: bool = False) -> SqliteStore:

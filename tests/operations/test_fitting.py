@@ -208,6 +208,48 @@ def test_an_external_action_fits_an_action_and_no_compensation() -> None:
     assert found.found == "it is sent as a compensation, and registered with @seats.external_action"
 
 
+def test_an_external_compensation_fits_a_compensation_and_no_action() -> None:
+    async def undo(_command: ReleaseSeat, _idempotency_key: str) -> None: ...
+
+    async def call(_command: ReserveSeat, _idempotency_key: str) -> SeatReserved:
+        return SeatReserved(ticket="t")
+
+    fits = seats(without="releaseSeat")
+    fits.external_compensation(ReleaseSeat)(undo)
+    assert compare([booking()], [fits, mail()]) == []
+
+    participant = seats(without="reserveSeat")
+    participant.external_compensation(ReserveSeat)(call)
+    found = only(booking(), participant)
+    assert found.found == "it is sent as an action, and registered with @seats.external_compensation"
+
+
+@pytest.mark.parametrize("phase", ["action", "compensation"])
+def test_a_handler_that_may_take_as_long_as_its_step_waits_is_noted(phase: str) -> None:
+    command, handler = (ReserveSeat, reserve) if phase == "action" else (ReleaseSeat, release)
+    participant = seats(without="reserveSeat" if phase == "action" else "releaseSeat")
+    getattr(participant, phase)(command, handler_timeout_ms=5_000)(handler)
+    found = only(booking(), participant)
+    assert (found.verdict, found.found) == (
+        "note",
+        "its handler may take 5,000 ms, and the step waits 5,000 ms for the reply",
+    )
+    assert f"@seats.{phase}({command.__name__}, handler_timeout_ms=…)" in found.remedy
+    name = "timeout_ms" if phase == "action" else "compensation_timeout_ms"
+    assert compare([booking(**{name: 5_001})], [participant, mail()]) == []
+
+
+def test_where_a_handler_says_nothing_the_setting_is_compared_with_the_least_patient_step() -> None:
+    sagas = [booking(timeout_ms=60_000, compensation_timeout_ms=60_000), booking(version=2, timeout_ms=8_000)]
+    assert compare(sagas, [seats(), mail()], handler_timeout_ms=4_999) == []
+    notes = compare(sagas, [seats(), mail()], handler_timeout_ms=8_000)
+    assert {(item.verdict, item.command) for item in notes} == {
+        ("note", "reserveSeat"),
+        ("note", "releaseSeat"),
+        ("note", "sendTicket"),
+    }
+
+
 def answering(model: type[BaseModel] | None) -> Participant:
     async def handler(_command: ReserveSeat, _tx: Transaction) -> Any:
         return None

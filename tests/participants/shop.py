@@ -41,6 +41,14 @@ class Uncall(BaseModel):
     pass
 
 
+class Refund(BaseModel):
+    """An undoing that is a call itself."""
+
+
+class Refunded(BaseModel):
+    key: str
+
+
 def effect_of(tx: Transaction, kind: str) -> tuple[str, tuple[str, str, str]]:
     return "INSERT INTO effects VALUES (?, ?, ?)", (tx.saga_id, tx.step, kind)
 
@@ -119,6 +127,17 @@ def make_shop(outside: Outside | None = None, *, store_breaks: bool = False, cal
     @shop.external_action(Call, store=keep, timeout_ms=call_timeout_ms)
     async def call(_command: Call, idempotency_key: str) -> Called:
         return await bank.call(idempotency_key)
+
+    async def note_refund(_command: Refund, reply: Refunded, tx: Transaction) -> None:
+        assert reply.key in bank.charged
+        await tx.execute(*effect_of(tx, "refund"))
+        if store_breaks:
+            raise ValueError("the table is gone")
+
+    @shop.external_compensation(Refund, store=note_refund, timeout_ms=call_timeout_ms)
+    async def refund(_command: Refund, idempotency_key: str) -> Refunded:
+        called = await bank.call(idempotency_key)
+        return Refunded(key=called.key)
 
     @shop.compensation(Uncall)
     async def uncall(_command: Uncall, tx: Transaction) -> None:

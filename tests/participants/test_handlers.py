@@ -18,7 +18,7 @@ class Listed(RootModel[list[int]]):
 
 def test_types_on_the_wire_are_the_models_names_with_a_small_first_letter() -> None:
     shop = make_shop()
-    assert sorted(shop.handlers) == ["call", "do", "uncall", "undo"]
+    assert sorted(shop.handlers) == ["call", "do", "refund", "uncall", "undo"]
     assert shop.handlers["do"].reply_type == "done"
     assert shop.handlers["undo"].reply_type == "undo.success"
     assert (shop.handlers["do"].phase, shop.handlers["undo"].phase) == (Phase.FORWARD, Phase.COMPENSATE)

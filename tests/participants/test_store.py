@@ -15,8 +15,9 @@ OTHER = TopicPartition("shop.commands", 1)
 
 
 def row(saga_id: str, *, status: Status = Status.DONE, at_ms: int = 5, step: str = "pay") -> FenceRow:
-    call = "{}" if status is Status.STARTED else None
-    return FenceRow(FenceKey("order", saga_id, step), status, 1, 0, "{}", None, call, at_ms, at_ms)
+    call = "{}" if status in {Status.STARTED, Status.UNDOING} else None
+    reply = None if status is Status.STARTED else "{}"
+    return FenceRow(FenceKey("order", saga_id, step), status, 1, 0, reply, None, call, at_ms, at_ms)
 
 
 async def saved(store: SqliteStore, *rows: FenceRow) -> None:
@@ -41,6 +42,16 @@ async def test_what_was_stored_is_there_after_the_next_start(tmp_path: Path) -> 
     assert await store.load(keys) == {
         keys[0]: row("order-1"),
         keys[1]: row("order-2", status=Status.STARTED, at_ms=9),
+    }
+    await store.close()
+
+
+@pytest.mark.parametrize("status", Status)
+async def test_every_status_is_read_as_it_was_written(status: Status) -> None:
+    store = await open_store(":memory:")
+    await saved(store, row("order-1", status=status))
+    assert await store.load([FenceKey("order", "order-1", "pay")]) == {
+        row("x").key._replace(saga_id="order-1"): row("order-1", status=status)
     }
     await store.close()
 

@@ -18,7 +18,7 @@ from kafka_saga.schemas.envelope import command_headers
 from kafka_saga.schemas.ids import Phase
 from kafka_saga.schemas.topics import TopicNames
 from tests.participants.fakes import COMMANDS, REPLIES, FakeBroker, FakeClock, FakeConsumer, FakeProducer
-from tests.participants.shop import SCHEMA, Outside, Uncall, Undo, make_shop
+from tests.participants.shop import SCHEMA, Outside, Refund, Uncall, Undo, make_shop
 
 P0, P1 = TopicPartition(COMMANDS, 0), TopicPartition(COMMANDS, 1)
 
@@ -82,7 +82,7 @@ class World:
         await self.store.close()
 
     async def send(self, model: BaseModel, saga_id: str, *, attempt: int = 1, partition: int = 0) -> None:
-        phase = Phase.COMPENSATE if isinstance(model, Undo | Uncall) else Phase.FORWARD
+        phase = Phase.COMPENSATE if isinstance(model, Undo | Uncall | Refund) else Phase.FORWARD
         headers = command_headers(
             f"order/{saga_id}/pay/{phase}/1",
             command_type=wire_type(type(model)),

@@ -32,6 +32,7 @@ class Mutant(NamedTuple):
 
 _FENCE = "participants/fence.py"
 _GUARD = "participants/guard.py"
+_RUNNING = "participants/running.py"
 _STORE = "orchestrator/store/sqlite.py"
 _SQL = "orchestrator/store/statements.sql"
 _DECIDE = "orchestrator/engine/decide.py"
@@ -93,8 +94,8 @@ PARTICIPANT = (
     ),
     Mutant(
         "what a failed handler wrote stays",
-        _GUARD,
-        'await self._connection.execute("ROLLBACK TO command")',
+        _RUNNING,
+        "await self._connection.execute(self._undo)",
         "pass",
         "I3|I4|I8|I9",
     ),
@@ -105,6 +106,38 @@ PARTICIPANT = (
         'function(call.body, f"{call.idempotency_key}/{call.command.head.attempt}")',
         "I3|I9",
         {"orders": 30, "external": True, "lose_ack": 0.2},
+    ),
+    Mutant(
+        "an undoing outside is not noted before its call",
+        _GUARD,
+        "self._put(row._replace(status=Status.UNDOING,",
+        "0 and self._put(row._replace(status=Status.UNDOING,",
+        "I3|I7|I8|I9|I15|I21",
+        {"orders": 30, "external": True, "lose_ack": 0.2, "handler_faults": _REFUSING},
+    ),
+    Mutant(
+        "an undoing that is in doubt counts as not begun",
+        _FENCE,
+        "(Status.UNDOING, Phase.COMPENSATE): Decision.RUN",
+        "(Status.UNDOING, Phase.COMPENSATE): Decision.CANCEL",
+        "I3|I4|I7|I8|I9|I21",
+        {"orders": 30, "external": True, "lose_ack": 0.2, "handler_faults": _REFUSING},
+    ),
+    Mutant(
+        "nobody notices that a handler lost the transaction",
+        _RUNNING,
+        "raise TransactionLostError(_lost(handler, reply)) from None",
+        "return reply",
+        "I3|I4|I8|I9|I15|I21|R23",
+        {"orders": 30, "spread_ms": 1, "spoils": 0.1},
+    ),
+    Mutant(
+        "who writes on after a rollback writes outside of any transaction",
+        "runtime/confinement.py",
+        'self._connection.execute("BEGIN")',
+        "pass",
+        "I3|I4|I8|I9",
+        {"orders": 30, "spread_ms": 1, "spoils": 0.1},
     ),
 )
 

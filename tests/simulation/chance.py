@@ -66,6 +66,8 @@ class Swarm:
 
     clock_jumps: int = 0
     handler_faults: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+    spoils: float = 0
+    """A handler whose SQL has the whole batch rolled back."""
     duplicate_requests: float = 0
     poison: int = 0
     forged: int = 0
@@ -88,6 +90,8 @@ def draw(seed: int) -> tuple[random.Random, Swarm]:
         faults |= _partition_faults(random.Random(f"{seed} partitions"))
     if faults and chance.random() < 0.9:
         faults["handler_faults"] = tuple(_handler_faults(chance))
+        # A chance of its own: the worlds of seeds that found something once stay as they were.
+        faults["spoils"] = random.Random(f"{seed} spoils").choice([0, 0, 0, 0.15])
     swarm = Swarm(
         orders=chance.choice([3, 10, 30, 80]),
         spread_ms=chance.choice([1, 5_000, 60_000]),

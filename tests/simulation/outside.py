@@ -20,6 +20,8 @@ class CardProcessor:
     def __init__(self, broker: SimBroker, seed: Seed) -> None:
         self.charged: dict[str, int] = {}
         """The amount of each key."""
+        self.refunded: dict[str, int] = {}
+        """The amount that each key gave back."""
         self.calls: Counter[str] = Counter()
         self._broker = broker
         self._declined: set[str] = set()
@@ -34,10 +36,7 @@ class CardProcessor:
 
         """
         broker = self._broker
-        self.calls[key] += 1
-        await broker.clock.sleep(broker.chance.randint(0, broker.swarm.latency_ms_max))
-        if broker.happens(broker.swarm.lose_ack):
-            raise ConnectionError("the request was lost")
+        await self._arrive(key)
         if key not in self.charged:
             if key in self._declined or broker.happens(broker.swarm.lose_ack):
                 self._declined.add(key)
@@ -46,12 +45,36 @@ class CardProcessor:
                 raise Rejected("card declined: the balance is too low")
             self._left[customer] -= amount
             self.charged[key] = amount
+        self._answer()
+
+    async def refund(self, key: str, order_id: str) -> None:
+        """Give back what was taken for an order: once a key, and once more for another, as processors do.
+
+        Raises:
+            ConnectionError: no answer; it may have been done.
+
+        """
+        await self._arrive(key)
+        if key not in self.refunded:
+            self.refunded[key] = sum(
+                amount for charge, amount in self.charged.items() if charge.split("/")[1] == order_id
+            )
+        self._answer()
+
+    async def _arrive(self, key: str) -> None:
+        broker = self._broker
+        self.calls[key] += 1
+        await broker.clock.sleep(broker.chance.randint(0, broker.swarm.latency_ms_max))
         if broker.happens(broker.swarm.lose_ack):
+            raise ConnectionError("the request was lost")
+
+    def _answer(self) -> None:
+        if self._broker.happens(self._broker.swarm.lose_ack):
             raise ConnectionError("the answer was lost")
 
 
 def external_payment(processor: CardProcessor) -> Service:
-    """The payment service with its charge made outside; its tables and its refund are the shipped ones."""
+    """The payment service with charge and refund made outside; its tables are the shipped ones."""
     payment = Participant("payment")
 
     async def keep(command: ChargePayment, _reply: PaymentCharged, tx: Transaction) -> None:
@@ -62,5 +85,11 @@ def external_payment(processor: CardProcessor) -> Service:
         await processor.charge(idempotency_key, command.customer_id, command.amount)
         return PaymentCharged(charge_id=f"ch-{command.order_id}")
 
-    payment.compensation(RefundPayment)(refund_payment)
+    async def note_refund(command: RefundPayment, _reply: None, tx: Transaction) -> None:
+        await refund_payment(command, tx)
+
+    @payment.external_compensation(RefundPayment, store=note_refund)
+    async def refund(command: RefundPayment, idempotency_key: str) -> None:
+        await processor.refund(idempotency_key, command.order_id)
+
     return Service(payment, SERVICES["payment"].fill)

@@ -18,6 +18,9 @@ from tests.simulation.world import World, scenario, simulate
 
 FIXED = range(1, 41)
 
+REFUSING = [["orders", [["SAGA_FAULT_REJECT", "createOrder:every=2"]]]]
+"""A last step that says no: what came before is undone."""
+
 
 @pytest.fixture(autouse=True)
 def _quiet() -> Iterator[None]:
@@ -67,6 +70,7 @@ def test_the_fixed_seeds_come_to_every_failpoint_and_meet_every_kind_of_fault() 
         "refused",
         "recreation",
         "retention",
+        "rolled back",
         "stop",
         "store busy",
         "transaction",
@@ -117,6 +121,20 @@ def test_two_orchestrators_on_one_store_neither_take_each_others_row_keys_nor_lo
 @pytest.mark.parametrize("seed", [312345775, 400000237, 700000112])
 def test_two_orchestrators_on_one_store_lose_no_reply_that_one_of_them_does_not_want_R66(seed: int) -> None:
     assert came_to(seed).violations == ()
+
+
+def test_a_refund_outside_is_made_once_though_its_service_dies_between_the_call_and_the_commit_R17() -> None:
+    dying = [["participant.call.after", 0.3]]
+    faults: dict[str, Any] = {"crash": dying, "handler_faults": REFUSING, "fault_phase_ms": 60_000}
+    world = holds(orders=40, spread_ms=50_000, external=True, **faults)
+    refunds = [key for key in world.processor.calls if "/compensate/" in key]
+    assert any(world.processor.calls[key] > 1 for key in refunds)
+    assert world.processor.refunded.keys() <= set(refunds)
+
+
+def test_handlers_that_lose_the_transaction_cost_their_neighbours_nothing_R57() -> None:
+    world = holds(orders=60, spread_ms=1, spoils=0.1, fault_phase_ms=60_000)
+    assert world.broker.happened.count("rolled back") > 10
 
 
 def test_a_process_that_dies_after_an_outage_leaves_to_the_next_when_the_waits_began_R21() -> None:

@@ -25,6 +25,7 @@ from kafka_saga.runtime.process import beside
 from kafka_saga.runtime.sqlite import InlineConnection
 from kafka_saga.runtime.store_lock import WATCH_MS
 from kafka_saga.schemas.topics import TopicNames
+from tests.simulation import spoiling
 from tests.simulation.broker import SimBroker
 from tests.simulation.chance import Swarm, draw
 from tests.simulation.clients import SimConsumer, SimProducer
@@ -90,6 +91,7 @@ class World:
 
     def __post_init__(self) -> None:
         self.processor = CardProcessor(self.broker, SEED_DATA)
+        self.spoils = random.Random(f"{self.seed} spoiling")
         self.operators = Operators(self.broker, self.store.connection)
         self.offered = {**SERVICES, "payment": external_payment(self.processor)} if self.swarm.external else SERVICES
 
@@ -316,6 +318,7 @@ def _participant(world: World, name: str, disk: Disk) -> Process:
         connection = SimConnection(disk, life)
         store = await ParticipantStore.on(connection, name=name)
         await world.offered[name].prepare(connection, SEED_DATA)
+        await spoiling.prepare(connection)
         offsets = await store.offsets()
         claimant = _claimant(world, store.store_id, name)
         consumer = SimConsumer(world.broker, [world.topics.commands(name)], name, claimant)
@@ -324,7 +327,7 @@ def _participant(world: World, name: str, disk: Disk) -> Process:
         if world.swarm.external and name == "payment":
             rules.pop("SAGA_FAULT_REJECT", None)  # "nothing was done": only the card processor itself knows that
         worker = Worker(
-            world.offered[name].participant,
+            spoiling.spoiling(world.offered[name].participant, world.broker, world.spoils),
             store=store,
             stored_offsets=offsets,
             newest_ms=await store.newest_ms(),

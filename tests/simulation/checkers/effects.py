@@ -30,18 +30,27 @@ def check(evidence: Evidence) -> Iterator[str]:
 
 
 def _outside(evidence: Evidence) -> Iterator[str]:
-    """R17: the card processor was called with one key a saga, and the service knows of every charge it made."""
+    """R17: the card processor was called with one key a phase, and the service knows of all that was done there.
+
+    A refund that an operator asked for again, after the processor had said no, may have another key: ours never
+    says no, so there is none.
+    """
     if not evidence.swarm.external:
         return
-    did, _ = evidence.effects("payment")
-    keys: dict[str, set[str]] = {}
-    for key in evidence.world.processor.calls:
-        keys.setdefault(key.split("/")[1], set()).add(key)
-    for saga_id, used in keys.items():
+    did, undid = evidence.effects("payment")
+    processor = evidence.world.processor
+    keys: dict[tuple[str, str], set[str]] = {}
+    for key in processor.calls:
+        _, saga_id, _, phase, *_ = key.split("/")
+        keys.setdefault((saga_id, phase), set()).add(key)
+    for (saga_id, phase), used in keys.items():
         if len(used) > 1:
-            yield f"I3: the card processor was called with {sorted(used)} for {saga_id}"
-    for key in evidence.world.processor.charged:
-        saga_id = key.split("/")[1]
-        by_hand = saga_id in evidence.resolved or (saga_id, "process_payment") in evidence.skipped
-        if did[saga_id] != 1 and not by_hand and evidence.states.get(saga_id) in ("COMPLETED", "COMPENSATED"):
-            yield f"I9: {saga_id} was charged outside, and the payment service knows of {did[saga_id]} charges"
+            yield f"I3: the card processor was called with {sorted(used)} for {saga_id} ({phase})"
+    for what, done, known in (("charged", processor.charged, did), ("refunded", processor.refunded, undid)):
+        for key, amount in done.items():
+            saga_id = key.split("/")[1]
+            by_hand = saga_id in evidence.resolved or (saga_id, "process_payment") in evidence.skipped
+            if known[saga_id] != 1 and not by_hand and evidence.states.get(saga_id) in ("COMPLETED", "COMPENSATED"):
+                yield f"I9: {saga_id} was {what} outside, and the payment service knows of {known[saga_id]}"
+            if not amount:
+                yield f"I9: {saga_id} was {what} outside, and there was nothing to take or give"

@@ -1,0 +1,189 @@
+"""Running one handler: in a savepoint of its own, within its time, and whatever it does becomes a reply (R57).
+
+The savepoint's name is drawn at the start and told to nobody. Only the transaction in which it was made can release
+it: so that it can still be released proves, after a handler, that the transaction is the one that was begun.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from sqlite3 import OperationalError
+from types import TracebackType
+from typing import Any
+
+from pydantic import BaseModel
+
+from kafka_saga.participants.calls import make_call
+from kafka_saga.participants.command import Command
+from kafka_saga.participants.eager import go_on
+from kafka_saga.participants.faults import FaultInjector
+from kafka_saga.participants.handlers import Handler
+from kafka_saga.participants.outcomes import EMPTY_BODY, Rejected, Reply, describe_error, failed, try_again
+from kafka_saga.participants.store.port import ParticipantStore
+from kafka_saga.participants.transaction import Transaction
+from kafka_saga.runtime.clock import new_id
+from kafka_saga.runtime.errors import BrokenStoreError, ContractError, StoreUnavailableError, UsageError
+from kafka_saga.runtime.stacks import LoggedStacks
+from kafka_saga.runtime.telemetry import log
+from kafka_saga.schemas.envelope import Effect, Outcome, Reason
+from kafka_saga.schemas.faithful import ChangedError
+from kafka_saga.schemas.reading import told_by_handler
+
+_log = log("guard")
+
+Work = Callable[[Any, Transaction], Coroutine[Any, Any, BaseModel | None]]
+"""What runs in the transaction: a handler, or the business part of a call that was made."""
+
+
+class TransactionLostError(Exception):
+    """The batch's transaction is not the one that was begun: nothing may be kept of it."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(why)
+        self.position = 0
+        """Of the one that lost it, in the batch; all before it had kept to their savepoints."""
+
+
+class Runner:
+    """Runs handlers. One per database."""
+
+    def __init__(self, store: ParticipantStore, *, faults: FaultInjector, handler_timeout_ms: int) -> None:
+        """Nothing runs before `run`.
+
+        Args:
+            store: whose transaction handlers write in.
+            faults: what goes wrong on purpose.
+            handler_timeout_ms: how long a handler may take that says nothing else.
+
+        """
+        self._connection = store.connection
+        self._confinement = store.confine()
+        self._faults = faults
+        self._handler_timeout_ms = handler_timeout_ms
+        self._logged_stacks = LoggedStacks()
+        name = f"command_{new_id()}"
+        self._begin, self._keep, self._undo = f"SAVEPOINT {name}", f"RELEASE {name}", f"ROLLBACK TO {name}"
+
+    async def run(self, command: Command, handler: Handler, work: Work, subject: Any, now_ms: int) -> Reply:
+        """The reply of what `work(subject, tx)` returns or raises; what it wrote stays only for a success.
+
+        Raises:
+            TransactionLostError: its SQL ended the transaction, or had SQLite roll it back.
+
+        """
+        tx = Transaction(self._connection, command.head, now_ms)
+        await self._connection.execute(self._begin)
+        self._confinement.is_on = True
+        try:
+            reply = await self._limited(command, handler, work, subject, tx)
+        finally:
+            self._confinement.is_on = False
+        try:
+            if reply.outcome is not Outcome.SUCCESS:
+                tx.close()
+                await self._connection.execute(self._undo)
+            await self._connection.execute(self._keep)
+        except OperationalError:  # what the disk does has another name: there is no such savepoint
+            raise TransactionLostError(_lost(handler, reply)) from None
+        return reply
+
+    def technical(self, command: Command, text: str, error: BaseException) -> Reply:
+        """The `retry` for `error`, which is logged with the stack of whoever raised it."""
+        head = command.head
+        stack: dict[str, Any] = {}
+        error.__traceback__ = _from_the_handler(error.__traceback__)
+        if error.__traceback__ is not None:
+            told = self._logged_stacks.attempt(head.command_id, head.attempt, error)
+            stack = {"exc_info": error} if told is None else {"traceback": f"logged at attempt {told}"}
+        _log.warning("command.retry", error=text, **stack)
+        return try_again(text)
+
+    async def _limited(self, command: Command, handler: Handler, work: Work, subject: Any, tx: Transaction) -> Reply:
+        limit: asyncio.Timeout | None = None
+        limit_ms = self._limit_ms(handler)
+        began_s = asyncio.get_running_loop().time()
+        try:
+            if not handler.is_external:
+                self._faults.before_handler(command.head)
+            running = work(subject, tx)
+            try:
+                waits_for = running.send(None)
+            except StopIteration as returned:  # most handlers never wait: their statements run inline
+                model = returned.value
+            else:
+                limit = asyncio.timeout_at(began_s + limit_ms / 1000)
+                async with limit:
+                    model = await go_on(running, waits_for)
+            return _success(handler, model, tx)
+        except Rejected as rejected:
+            return self._refused(command, handler, rejected)
+        except (BrokenStoreError, StoreUnavailableError, KeyboardInterrupt, GeneratorExit):
+            raise  # no handler's fault: the batch cannot be kept
+        except TimeoutError as error:
+            text = f"the handler took longer than {limit_ms} ms"
+            is_late = limit is not None and limit.expired()
+            return self.technical(command, text if is_late else describe_error(error), error)
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            return self.technical(command, "the handler was cancelled by its own work", error)
+        except BaseException as error:  # noqa: BLE001 -- whatever it raises, `sys.exit()` too, means "try again" (R57)
+            return self.technical(command, describe_error(error), error)
+
+    def _limit_ms(self, handler: Handler) -> int:
+        """Of what runs inside the transaction; of an external handler that is its `store=`."""
+        return self._handler_timeout_ms if handler.is_external else handler.timeout_ms or self._handler_timeout_ms
+
+    def _refused(self, command: Command, handler: Handler, rejected: Rejected) -> Reply:
+        if not handler.is_external:
+            return failed(Reason.REJECTED, rejected.message)
+        # The outside did it: `failure` would say that nothing happened.
+        return self.technical(command, f"the call was made, then refused here: {rejected.message}", rejected)
+
+
+def _success(handler: Handler, model: BaseModel | None, tx: Transaction) -> Reply:
+    if unfinished := tx.close():
+        raise UsageError(f"{handler.name} did not await {unfinished} of its statements: write `await` before each")
+    promised = handler.reply_model
+    if promised is None:
+        if model is not None:
+            raise _wrong_reply(handler, model)
+        return Reply(Outcome.SUCCESS, Effect.DONE, None, EMPTY_BODY)
+    if not isinstance(model, promised):
+        raise _wrong_reply(handler, model)
+    try:
+        body = told_by_handler(model)
+    except (ContractError, ChangedError) as error:
+        raise UsageError(f"the reply of {handler.name}: {error}") from None
+    return Reply(Outcome.SUCCESS, Effect.DONE, None, body)
+
+
+def _wrong_reply(handler: Handler, returned: object) -> UsageError:
+    promised = "None" if handler.reply_model is None else handler.reply_model.__name__
+    if isinstance(returned, Coroutine):
+        returned.close()
+        return UsageError(f"{handler.name} returned something that it did not await: write `return await …`")
+    return UsageError(
+        f"{handler.name} returned {'nothing' if returned is None else f'a {type(returned).__name__}'}; "
+        f"its annotation says {promised}"
+    )
+
+
+def _lost(handler: Handler, reply: Reply) -> str:
+    said = f" ({reply.error})" if reply.error else ""
+    return (
+        f"a statement of {handler.name} rolled back the whole transaction{said}: ROLLBACK in its tables' conflict "
+        "clauses or triggers must be ABORT"
+    )
+
+
+_OWN_FILES = frozenset(function.__code__.co_filename for function in (_success, go_on, make_call))
+
+
+def _from_the_handler(trace: TracebackType | None) -> TracebackType | None:
+    """The part of a stack that is the user's; None where we raised it ourselves, about what the handler returned."""
+    while trace is not None and trace.tb_frame.f_code.co_filename in _OWN_FILES:
+        trace = trace.tb_next
+    return trace
