@@ -9,7 +9,8 @@ from kafka_saga.messaging.records import Message
 from kafka_saga.runtime.errors import BrokerUnavailableError, NotFoundError, SagaError, StoreRefusedError
 from kafka_saga.runtime.wording import counted
 
-RefusalReason = Literal["too_large", "not_authorised", "unknown_topic", "refused"]
+RefusalReason = Literal["too_large", "timestamp", "unknown_topic", "not_authorised", "refused", "unavailable"]
+"""Why one topic does not take messages while the broker as such answers."""
 
 
 class UnknownTopicError(NotFoundError):
@@ -61,15 +62,26 @@ class BrokerRefusesError(BrokerUnreachableError):
 
 
 class PublishRefusedError(SagaError):
-    """The broker refused messages for good: sending the same ones again cannot help."""
+    """The broker refused messages of one topic: sending the same ones again at once cannot help."""
 
     code: ClassVar[str] = "publish_refused"
 
-    def __init__(self, topic: str, reason: RefusalReason, detail: str, messages: Sequence[Message]) -> None:
-        """`messages`, all for `topic`, were refused. Others of the same call may be published or not."""
+    def __init__(
+        self,
+        topic: str,
+        reason: RefusalReason,
+        detail: str,
+        messages: Sequence[Message],
+        left: Sequence[Message] | None = None,
+    ) -> None:
+        """`messages`, all for `topic`, were refused; `left` of the same call are not stored and may be sent again.
+
+        Without `left` nothing is known of the others: they may be stored or not.
+        """
         noun = counted(len(messages), "message")
         super().__init__(f"the broker refused {noun} for topic {topic}: {detail}")
         self.topic = topic
         self.reason = reason
         self.detail = detail
         self.messages = tuple(messages)
+        self.left = None if left is None else tuple(left)

@@ -14,6 +14,7 @@ from kafka_saga.messaging.errors import PublishRefusedError, RefusalReason
 from kafka_saga.messaging.records import Message
 from kafka_saga.messaging.sending import Batch, Failure, Lanes, close_producer, refusal_reason, send
 from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.messaging.skew import BrokerTimestamps
 from kafka_saga.messaging.waiting import abandon, describe, within
 from kafka_saga.runtime import limits
 from kafka_saga.runtime.clock import Clock, SystemClock
@@ -43,6 +44,9 @@ class Producer:
         self._producer: AIOKafkaProducer | None = None
         self._one_at_a_time = asyncio.Lock()
         self._batch_bytes: dict[str, int] = {}  # of topics whose own limit turned out to be below ours
+        self._missing: set[str] = set()  # nobody waits again for those to appear
+        self._singly: set[str] = set()  # topics that refused a batch of which one message may be to blame
+        self._time = BrokerTimestamps(settings, self._clock)
         self._keyless = 0
 
     async def start(self) -> None:
@@ -72,10 +76,12 @@ class Producer:
 
         Raises:
             BrokerUnavailableError: no success within PUBLISH_TIMEOUT_MS, or the connection failed. Try again.
-            PublishRefusedError: the broker will never take some of them; the error says which and why.
+            PublishRefusedError: one topic does not take some of them; the error says which and why, and which others
+                are not stored yet.
 
         """
         async with self._one_at_a_time:
+            self._singly.clear()
             left: Sequence[Message] = messages
             while left:
                 left = await self._publish_once(left)
@@ -98,16 +104,16 @@ class Producer:
         try:
             lanes, failures = await within(limits.PUBLISH_TIMEOUT_MS, "publishing", work)
         except PublishRefusedError as error:
-            raise PublishRefusedError(
-                error.topic, error.reason, error.detail, [m for m in messages if m.topic == error.topic]
-            ) from error
+            refused = [message for message in messages if message.topic == error.topic]
+            others = [message for message in messages if message.topic != error.topic]
+            raise PublishRefusedError(error.topic, error.reason, error.detail, refused, others) from error
         except BaseException:
             self._abandon()
             raise
         if not failures:
             return ()
         self._abandon()
-        return self._after(lanes, failures)
+        return await self._after(lanes, failures)
 
     async def _fill_and_send(
         self, producer: AIOKafkaProducer, messages: Sequence[Message]
@@ -119,7 +125,7 @@ class Producer:
     def _fill(self, messages: Sequence[Message], counts: dict[str, int]) -> Lanes:
         """Messages into batches per partition. The hot loop: a hundred thousand turns a second."""
         lanes: Lanes = {}
-        now_ms = self._clock.now_ms()
+        now_ms = self._time.now_ms()
         for message in messages:
             topic, key = message.topic, message.key
             if key is None:
@@ -137,30 +143,48 @@ class Producer:
         return lanes
 
     def _new_batch(self, topic: str) -> Batch:
-        size = self._batch_bytes.get(topic, limits.PUBLISH_BATCH_BYTES_MAX)
+        size = 1 if topic in self._singly else self._batch_bytes.get(topic, limits.PUBLISH_BATCH_BYTES_MAX)
         return Batch(BatchBuilder(size, _NO_COMPRESSION))
 
-    def _after(self, lanes: Lanes, failures: Sequence[Failure]) -> list[Message]:
-        """What to send again in smaller batches, if that may help; raises when it cannot."""
+    async def _after(self, lanes: Lanes, failures: Sequence[Failure]) -> list[Message]:
+        """What to send again in another way, if that may help; raises when it cannot."""
+        final: tuple[Failure, RefusalReason] | None = None
         passing: Failure | None = None
         again: list[Message] = []
         for failure in failures:
             unsent = lanes[failure.lane][failure.batch :]
-            refused = unsent[0].messages
             reason = refusal_reason(failure.error)
             if reason is None:
                 passing = failure
-            elif reason == "too_large" and len(refused) > 1:
-                self._shrink_batches(failure.lane[0])
-            else:
-                raise PublishRefusedError(failure.lane[0], reason, describe(failure.error), refused) from failure.error
+            elif not await self._otherwise(failure.lane[0], reason, unsent[0]):
+                final = final or (failure, reason)
             again += [message for batch in unsent for message in batch.messages]
-        if passing is not None:
-            topic, partition = passing.lane
-            raise BrokerUnavailableError(
-                f"publishing to {topic}[{partition}]: {describe(passing.error)}"
-            ) from passing.error
-        return again
+        if final is not None:
+            failure, reason = final
+            raise _refused(failure, reason, lanes[failure.lane][failure.batch].messages, again) from failure.error
+        if passing is None:
+            return again
+        if len(failures) < len(lanes):  # the broker is there: only these topics are in trouble
+            topic = passing.lane[0]
+            raise _refused(passing, "unavailable", [m for m in again if m.topic == topic], again) from passing.error
+        topic, partition = passing.lane
+        raise BrokerUnavailableError(
+            f"publishing to {topic}[{partition}]: {describe(passing.error)}"
+        ) from passing.error
+
+    async def _otherwise(self, topic: str, reason: RefusalReason, refused: Batch) -> bool:
+        """Whether the refused batch can be sent in another way, which is then used from here on."""
+        if reason == "timestamp":
+            return await self._time.adjust(refused.at_ms)
+        if len(refused.messages) == 1:
+            return False
+        if reason == "too_large":
+            self._shrink_batches(topic)
+        elif reason == "refused":
+            self._singly.add(topic)  # one of them must not cost the others
+        else:
+            return False
+        return True
 
     def _shrink_batches(self, topic: str) -> None:
         """The topic takes less than our batches (its max.message.bytes): approach its limit from above."""
@@ -184,16 +208,27 @@ class Producer:
         """Partitions of `topic`; like aiokafka's own look-up, but it gives up long before a request times out."""
         cluster = producer.client.cluster
         known: set[int] | None = cluster.partitions_for_topic(topic)
-        deadline = self._clock.monotonic_ms() + _TOPIC_WAIT_MS
+        deadline = self._clock.monotonic_ms() + (0 if topic in self._missing else _TOPIC_WAIT_MS)
         while known is None:
             producer.client.add_topic(topic)
             answered = await producer.client.force_metadata_update()
             known = cluster.partitions_for_topic(topic)
             if known is None and answered and self._clock.monotonic_ms() >= deadline:
+                self._missing.add(topic)
                 raise _unknown(topic, may_see=topic not in cluster.unauthorized_topics)
             if known is None:
                 await self._clock.sleep(_RETRY_MS)
+        if self._missing:
+            self._missing.discard(topic)
         return len(known)
+
+
+def _refused(
+    failure: Failure, reason: RefusalReason, messages: Sequence[Message], unsent: Sequence[Message]
+) -> PublishRefusedError:
+    refused = {id(message) for message in messages}
+    left = [message for message in unsent if id(message) not in refused]
+    return PublishRefusedError(failure.lane[0], reason, describe(failure.error), messages, left)
 
 
 def _unknown(topic: str, *, may_see: bool) -> PublishRefusedError:

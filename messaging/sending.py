@@ -14,14 +14,14 @@ from kafka_saga.messaging.errors import RefusalReason
 from kafka_saga.messaging.records import Message
 from kafka_saga.runtime.failpoints import failpoint
 
-# What no repetition can change. Everything else may pass: a leader that moves, a lost sequence number.
+# What no repetition can change. Everything else may pass: a leader that moves, a lost sequence number, a quota.
 _REFUSALS: dict[type[BaseException], RefusalReason] = {
     kafka_errors.MessageSizeTooLargeError: "too_large",
     kafka_errors.RecordListTooLargeError: "too_large",
     kafka_errors.TopicAuthorizationFailedError: "not_authorised",
     kafka_errors.ClusterAuthorizationFailedError: "not_authorised",
     kafka_errors.InvalidTopicError: "refused",
-    kafka_errors.InvalidTimestampError: "refused",
+    kafka_errors.InvalidTimestampError: "timestamp",
     kafka_errors.PolicyViolationError: "refused",
 }
 
@@ -35,6 +35,8 @@ class Batch:
 
     builder: BatchBuilder
     messages: list[Message] = field(default_factory=list)
+    at_ms: int = 0
+    """The time that its messages carry."""
 
     def add(self, message: Message, now_ms: int) -> bool:
         """Append `message`; False when the batch is full."""
@@ -44,6 +46,7 @@ class Batch:
         if added is None:
             return False
         self.messages.append(message)
+        self.at_ms = now_ms
         return True
 
 

@@ -8,6 +8,7 @@ from kafka_saga.messaging.arrival import wait_for_broker
 from kafka_saga.messaging.claims import Claimant
 from kafka_saga.messaging.consumer import Consumer
 from kafka_saga.messaging.producer import Producer
+from kafka_saga.messaging.skew import watch_skew
 from kafka_saga.messaging.topics import TopicSpec, create_topics, describe
 from kafka_saga.orchestrator.config import DAY_MS, Settings
 from kafka_saga.orchestrator.engine.upkeep import Retention
@@ -48,6 +49,7 @@ def topic_specs(registry: Registry, topics: TopicNames, partitions: int) -> list
     read = topics_read(registry, topics)
     written = [topics.events(saga_type) for saga_type in registry.saga_types]
     commands = [topics.commands(service) for service in registry.services]
+    # Events have none: one that cannot be told is a line in the log, and nobody waits for it.
     dead = [dead_letter_topic(topic) for topic in read + commands]
     specs = [TopicSpec(name, partitions, TOPIC_CONFIG) for name in [*read, *commands, *written, *dead]]
     return [*specs, marks_topic(topics)]
@@ -89,6 +91,7 @@ async def run_orchestrator(lifecycle: Lifecycle, settings: Settings) -> None:
             park_missing=settings.park_missing,
             retention=await retention_of(settings, registry),
         )
+        stack.callback(lifecycle.spawn(watch_skew(settings.kafka, clock), "clock").cancel)
         await beside(engine.run(lifecycle), consumer.claim.watch(), store.watch(clock))
 
 

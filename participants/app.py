@@ -11,6 +11,7 @@ from kafka_saga.messaging.claims import Claimant
 from kafka_saga.messaging.consumer import Consumer
 from kafka_saga.messaging.producer import Producer
 from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.messaging.skew import watch_skew
 from kafka_saga.messaging.topics import TopicSpec, create_topics, describe
 from kafka_saga.participants.faults import Faults
 from kafka_saga.participants.handlers import Participant
@@ -106,6 +107,7 @@ async def run_participant(
         )
         _say_ready(faults, service=name, commands=topics.commands(name), database=str(database), group=group)
         stack.enter_context(Watchdog(clock, handler_timeout_ms=handler_timeout_ms))
+        stack.callback(lifecycle.spawn(watch_skew(kafka, clock), "clock").cancel)
         await beside(worker.run(), consumer.claim.watch(), lock.watch(clock))
     _log.info("participant.stopped", service=name)
 

@@ -3,37 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
 
-from kafka_saga.messaging.dead_letters import instead_of
-from kafka_saga.messaging.errors import PublishRefusedError
+from kafka_saga.messaging.outlet import Outlet, Parcel, Sender
 from kafka_saga.messaging.records import Message, TopicPartition
+from kafka_saga.messaging.refusals import MessageKind
 from kafka_saga.participants.progress import Progress, Source
 from kafka_saga.runtime.clock import Clock
-from kafka_saga.runtime.errors import BrokerUnavailableError
 from kafka_saga.runtime.failpoints import failpoint
 from kafka_saga.runtime.limits import STOP_TIMEOUT_MS
-from kafka_saga.runtime.telemetry import log
 from kafka_saga.schemas.topics import DEAD_LETTER_PREFIX
-
-_log = log("publisher")
 
 _BATCHES_WAITING_MAX = 2
 """Enough to keep the producer busy; when the broker is away, reading stops two batches later."""
-
-_BACKOFF_MS_MIN = 100
-_BACKOFF_MS_MAX = 5_000
-"""The producer itself waits up to ten seconds for a broker; this only keeps refusals from spinning."""
-
-
-class MessageProducer(Protocol):
-    """What of `kafka_saga.messaging.producer.Producer` is used."""
-
-    async def publish(self, messages: Sequence[Message]) -> None:
-        """Store all `messages` on the brokers before returning."""
-        ...
 
 
 @dataclass(slots=True)
@@ -50,10 +34,9 @@ class Publisher:
 
     def __init__(
         self,
-        producer: MessageProducer,
+        producer: Sender,
         progress: Progress,
         *,
-        own_topics: Collection[str],
         clock: Clock,
         on_published: Callable[[], None],
     ) -> None:
@@ -62,17 +45,19 @@ class Publisher:
         Args:
             producer: how.
             progress: marked when a batch is published.
-            own_topics: those that must be there and writable; what other topics refuse is given up.
             clock: for backoffs and late replies.
             on_published: called after each publication, when the progress has been marked.
 
         """
         self._producer = producer
         self._progress = progress
-        self._own_topics = frozenset(own_topics)
+        self._outlet = Outlet(self, clock, kind_of=_kind_of)
+        self._unmarked: deque[tuple[Parcel, Outgoing]] = deque()
+        """Batches whose progress is not marked yet, in their order."""
         self._clock = clock
         self._on_published = on_published
         self._waiting: asyncio.Queue[Outgoing] = asyncio.Queue(_BATCHES_WAITING_MAX)
+        self._arrived = asyncio.Event()
         self._late: set[asyncio.Task[None]] = set()
         self._is_closed = False
         self._in_hand = 0
@@ -86,6 +71,7 @@ class Publisher:
             self._idle.clear()
             try:
                 await self._waiting.put(outgoing)
+                self._arrived.set()
             except asyncio.CancelledError:  # a late reply that is forgotten while it waits for its turn
                 self._settle(1)
                 raise
@@ -97,24 +83,40 @@ class Publisher:
         task.add_done_callback(self._late.discard)
 
     async def run(self) -> None:
-        """Publish until cancelled.
-
-        Raises:
-            PublishRefusedError: an own topic is missing or closed to us: every reply would be lost.
-
-        """
+        """Publish until cancelled."""
         try:
             while True:
-                batches = [await self._waiting.get()]
+                await self._outlet.wait(self._arrived)
+                self._arrived.clear()
+                batches: list[tuple[Parcel, Outgoing]] = []
                 while not self._waiting.empty():
-                    batches.append(self._waiting.get_nowait())
-                await self._publish([message for batch in batches for message in batch.messages])
-                for batch in batches:
-                    self._progress.publish(batch.following, batch.released)
-                self._settle(len(batches))
-                self._on_published()
+                    outgoing = self._waiting.get_nowait()
+                    batches.append((Parcel(outgoing.messages), outgoing))
+                self._unmarked += batches
+                await self._outlet.send([parcel for parcel, _ in batches])
+                if self._outlet.holds:
+                    await self._outlet.retry()
+                self._mark()
         finally:
             self._close()
+
+    async def publish(self, messages: list[Message]) -> None:
+        """One attempt."""
+        failpoint("participant.publish.before")
+        await self._producer.publish(messages)
+        failpoint("participant.publish.after")
+
+    def _mark(self) -> None:
+        """Mark the progress of what is out, as far as nothing before it is owed: offsets tell only of beginnings."""
+        self._outlet.settled.clear()
+        marked = 0
+        while self._unmarked and not self._unmarked[0][0].owed:
+            _, outgoing = self._unmarked.popleft()
+            self._progress.publish(outgoing.following, outgoing.released)
+            marked += 1
+        if marked:
+            self._settle(marked)
+            self._on_published()
 
     async def drain(self, timeout_ms: int = STOP_TIMEOUT_MS) -> bool:
         """Wait until all that was put is published; False when that takes longer than `timeout_ms`."""
@@ -138,38 +140,6 @@ class Publisher:
         await self._clock.sleep(delay_ms)
         await self.put(outgoing)
 
-    async def _publish(self, messages: list[Message]) -> None:
-        backoff_ms = _BACKOFF_MS_MIN
-        while messages:
-            failpoint("participant.publish.before")
-            try:
-                await self._producer.publish(messages)
-            except BrokerUnavailableError as error:
-                _log.warning("replies.publish_failed", messages=len(messages), retry_in_ms=backoff_ms, error=str(error))
-                await self._clock.sleep(backoff_ms)
-                backoff_ms = min(2 * backoff_ms, _BACKOFF_MS_MAX)
-            except PublishRefusedError as error:
-                messages = self._without_refused(messages, error)
-            else:
-                failpoint("participant.publish.after")
-                return
-
-    def _without_refused(self, messages: list[Message], error: PublishRefusedError) -> list[Message]:
-        """The messages that may still be published. A reply that is given up is asked for by the next attempt."""
-        refused = {id(message) for message in error.messages}
-        is_ours_to_mend = error.topic in self._own_topics and error.reason in {"unknown_topic", "not_authorised"}
-        if is_ours_to_mend or not refused:
-            raise error
-        _log.error("message.refused", topic=error.topic, reason=error.reason, messages=len(refused), error=str(error))
-        kept: list[Message] = []
-        for message in messages:
-            if id(message) not in refused:
-                kept.append(message)
-            elif message.topic.startswith(DEAD_LETTER_PREFIX):  # what is lost there, nobody asks for again
-                smaller = instead_of(message, error, self._clock.now_ms())
-                kept += [] if smaller is None else [smaller]
-        return kept
-
     def _close(self) -> None:
         """Let nobody wait for a publisher that has ended."""
         self._is_closed = True
@@ -177,3 +147,8 @@ class Publisher:
         while not self._waiting.empty():
             self._waiting.get_nowait()
         self._idle.set()
+
+
+def _kind_of(topic: str) -> MessageKind:
+    """A participant publishes nothing else."""
+    return MessageKind.DEAD_LETTER if topic.startswith(DEAD_LETTER_PREFIX) else MessageKind.REPLY

@@ -19,6 +19,7 @@ from logging import DEBUG
 from typing import Protocol
 
 from kafka_saga.messaging.consumer import Reset
+from kafka_saga.messaging.outlet import Sender
 from kafka_saga.messaging.records import Message, Record, TopicPartition
 from kafka_saga.messaging.waiting import let_send
 from kafka_saga.participants.calls import ExternalCalls, Settled
@@ -30,7 +31,7 @@ from kafka_saga.participants.intake import Batch, Intake
 from kafka_saga.participants.outcomes import Reply
 from kafka_saga.participants.portions import handle_portion
 from kafka_saga.participants.progress import Progress, Source
-from kafka_saga.participants.publisher import MessageProducer, Outgoing, Publisher
+from kafka_saga.participants.publisher import Outgoing, Publisher
 from kafka_saga.participants.store.port import ParticipantStore
 from kafka_saga.participants.upkeep import Upkeep
 from kafka_saga.runtime.clock import Clock, ForwardClock
@@ -39,7 +40,7 @@ from kafka_saga.runtime.limits import FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS, PO
 from kafka_saga.runtime.process import Lifecycle
 from kafka_saga.runtime.telemetry import log
 from kafka_saga.schemas.envelope import Effect, Outcome, reply_headers
-from kafka_saga.schemas.topics import TopicNames, dead_letter_topic
+from kafka_saga.schemas.topics import TopicNames
 
 _log = log("worker")
 
@@ -77,7 +78,7 @@ class Worker:
         stored_offsets: Mapping[TopicPartition, int],
         newest_ms: int,
         consumer: CommandConsumer,
-        producer: MessageProducer,
+        producer: Sender,
         topics: TopicNames,
         group: str,
         clock: Clock,
@@ -127,7 +128,6 @@ class Worker:
         self._publisher = Publisher(
             producer,
             self._progress,
-            own_topics=(topics.replies_of(participant.name), dead_letter_topic(topics.commands(participant.name))),
             clock=clock,
             on_published=self._hint,
         )

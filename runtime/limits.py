@@ -170,6 +170,16 @@ HEARTBEAT_INTERVAL_MS: Final = 3_000
 PUBLISH_TIMEOUT_MS: Final = 10_000
 """After this a producer is abandoned and everything unacknowledged is sent again by a new one."""
 
+HOLD_MS_MAX: Final = 600_000
+"""For how long a topic that takes nothing is waited for: time for a person to create it, or to give the right."""
+
+HELD_MESSAGES_MAX: Final = 50_000
+"""Messages that wait for topics that take nothing; beyond it the oldest of the topic with most of them are given up."""
+
+SKEW_INTERVAL_MS: Final = 60_000
+SKEW_MS_WARNED: Final = 5_000
+"""A clock this far from Kafka's is no longer one that a time server sets."""
+
 REQUEST_TIMEOUT_MS: Final = 10_000
 CONNECT_TIMEOUT_MS: Final = 10_000
 PROBE_TIMEOUT_MS: Final = 3_000

@@ -1,7 +1,7 @@
 """Stage 2: the batch's sagas are loaded, its events folded through `advance`, and everything to write collected.
 
-Order inside a batch: starts, replies, timers, acts, admissions. Replies come before timers, so a reply that is
-here is never overtaken by its own timeout (R20, R21).
+Order inside a batch: starts, replies, commands that were not sent, timers, acts, admissions. Replies come before
+timers, so a reply that is here is never overtaken by its own timeout (R20, R21).
 """
 
 from __future__ import annotations
@@ -11,14 +11,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
+from kafka_saga.messaging.outlet import Unsent
 from kafka_saga.orchestrator.definition import Saga as Definition
 from kafka_saga.orchestrator.engine import pauses
-from kafka_saga.orchestrator.engine.inputs import Inputs, Reply, Request
+from kafka_saga.orchestrator.engine.inputs import Inputs, Reply, Request, addressed
 from kafka_saga.orchestrator.engine.intake import Intake
 from kafka_saga.orchestrator.engine.messages import MessageWriter
 from kafka_saga.orchestrator.engine.pauses import NOTHING, Paused
 from kafka_saga.orchestrator.machine.decision import Decision, Ignored, Refused, Result, Unchanged
-from kafka_saga.orchestrator.machine.events import Act, Admitted, Event, Released, Replied, ReplyUnreadable, TimerFired
+from kafka_saga.orchestrator.machine.events import (
+    Act,
+    Admitted,
+    Event,
+    NotSent,
+    Released,
+    Replied,
+    ReplyUnreadable,
+    TimerFired,
+)
 from kafka_saga.orchestrator.machine.missing import act_without_definition
 from kafka_saga.orchestrator.machine.pausing import describe
 from kafka_saga.orchestrator.machine.saga import Saga, accepted
@@ -31,11 +41,14 @@ from kafka_saga.runtime.errors import ContractError
 from kafka_saga.runtime.telemetry import log, log_subject
 from kafka_saga.schemas.causes import Cause
 from kafka_saga.schemas.codec import decode_object
-from kafka_saga.schemas.envelope import Outcome
+from kafka_saga.schemas.envelope import Outcome, read_command
 from kafka_saga.schemas.ids import Phase, SagaRef
 from kafka_saga.schemas.topics import TopicNames
 
 _log = log("decide")
+
+PublishedBy = Callable[[str, int], int | None]
+"""For a topic and a moment: when what was decided then for it was published at the latest; None: not known (R21)."""
 
 
 @dataclass(slots=True)
@@ -78,7 +91,7 @@ class Decider:
         *,
         admit: list[SagaRef],
         room: int,
-        published_by: Callable[[int], int | None],
+        published_by: PublishedBy,
         paused: Paused = NOTHING,
         release: Sequence[SagaRef] = (),
     ) -> Decided:
@@ -92,8 +105,8 @@ class Decider:
             room: how many sagas may be admitted (R20).
             paused: what operators have paused.
             release: sagas whose pause was lifted, no more than there is room for; they go on before others begin.
-            published_by: for the moment a command was decided, when it was published at the latest; None while
-                that is not known (R21).
+            published_by: for a command's topic and the moment it was decided, when it was published at the latest;
+                None while that is not known (R21).
 
         """
         fold = _Fold(self, inputs, known, purged, paused)
@@ -103,6 +116,8 @@ class Decider:
                 fold.start(request)
             for reply in inputs.replies:
                 fold.reply(reply)
+            for unsent in inputs.unsent:
+                fold.unsent(unsent)
             for ref in inputs.timers:
                 fold.timer(ref, published_by)
             for queued in inputs.acts:
@@ -171,15 +186,34 @@ class _Fold:
             event = ReplyUnreadable(command.step, command.phase, command.epoch, error.cause, str(error), reply.origin)
         self._apply(definition, folding, event)
 
-    def timer(self, ref: SagaRef, published_by: Callable[[int], int | None]) -> None:
+    def unsent(self, unsent: Unsent) -> None:
+        """Tell a saga that its command was not sent (R56)."""
+        command = addressed(unsent)
+        folding = self._sagas.get(command.ref)
+        definition = None if folding is None else self._definition(folding.saga)
+        if folding is None or definition is None:
+            self._decided.counts["ignored_not_sent"] += 1
+            return
+        attempt = read_command(dict(unsent.message.headers), unsent.message.key).attempt
+        text = f"the command was not sent: {unsent.message.topic} refused it: {unsent.detail}"
+        self._decided.counts["commands_not_sent"] += 1
+        event = NotSent(
+            command.step, command.phase, command.epoch, attempt, unsent.reason, text, may_be_out=unsent.may_be_out
+        )
+        self._apply(definition, folding, event)
+
+    def timer(self, ref: SagaRef, published_by: PublishedBy) -> None:
         """Fire a saga's timer, if what it waits for is known to have been published."""
         folding = self._sagas.get(ref)
         definition = None if folding is None else self._definition(folding.saga)
         if folding is None or definition is None:
             return
         active = folding.saga.active_index
-        sent_at = None if active is None else folding.saga.steps[active].sent_at
-        published_at = published_by(sent_at or 0)
+        if active is None:
+            published_at = published_by("", 0)
+        else:
+            topic = self._decider.writer.commands_of(definition.steps[active].service)
+            published_at = published_by(topic, folding.saga.steps[active].sent_at or 0)
         if published_at is not None:
             self._apply(definition, folding, TimerFired(published_at))
 

@@ -19,7 +19,7 @@ class MessageWriter:
     """Turns effects into messages for this installation's topics."""
 
     def __init__(self, topics: TopicNames) -> None:
-        self._commands_of = cache(topics.commands)
+        self.commands_of = cache(topics.commands)
         self._replies_of = cache(topics.replies_of)
         self._events_of = cache(topics.events)
         self._type_of = cache(event_type)
@@ -40,7 +40,7 @@ class MessageWriter:
             attempt=effect.attempt,
             started_at_ms=saga.created_at,
         )
-        return Message(self._commands_of(effect.service), saga.ref.saga_id.encode(), effect.body, headers)
+        return Message(self.commands_of(effect.service), saga.ref.saga_id.encode(), effect.body, headers)
 
     def _event(self, definition: Definition | None, saga: Saga, event: LifecycleEvent) -> Message:
         saga_type, saga_id = saga.ref

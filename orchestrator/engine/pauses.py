@@ -24,6 +24,8 @@ class Paused:
     """The pauses of one moment, by scope."""
 
     all: Mapping[str, Pause]
+    choked: frozenset[str] = frozenset()
+    """Saga types that nobody paused, and whose commands a topic does not take."""
 
     @cached_property
     def holding(self) -> Pauses:
@@ -33,12 +35,13 @@ class Paused:
     @cached_property
     def types(self) -> frozenset[str]:
         """The saga types of which none begin."""
-        return frozenset(name for kind, _, name in (scope.partition(":") for scope in self.all) if kind == "type")
+        names = frozenset(name for kind, _, name in (scope.partition(":") for scope in self.all) if kind == "type")
+        return names | self.choked
 
     def with_change(self, scope: str, pause: Pause | None) -> Paused:
         """The pauses after one was set, or lifted."""
         rest = {name: known for name, known in self.all.items() if name != scope}
-        return Paused(rest if pause is None else {**rest, scope: pause})
+        return Paused(rest if pause is None else {**rest, scope: pause}, self.choked)
 
     def request_topics(self, topics: TopicNames, registry: Registry) -> frozenset[str]:
         """The topics whose requests wait where they are."""

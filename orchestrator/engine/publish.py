@@ -7,30 +7,16 @@ While the broker is away messages wait here and in the outbox, and nothing times
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
-from typing import Protocol
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 
-from kafka_saga.messaging.dead_letters import instead_of
-from kafka_saga.messaging.errors import PublishRefusedError
+from kafka_saga.messaging.outlet import Outlet, Parcel, Sender, Unsent
 from kafka_saga.messaging.records import Message
 from kafka_saga.orchestrator.engine.outages import SLOW_MS, Outages
 from kafka_saga.orchestrator.store.port import OutboxRow
 from kafka_saga.runtime.clock import Clock
-from kafka_saga.runtime.errors import BrokerUnavailableError
 from kafka_saga.runtime.failpoints import failpoint
 from kafka_saga.runtime.limits import OUTBOX_MESSAGES_MAX
-from kafka_saga.runtime.telemetry import log
-
-_log = log("publish")
-
-RETRY_MS_MAX = 5_000
-
-
-class Sender(Protocol):
-    """What publishing needs of a producer."""
-
-    async def publish(self, messages: list[Message]) -> None: ...
 
 
 class Publisher:
@@ -41,37 +27,56 @@ class Publisher:
         self._outages = outages
         self._clock = clock
         self._now = now
-        self._queue: deque[OutboxRow] = deque()
-        self._sending: list[OutboxRow] = []
+        self._outlet = Outlet(self, clock, is_closing=lambda: self._closing)
+        self._queue: deque[tuple[int, Parcel]] = deque()
+        self._sending: list[tuple[int, Parcel]] = []
         self._arrived = asyncio.Event()
         self._closing = False
-        self._settled = asyncio.Event()
-        self._settled.set()
-        self.waiting = 0
-        """Messages not yet known to be published."""
         self.published: list[int] = []
         """Outbox rows that a next batch may delete."""
 
     def __repr__(self) -> str:
-        return f"Publisher(waiting={self.waiting}, oldest={self.oldest_unpublished_at})"
+        return f"Publisher(waiting={self.waiting}, oldest={self.oldest_unpublished_at}, {self._outlet})"
+
+    @property
+    def waiting(self) -> int:
+        """How many messages are not known to be published."""
+        return self._under_way + self._outlet.held
+
+    @property
+    def _under_way(self) -> int:
+        return sum(len(parcel.messages) for rows in (self._sending, self._queue) for _, parcel in rows)
 
     @property
     def oldest_unpublished_at(self) -> int | None:
-        """When the oldest message not known to be published was decided; None where all are."""
+        """When the oldest message under way was decided; None where there is none. What is held is not under way."""
         if self._sending:
-            return self._sending[0].created_at
-        return self._queue[0].created_at if self._queue else None
+            return self._sending[0][0]
+        return self._queue[0][0] if self._queue else None
+
+    @property
+    def held_topics(self) -> frozenset[str]:
+        """The topics that take nothing for now: nobody can reply to what waits for them."""
+        return frozenset(self._outlet.holds)
+
+    @property
+    def unsent(self) -> Sequence[Unsent]:
+        """Commands that will not be sent, of which the saga does not know yet."""
+        return self._outlet.unsent
+
+    @property
+    def counts(self) -> Counter[str]:
+        """What was given up, by why."""
+        return self._outlet.counts
 
     @property
     def full(self) -> bool:
-        """Whether intake must pause (I20)."""
-        return self.waiting >= OUTBOX_MESSAGES_MAX
+        """Whether intake must pause (I20). One topic that takes nothing does not fill it."""
+        return self._under_way >= OUTBOX_MESSAGES_MAX
 
-    def add(self, row: OutboxRow) -> None:
-        """Publish `row` after everything before it."""
-        self._queue.append(row)
-        self.waiting += len(row.messages)
-        self._settled.clear()
+    def add(self, row: OutboxRow, *, may_be_out: bool = False) -> None:
+        """Publish `row` after everything before it; `may_be_out` where an earlier life may have done so."""
+        self._queue.append((row.created_at, Parcel(row.messages, row.outbox_id, may_be_out)))
         self._arrived.set()
 
     def take_published(self) -> list[int]:
@@ -79,9 +84,18 @@ class Publisher:
         taken, self.published = self.published, []
         return taken
 
-    async def settled(self) -> None:
-        """Wait until everything is published."""
-        await self._settled.wait()
+    def take_unsent(self) -> list[Unsent]:
+        """The commands whose sagas this batch tells; it also deletes their rows."""
+        taken, self._outlet.unsent = self._outlet.unsent, []
+        self._outlet.told(taken)
+        self._settle()
+        return taken
+
+    def give_back(self, published: list[int], unsent: Sequence[Unsent]) -> None:
+        """The batch was rolled back: its rows are still there, and nobody was told."""
+        untold = {one.parcel.ticket for one in unsent}
+        self.published += [row for row in published if row not in untold]
+        self._outlet.untold(unsent)
 
     def close(self) -> None:
         """End `run` once it has nothing in hand; what the broker does not take stays in the outbox."""
@@ -91,69 +105,34 @@ class Publisher:
     async def run(self) -> None:
         """Publish until closed."""
         while True:
-            await self._arrived.wait()
+            await self._outlet.wait(self._arrived)
             self._arrived.clear()
             if self._queue:
                 self._sending = list(self._queue)
                 self._queue.clear()
-                if not await self._send([message for row in self._sending for message in row.messages]):
+                began_at = self._sending[0][0]
+                if not await self._outlet.send([parcel for _, parcel in self._sending]):
                     return
-                self._done()
+                self._sending = []
+                if self._now() - began_at > SLOW_MS:
+                    self._outlet.interrupted = True
+            if self._outlet.holds:
+                await self._outlet.retry()
+            if self._outlet.interrupted or self._outages.is_on:
+                self._outlet.interrupted = False
+                self._outages.ended()
+            self._settle()
             if self._closing and not self._queue:
                 return
             if self._queue:
                 self._arrived.set()
 
-    async def _send(self, messages: list[Message]) -> bool:
-        """Publish `messages`, however long the broker is away; false when closed meanwhile."""
-        wait_ms = 100
-        failed = False
-        while messages:
-            failpoint("orchestrator.publish.before")
-            try:
-                await self._sender.publish(messages)
-            except BrokerUnavailableError as error:
-                if self._closing:
-                    return False
-                _log.warning("publish.unavailable", messages=len(messages), error=str(error), retry_ms=wait_ms)
-                failed = True
-                await self._clock.sleep(wait_ms)
-                wait_ms = min(RETRY_MS_MAX, wait_ms * 2)
-            except PublishRefusedError as error:
-                if error.reason in ("unknown_topic", "not_authorised"):
-                    if self._closing:
-                        return False
-                    _log.error("publish.refused", topic=error.topic, error=str(error), retry_ms=RETRY_MS_MAX)
-                    failed = True
-                    await self._clock.sleep(RETRY_MS_MAX)
-                else:
-                    messages = self._without_refused(messages, error)
-            else:
-                break
+    async def publish(self, messages: list[Message]) -> None:
+        """One attempt."""
+        failpoint("orchestrator.publish.before")
+        await self._sender.publish(messages)
         failpoint("orchestrator.publish.after")
-        if failed or self._outages.is_on or self._now() - self._sending[0].created_at > SLOW_MS:
-            self._outages.ended()
-        return True
 
-    def _without_refused(self, messages: list[Message], error: PublishRefusedError) -> list[Message]:
-        """The broker will never take these: keep what can be kept of them as dead letters, and go on."""
-        refused = {id(message) for message in error.messages}
-        _log.error("publish.set_aside", topic=error.topic, messages=len(refused), error=str(error))
-        kept: list[Message] = []
-        for message in messages:
-            if id(message) not in refused:
-                kept.append(message)
-                continue
-            instead = instead_of(message, error, self._clock.now_ms())
-            if instead is None:
-                _log.error("publish.lost", topic=message.topic, error=str(error))
-            else:
-                kept.append(instead)
-        return kept
-
-    def _done(self) -> None:
-        self.published += [row.outbox_id for row in self._sending]
-        self.waiting -= sum(len(row.messages) for row in self._sending)
-        self._sending = []
-        if not self._queue:
-            self._settled.set()
+    def _settle(self) -> None:
+        settled, self._outlet.settled = self._outlet.settled, []
+        self.published += [parcel.ticket for parcel in settled]

@@ -47,7 +47,7 @@ async def republish(store: Store, publisher: Publisher) -> None:
     """What a crash left in the outbox is published again, with the same ids (I14)."""
     left = await store.outbox()
     for row in left:
-        publisher.add(row)
+        publisher.add(row, may_be_out=True)
     if left:
         _log.info("recovery.republishing", batches=len(left), messages=sum(len(row.messages) for row in left))
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from kafka_saga.messaging.consumer import Reset
+from kafka_saga.messaging.outlet import Sender
 from kafka_saga.messaging.records import Record, TopicPartition
 from kafka_saga.messaging.survey import Extent
 from kafka_saga.messaging.waiting import let_send
@@ -23,7 +24,7 @@ from kafka_saga.orchestrator.engine.inputs import Inputs
 from kafka_saga.orchestrator.engine.intake import Intake
 from kafka_saga.orchestrator.engine.outages import Outages
 from kafka_saga.orchestrator.engine.pauses import NOTHING, Paused
-from kafka_saga.orchestrator.engine.publish import Publisher, Sender
+from kafka_saga.orchestrator.engine.publish import Publisher
 from kafka_saga.orchestrator.engine.timers import Timers
 from kafka_saga.orchestrator.engine.upkeep import Retention, Upkeep
 from kafka_saga.orchestrator.registry import Registry
@@ -151,7 +152,7 @@ class Engine:
         await _finish(publishing)
         await self._settle()
         await self._reader.stop()
-        _log.info("orchestrator.stopped", unpublished=self._publisher.waiting, **self.counts)
+        _log.info("orchestrator.stopped", unpublished=self._publisher.waiting, **self.counts, **self._publisher.counts)
 
     async def step(self) -> None:
         """One batch: intake, decide, commit, publish."""
@@ -160,7 +161,7 @@ class Engine:
             await self._when_idle()
             return
         decided = await self._decide(inputs)
-        if await self._commit(decided):
+        if await self._commit(decided, inputs):
             if inputs.timers:
                 failpoint("orchestrator.timers.after")
             if inputs.acts:
@@ -194,11 +195,15 @@ class Engine:
             self.counts[f"position_reset_{reset.reason}"] += 1  # the consumer has said so already
             self._intake.reset(reset, inputs)
         self._intake.read(records, inputs)
+        if self._publisher.unsent:
+            inputs.unsent = self._publisher.take_unsent()
         inputs.timers = await self._timers.due(inputs.now)
         if inputs.timers:
             failpoint("orchestrator.timers.before")
         if inputs.now - self._acts_read_at >= ACTS_INTERVAL_MS:
-            await self._heed(Paused(await self._store.pauses()))  # another replica may have changed them
+            await self._heed(
+                Paused(await self._store.pauses(), self._choked())
+            )  # another replica may have changed them
             inputs.acts = await self._store.waiting_acts(ACTS_PER_BATCH_MAX)
             self._acts_read_at = inputs.now
             if inputs.acts:
@@ -262,13 +267,27 @@ class Engine:
         await self._recount()
         _log.info("pauses.changed", paused=sorted(paused.all))
 
-    def _published_by(self, decided_at: int) -> int | None:
+    def _choked(self) -> frozenset[str]:
+        """The saga types of which none begin: a topic that their commands need takes nothing (R56)."""
+        held = self._publisher.held_topics
+        if not held:
+            return _NO_TOPICS
+        active = ((saga_type, self._registry.active(saga_type)) for saga_type in self._registry.saga_types)
+        return frozenset(
+            saga_type
+            for saga_type, definition in active
+            if definition is not None and any(self._topics.commands(step.service) in held for step in definition.steps)
+        )
+
+    def _published_by(self, topic: str, decided_at: int) -> int | None:
+        if topic in self._publisher.held_topics:
+            return self._store.now()  # not before now: the wait begins again
         oldest = self._publisher.oldest_unpublished_at
         if oldest is not None and oldest <= decided_at:
             return None
         return max(self._outages.ended_at, decided_at)
 
-    async def _commit(self, decided: Decided) -> bool:
+    async def _commit(self, decided: Decided, inputs: Inputs) -> bool:
         """Write the batch; false where somebody else was first, and nothing was written."""
         batch = decided.batch
         batch.published = self._publisher.take_published()
@@ -276,7 +295,7 @@ class Engine:
         try:
             outbox_id = await self._store.commit(batch)
         except ConflictError as error:
-            self._publisher.published += batch.published
+            self._publisher.give_back(batch.published, inputs.unsent)
             await self._read_again(error)
             return False
         failpoint("orchestrator.commit.after")

@@ -8,7 +8,7 @@ from kafka_saga.orchestrator.definition import Saga as Definition
 from kafka_saga.orchestrator.machine import waiting
 from kafka_saga.orchestrator.machine.decision import Ignored, Result
 from kafka_saga.orchestrator.machine.draft import Draft
-from kafka_saga.orchestrator.machine.events import Replied, TimerFired
+from kafka_saga.orchestrator.machine.events import NotSent, Replied, TimerFired
 from kafka_saga.orchestrator.machine.saga import StepState
 from kafka_saga.orchestrator.machine.states import IgnoredReason, LogStatus, ParkReason, SagaState, StepStatus
 from kafka_saga.schemas.envelope import Effect, Reason
@@ -88,7 +88,20 @@ def on_timer(draft: Draft, event: TimerFired) -> Result:
     return waiting.timer_fired(draft, Phase.COMPENSATE, event, _spent)
 
 
-def awaited(draft: Draft, event: Replied) -> int | Ignored:
+def on_not_sent(draft: Draft, event: NotSent) -> Result:
+    """The compensation cannot be sent: a person must look, as when it is refused (R18, R56)."""
+    index = awaited(draft, event)
+    if isinstance(index, Ignored):
+        return index
+    step = draft.steps[index]
+    if event.attempt != step.undo_attempt or step.deadline_at is None:
+        return Ignored(IgnoredReason.OTHER_ATTEMPT)
+    draft.step(index, error=event.message)
+    draft.park(ParkReason.COMPENSATION_FAILED, event.message, index)
+    return draft.finish()
+
+
+def awaited(draft: Draft, event: Replied | NotSent) -> int | Ignored:
     """The step whose compensation this reply answers, or why it answers none."""
     index = draft.definition.index(event.step)
     if index is None or event.phase is not Phase.COMPENSATE:

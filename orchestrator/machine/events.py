@@ -84,6 +84,27 @@ class ReplyUnreadable:
 
 
 @dataclass(frozen=True, slots=True)
+class NotSent:
+    """The command in flight will not be sent: its topic does not take it (R56).
+
+    Attributes:
+        cause: one word: `too_large`, `unknown_topic` and so on.
+        message: the same for people.
+        may_be_out: whether a copy of this attempt may be stored although nobody acknowledged one.
+
+    """
+
+    step: str
+    phase: Phase
+    epoch: int
+    attempt: int
+    cause: str
+    message: str
+    may_be_out: bool = False
+    kind = EventKind.NOT_SENT
+
+
+@dataclass(frozen=True, slots=True)
 class TimerFired:
     """`wake_at` has passed.
 
@@ -140,9 +161,9 @@ class Act:
         return None
 
 
-Event = Admitted | Released | Replied | ReplyUnreadable | TimerFired | Park | Act
+Event = Admitted | Released | Replied | ReplyUnreadable | NotSent | TimerFired | Park | Act
 
-_EVENTS = (Admitted, Released, Replied, ReplyUnreadable, TimerFired, Park, Act)
+_EVENTS = (Admitted, Released, Replied, ReplyUnreadable, NotSent, TimerFired, Park, Act)
 _BY_NAME: dict[str, Any] = {kind.__name__: kind for kind in _EVENTS}
 _WORDS: dict[str, Any] = {
     "phase": Phase,

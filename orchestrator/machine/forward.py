@@ -8,7 +8,7 @@ from typing import Any
 from kafka_saga.orchestrator.machine import compensation, waiting
 from kafka_saga.orchestrator.machine.decision import Ignored, Result
 from kafka_saga.orchestrator.machine.draft import Draft
-from kafka_saga.orchestrator.machine.events import Replied, TimerFired
+from kafka_saga.orchestrator.machine.events import NotSent, Replied, TimerFired
 from kafka_saga.orchestrator.machine.states import IgnoredReason, LogStatus, ParkReason, SagaState, StepStatus
 from kafka_saga.runtime.limits import SAGA_DATA_BYTES_MAX
 from kafka_saga.schemas.envelope import Reason
@@ -95,7 +95,26 @@ def on_timer(draft: Draft, event: TimerFired) -> Result:
     return waiting.timer_fired(draft, Phase.FORWARD, event, _spent)
 
 
-def awaited(draft: Draft, event: Replied) -> int | Ignored:
+def on_not_sent(draft: Draft, event: NotSent) -> Result:
+    """The command is not out: nothing happened, unless a copy of it, or of an attempt before it, may be (R8, R56)."""
+    index = awaited(draft, event)
+    if isinstance(index, Ignored):
+        return index
+    step = draft.steps[index]
+    if event.attempt != step.attempt or step.deadline_at is None:
+        return Ignored(IgnoredReason.OTHER_ATTEMPT)
+    in_doubt = event.may_be_out or step.attempt > 1 or step.epoch > 1
+    at_pivot = index == draft.definition.pivot_index
+    if draft.definition.forward_only(index) and (in_doubt or not at_pivot):
+        draft.step(index, error=event.message)
+        draft.park(ParkReason.PIVOT_UNRESOLVED, event.message, index)
+        return draft.finish()
+    _fail(draft, index, event.message, StepStatus.IN_DOUBT if in_doubt else StepStatus.FAILED)
+    compensation.begin(draft)
+    return draft.finish()
+
+
+def awaited(draft: Draft, event: Replied | NotSent) -> int | Ignored:
     """The step whose action this reply answers, whichever attempt (R7), or why it answers none."""
     index = draft.definition.index(event.step)
     if index is None or event.phase is not Phase.FORWARD:

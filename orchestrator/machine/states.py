@@ -75,6 +75,7 @@ class EventKind(StrEnum):
     FAILURE = "failure"
     RETRY = "retry"
     UNREADABLE = "unreadable"
+    NOT_SENT = "not_sent"
     TIMER = "timer"
     PARK = "park"
     CANCEL = "cancel"

@@ -187,7 +187,9 @@ async def test_messages_keep_the_order_of_their_commits_through_an_outage_I18(wo
     assert [sent.head.parsed_id.saga_id for sent in world.sent()] == ["order-0", "order-1", "order-2"]
 
 
-async def test_a_command_that_the_broker_never_takes_is_set_aside_and_the_others_go_out_I19(world: World) -> None:
+async def test_a_command_that_the_broker_never_takes_is_told_to_its_saga_at_once_and_the_others_go_out_R56(
+    world: World,
+) -> None:
     publish = world.kafka.publish
 
     async def publish_but_not_order_1(messages: list[Message]) -> None:
@@ -201,9 +203,16 @@ async def test_a_command_that_the_broker_never_takes_is_set_aside_and_the_others
     world.request("order-2")
     await world.turn(2)
     assert [sent.head.parsed_id.saga_id for sent in world.sent()] == ["order-2"]
-    [(cause, letter)] = world.dead_letters("inventory.commands")
-    assert (cause, letter.key) == ("too_large", b"order-1")
-    assert dict(letter.headers)["__saga.errors.stage"] == b"publish"
+    saga = await world.saga("order-1")
+    assert saga.state is SagaState.COMPENSATED
+    assert not any(step.executed for step in saga.steps), "it never was out, so nothing is in doubt"
+    assert saga.error is not None
+    assert "inventory.commands refused it: the broker says no" in saga.error
+    assert await world.statuses("order-1") == ["IN_PROGRESS", "FAILED"]
+    failed = (await world.log("order-1"))[-1]
+    assert (failed.detail["event"], failed.detail["cause"]) == ("NotSent", "too_large")
+    assert world.dead_letters("inventory.commands") == [], "a redrive of it would do what its saga takes for not done"
+    assert world.engine.counts["commands_not_sent"] == 1
 
 
 async def test_a_dead_letter_that_its_topic_refuses_is_kept_as_its_first_bytes_and_nothing_is_blocked(

@@ -19,6 +19,7 @@ from kafka_saga.orchestrator.machine.events import (
     Act,
     Admitted,
     Event,
+    NotSent,
     Origin,
     Park,
     Released,
@@ -170,3 +171,5 @@ def _replies(definition: Saga, name: str, phase: Phase, epoch: int) -> Iterator[
     yield Replied(name, phase, epoch, Outcome.RETRY, attempt=19)
     yield Replied(name, phase, epoch + 7, Outcome.SUCCESS)
     yield ReplyUnreadable(name, phase, epoch, "bad_json", "not JSON", origin)
+    for attempt in (1, 2):
+        yield NotSent(name, phase, epoch, attempt, "too_large", "not sent", may_be_out=attempt == 2)

@@ -26,7 +26,7 @@ class HeldProducer:
 
 async def test_late_replies_that_are_forgotten_while_they_wait_for_their_turn_do_not_hold_up_the_end() -> None:
     producer = HeldProducer()
-    publisher = Publisher(producer, Progress({}), own_topics=(), clock=SystemClock(), on_published=lambda: None)
+    publisher = Publisher(producer, Progress({}), clock=SystemClock(), on_published=lambda: None)
     publishing = asyncio.create_task(publisher.run())
     for number in range(8):  # more than may wait
         publisher.put_late(Outgoing([Message("t", None, b"%d" % number)]), 0)
@@ -54,9 +54,9 @@ class LimitedProducer:
         self.published += messages
 
 
-async def test_a_dead_letter_that_is_refused_is_kept_as_its_first_bytes_and_a_reply_is_asked_for_again() -> None:
+async def test_a_dead_letter_that_is_refused_is_kept_as_its_first_bytes_and_a_reply_becomes_a_dead_letter() -> None:
     producer = LimitedProducer()
-    publisher = Publisher(producer, Progress({}), own_topics=(), clock=SystemClock(), on_published=lambda: None)
+    publisher = Publisher(producer, Progress({}), clock=SystemClock(), on_published=lambda: None)
     publishing = asyncio.create_task(publisher.run())
     letter = Message("dlq.payment.commands", b"k", b"x" * 9_000)
     reply = Message("payment.replies", b"k", b"y" * 9_000)
@@ -64,6 +64,7 @@ async def test_a_dead_letter_that_is_refused_is_kept_as_its_first_bytes_and_a_re
     assert await publisher.drain(5_000)
     assert [(message.topic, message.value) for message in producer.published] == [
         ("dlq.payment.commands", b"x" * 1_024),
+        ("dlq.payment.replies", b"y" * 1_024),
         ("payment.replies", b"{}"),
     ]
     publishing.cancel()

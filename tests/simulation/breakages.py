@@ -183,7 +183,7 @@ ENGINE = (
     Mutant(
         "the outbox is not published again after a crash",
         "orchestrator/engine/recovery.py",
-        "        publisher.add(row)",
+        "        publisher.add(row, may_be_out=True)",
         "        publisher.published.append(row.outbox_id)",
         "I14|I19|R3|R21|R26",
         {"orders": 30, "crash": [["orchestrator.publish.before", 0.2]]},
@@ -191,9 +191,25 @@ ENGINE = (
     Mutant(
         "the outbox row is deleted before it is published",
         "orchestrator/engine/publish.py",
-        "        self.waiting += len(row.messages)\n",
-        "        self.waiting += len(row.messages)\n        self.published.append(row.outbox_id)\n",
+        "        self._arrived.set()\n\n    def take_published",
+        "        self._arrived.set()\n        self.published.append(row.outbox_id)\n\n    def take_published",
         "I14|I19|R3|R21|R26",
+    ),
+    Mutant(
+        "a timer fires for a command that waits for its topic",
+        _WORKER,
+        "        if topic in self._publisher.held_topics:\n            return self._store.now()",
+        "        if False:\n            return 0",
+        "R21|I4|I10",
+        {"orders": 30, "spread_ms": 60_000, "refusals": 6},
+    ),
+    Mutant(
+        "what is held counts as published",
+        "messaging/outlet.py",
+        "        parcel.owed += 1\n        hold.items.append((parcel, message))",
+        "        return",
+        "I14|I19|R3|R21|R26",
+        {"orders": 30, "spread_ms": 60_000, "refusals": 6},
     ),
     Mutant(
         "dead letters are not published",

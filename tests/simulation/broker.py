@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from zlib import crc32
 
 from kafka_saga.messaging.cluster import Committed
+from kafka_saga.messaging.errors import RefusalReason
 from kafka_saga.messaging.records import Message, TopicPartition
 from tests.simulation.chance import Swarm
 from tests.simulation.virtual_time import SimClock
@@ -95,6 +96,8 @@ class SimBroker:
         self.faulty = True
         self.up = asyncio.Event()
         self.up.set()
+        self.refusing: dict[str, RefusalReason] = {}
+        """The topics that take nothing for now, and why."""
         self.topics: dict[str, list[Partition]] = {}
         self.history: defaultdict[str, list[SimRecord]] = defaultdict(list)
         """Everything that was ever stored, whatever retention did to it: for checkers."""

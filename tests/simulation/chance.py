@@ -63,6 +63,8 @@ class Swarm:
     """How often a producer of somebody else's opens a transaction on a topic of replies, and ends it later."""
     leaderless: int = 0
     """How often a partition has no leader for a while."""
+    refusals: int = 0
+    """How often a topic takes nothing for a while (R56)."""
 
     clock_jumps: int = 0
     handler_faults: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
@@ -107,6 +109,8 @@ def draw(seed: int) -> tuple[random.Random, Swarm]:
         forged=chance.choice([0, 5]),
         acts=chance.choice([0, 0, 3, 20]),
         unpark=chance.random() < 0.5,
+        # By chance of its own: the worlds of seeds from before it stay what they were.
+        refusals=random.Random(seed * 1_000 + 35).choice([0, 0, 2]) if faults else 0,
         **faults,  # type: ignore[arg-type] # names and kinds are those of Swarm
     )
     return chance, _with_rivals(seed, swarm)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from kafka_saga.messaging.claims import Claimant, claim_of
 from kafka_saga.messaging.cluster import Committed
 from kafka_saga.messaging.consumer import Reset
+from kafka_saga.messaging.errors import PublishRefusedError
 from kafka_saga.messaging.hints import CommitHints
 from kafka_saga.messaging.records import Message, TopicPartition
 from kafka_saga.messaging.survey import Extent
@@ -33,6 +34,11 @@ class SimProducer:
         if not broker.up.is_set():
             await broker.clock.sleep(PUBLISH_TIMEOUT_MS)
             raise BrokerUnavailableError("no broker answers")
+        for topic, reason in broker.refusing.items():
+            refused = [message for message in messages if message.topic == topic]
+            if refused:
+                left = [message for message in messages if message.topic != topic]
+                raise PublishRefusedError(topic, reason, "refused for a while", refused, left)
         absent = [message for message in messages if not broker.place(message)[1].led]
         messages = [message for message in messages if message not in absent]
         half = len(messages) // 2

@@ -145,6 +145,12 @@ def test_requests_of_a_type_that_is_paused_are_not_read_again_and_nobody_waits_f
     assert came_to(500000120).violations == ()
 
 
+def test_topics_that_take_nothing_for_a_while_cost_nobody_an_effect_R56() -> None:
+    for seed in range(1, 7):
+        world = holds(seed, orders=30, spread_ms=60_000, refusals=4)
+        assert "refusal" in world.broker.happened
+
+
 def test_a_topic_that_was_created_anew_is_stored_at_its_new_beginning_R23() -> None:
     for seed in range(1, 4):
         assert "recreation" in holds(seed, orders=10, recreations=3).broker.happened

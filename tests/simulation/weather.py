@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
+from kafka_saga.messaging.errors import RefusalReason
 from kafka_saga.messaging.records import Message
 from kafka_saga.participants.services import SERVICES
 from kafka_saga.schemas.topics import TopicNames
@@ -42,6 +43,7 @@ class Weather:
             *[self._growth] * swarm.growths,
             *[self._transaction] * swarm.transactions,
             *[self._leaderless] * swarm.leaderless,
+            *[self._refusal] * swarm.refusals,
             *[self._stop] * swarm.stops,
         ]
         chance.shuffle(happenings)
@@ -101,6 +103,16 @@ class Weather:
         log.led = False
         await self._clock.sleep(chance.choice([500, 3_000, 15_000, 60_000]))
         log.led = True
+
+    async def _refusal(self) -> None:
+        """One topic takes nothing for a while; commands may also be too large for it (R56)."""
+        chance = self._broker.chance
+        topic = chance.choice(self._inner)
+        passing: list[RefusalReason] = ["unknown_topic", "not_authorised", "timestamp", "unavailable"]
+        reasons: list[RefusalReason] = [*passing, "too_large"] if topic.endswith(".commands") else passing
+        self._broker.refusing[topic] = chance.choice(reasons)
+        await self._clock.sleep(chance.randint(1_000, 60_000))
+        self._broker.refusing.pop(topic, None)
 
     async def _stop(self) -> None:
         self._broker.chance.choice(self._processes).restart()

@@ -45,10 +45,15 @@ def _meaning(evidence: Evidence, command_id: str, step: str) -> Iterator[str]:
 
 
 def _sent(evidence: Evidence, bodies: dict[str, bytes | None]) -> Iterator[str]:
-    """I14: what the log says was sent can have been read."""
+    """I14: what the log says was sent can have been read, unless it says next that it could not be sent (R56)."""
     for saga_id, log in evidence.logs.items():
+        told = {
+            (entry.detail["step"], entry.detail["phase"]) for entry in log if entry.detail.get("event") == "NotSent"
+        }
         for entry in log:
             phase = PHASES.get(entry.status)
+            if phase is not None and (entry.step, phase) in told:
+                continue
             if phase is not None and f"order/{saga_id}/{entry.step}/{phase.value}/1" not in bodies:
                 yield f"I14: {saga_id} says it sent {phase.value} of {entry.step}, and nobody can have read it"
 
