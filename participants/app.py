@@ -70,26 +70,25 @@ async def run_participant(
 
     Raises:
         StoreRefusedError: the database is in use, newer than this program, or not the one that was used before.
-        ConfigError: commands are kept for longer than the fence.
-        UsageError: `prepare` failed.
+        ConfigError, UsageError: commands are kept for longer than the fence; `prepare` failed.
         UnavailableError: Kafka or the database does not answer.
 
     """
-    clock = clock or SystemClock()
-    name, group = participant.name, f"{topics.prefix}{participant.name}"
+    clock, name, group = clock or SystemClock(), participant.name, f"{topics.prefix}{participant.name}"
     async with AsyncExitStack() as stack:
-        lock = StoreLock(database)
-        store = await _own_store(stack, lock, database, prepare, name)
+        store = await _own_store(stack, lock := StoreLock(database), database, prepare, name)
         if not await wait_for_broker(kafka, stopping=lifecycle.stopping, wait_ms=broker_wait_ms, clock=clock):
             return
         await _check_topics(kafka, topics, name, fence_retention_ms, create=creates_topics)
         offsets = await store.offsets()
-        claimant = Claimant(store.store_id, str(database), name)
-        consumer = Consumer(kafka, [topics.commands(name)], group=group, claimant=claimant, clock=clock)
+        claimant, reads = Claimant(store.store_id, str(database), name), [topics.commands(name)]
+        consumer = Consumer(kafka, reads, group=group, claimant=claimant, clock=clock)
         stack.push_async_callback(consumer.stop)
         await consumer.start(offsets)
         producer = Producer(kafka, clock=clock)
         stack.push_async_callback(producer.stop)
+        stack.enter_context(Watchdog(clock, handler_timeout_ms=handler_timeout_ms))
+        stack.callback(lifecycle.spawn(watch_skew(kafka, clock), "clock").cancel)
         worker = Worker(
             participant,
             store=store,
@@ -106,8 +105,6 @@ async def run_participant(
             fence_retention_ms=fence_retention_ms,
         )
         _say_ready(faults, service=name, commands=topics.commands(name), database=str(database), group=group)
-        stack.enter_context(Watchdog(clock, handler_timeout_ms=handler_timeout_ms))
-        stack.callback(lifecycle.spawn(watch_skew(kafka, clock), "clock").cancel)
         await beside(worker.run(), consumer.claim.watch(), lock.watch(clock))
     _log.info("participant.stopped", service=name)
 

@@ -213,6 +213,10 @@ STOP_TIMEOUT_MS: Final = 10_000
 CONFIG_FILE_BYTES_MAX: Final = 256 * 1024
 """A file of every setting there is takes 3 KB; a device or a pipe given by mistake must not be read for ever."""
 
+TOLD_ERRORS_MAX: Final = 100_000
+"""Reasons that a restore takes over from events: some 20 MB of memory; sagas beyond keep what the fence says."""
+
+
 assert PAYLOAD_BYTES_MAX + HEADERS_BYTES_MAX < PUBLISH_BATCH_BYTES_MAX
 assert DEAD_LETTER_REMNANT_BYTES_MAX < DEAD_LETTER_VALUE_BYTES_MAX
 assert DEAD_LETTER_VALUE_BYTES_MAX < DEAD_LETTER_WHOLE_BYTES_MAX <= PUBLISH_BATCH_BYTES_MAX

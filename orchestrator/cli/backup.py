@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import sqlite3
 from pathlib import Path
 from typing import Annotated
 
@@ -13,12 +15,15 @@ from kafka_saga.orchestrator.cli.options import DEFAULTS, SettingFlags
 from kafka_saga.orchestrator.cli.output import console, print_json, say
 from kafka_saga.orchestrator.cli.progress import progress_bar
 from kafka_saga.orchestrator.config import Settings
-from kafka_saga.orchestrator.operations.backing_up import Source, restore_lines, sources, targets
+from kafka_saga.orchestrator.operations.backing_up import Source, restore_line, sources, targets
+from kafka_saga.orchestrator.operations.backup_set import MANIFEST, write_manifest
 from kafka_saga.orchestrator.store.presence import check_store
-from kafka_saga.runtime.backup import back_up
-from kafka_saga.runtime.errors import UsageError
+from kafka_saga.runtime.backup import back_up, one_cut
+from kafka_saga.runtime.clock import SystemClock, rfc3339
+from kafka_saga.runtime.errors import RefusedError, UsageError
 
 _PAGE_BYTES = 4_096
+_Made = tuple[Source, Path, int]
 
 
 def backup(
@@ -33,13 +38,14 @@ def backup(
 ) -> None:
     """Copy a database while its owner goes on working; say how to put it back.
 
-    A copy is one file, readable by you only, checked, and whole or not there at all. After a restore, what happened
-    since is read from Kafka again: back up more often than the topics' retention.
+    A copy is one file, readable by you only, checked, and whole or not there at all. With --all the copies are of one
+    moment, and `backup.json` beside them says so: `saga restore` puts such a set back. After a restore, what was
+    ordered since is read from Kafka again: back up more often than the topics' retention.
 
     Examples:
         saga backup /backups/orchestrator.db
         saga backup /backups/payment.db --service payment
-        saga backup /backups/monday --all              # a folder: one file each
+        saga backup /backups/monday --all              # a folder: one file each, all of one moment
         saga backup /backups/orchestrator.db --force   # replace yesterday's
 
     """
@@ -58,25 +64,39 @@ def backup(
             destination.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"cannot make the folder {destination}: {error.strerror}") from error
-    made = [
-        (source, copy, _copied(source, copy, force=force)) for source, copy in targets(chosen, destination, every=every)
-    ]
+    wanted = targets(chosen, destination, every=every)
+    made = _one_cut(wanted, destination, force=force) if every else [_copied(*wanted[0], force=force)]
     for source, copy, size in made:
         if json:
             print_json({"owner": source.owner, "source": str(source.path), "copy": str(copy), "bytes": size})
         else:
             console().print(f"{copy}  {size / 1_000_000:,.1f} MB, of {source.path}", soft_wrap=True)
-    say("to restore:")
-    for source, copy, _ in made:
-        for line in restore_lines(source, copy):
-            say(f"  {line}")
+    say("to restore, stop what runs, then look first (without --dry-run it is done):")
+    say(f"  {restore_line(destination if every else made[0][1], service=service, every=every)}")
 
 
 def _services(settings: Settings) -> list[Source]:
     return [Source(name, settings.database(name)) for name in registry_of(settings).services]
 
 
-def _copied(source: Source, copy: Path, *, force: bool) -> int:
+def _one_cut(wanted: list[tuple[Source, Path]], folder: Path, *, force: bool) -> list[_Made]:
+    """Copies of one moment, listed beside them."""
+    if (folder / MANIFEST).exists():
+        if not force:
+            raise RefusedError(f"{folder} has a backup already: give another name, or replace it with --force")
+        (folder / MANIFEST).unlink()  # the copies that it lists are about to go
+    clock = SystemClock()
+    at = rfc3339(clock.now_ms())
+    with one_cut([source.path for source, _ in wanted], pause=lambda: asyncio.run(clock.sleep(50))) as snapshots:
+        made = [
+            _copied(source, copy, force=force, snapshot=snapshot)
+            for (source, copy), snapshot in zip(wanted, snapshots, strict=True)
+        ]
+    write_manifest(folder, wanted, at)
+    return made
+
+
+def _copied(source: Source, copy: Path, *, force: bool, snapshot: sqlite3.Connection | None = None) -> _Made:
     bar = progress_bar(DownloadColumn(), TimeRemainingColumn())
     task = bar.add_task(source.owner, total=None)
 
@@ -84,4 +104,5 @@ def _copied(source: Source, copy: Path, *, force: bool) -> int:
         bar.update(task, completed=done * _PAGE_BYTES, total=total * _PAGE_BYTES)
 
     with bar:
-        return back_up(source.path, copy, replaces=force, on_progress=show)
+        size = back_up(source.path, copy, replaces=force, on_progress=show, snapshot=snapshot)
+    return source, copy, size

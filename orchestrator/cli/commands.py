@@ -64,6 +64,7 @@ _COMMANDS = {
         ("purge", "purge:purge", "Delete finished sagas that are older than a while."),
         ("backup", "backup:backup", "Copy a database while it is in use; say how to put it back."),
         ("adopt", "adopt:adopt", "Make a consumer group a database's own, and say where it reads on."),
+        ("restore", "restore:restore", "Put a backup back, and go on from it."),
         ("topics", "topics:app", "Create and list the topics that sagas need."),
         ("dlq", "dlq:app", "Look at dead letters, send them again, put them away."),
         ("config", "config:app", "Show every setting, its value and its source; or get one."),

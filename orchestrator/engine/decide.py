@@ -18,6 +18,7 @@ from kafka_saga.orchestrator.engine.inputs import Inputs, Reply, Request, addres
 from kafka_saga.orchestrator.engine.intake import Intake
 from kafka_saga.orchestrator.engine.messages import MessageWriter
 from kafka_saga.orchestrator.engine.pauses import NOTHING, Paused
+from kafka_saga.orchestrator.engine.replied import contradicts, replied
 from kafka_saga.orchestrator.machine.decision import Decision, Ignored, Refused, Result, Unchanged
 from kafka_saga.orchestrator.machine.events import (
     Act,
@@ -27,6 +28,7 @@ from kafka_saga.orchestrator.machine.events import (
     Released,
     Replied,
     ReplyUnreadable,
+    Restored,
     TimerFired,
 )
 from kafka_saga.orchestrator.machine.missing import act_without_definition
@@ -35,14 +37,14 @@ from kafka_saga.orchestrator.machine.saga import Saga, accepted
 from kafka_saga.orchestrator.machine.states import TERMINAL, IgnoredReason, SagaState
 from kafka_saga.orchestrator.machine.transitions import advance
 from kafka_saga.orchestrator.registry import Registry
+from kafka_saga.orchestrator.store.lives import Life
 from kafka_saga.orchestrator.store.port import ActOutcome, Batch, Changed, Known, QueuedAct, Started, UnreadableAct
 from kafka_saga.orchestrator.store.retention import Purged
 from kafka_saga.runtime.errors import ContractError
 from kafka_saga.runtime.telemetry import log, log_subject
 from kafka_saga.schemas.causes import Cause
-from kafka_saga.schemas.codec import decode_object
-from kafka_saga.schemas.envelope import Outcome, read_command
-from kafka_saga.schemas.ids import Phase, SagaRef
+from kafka_saga.schemas.envelope import read_command
+from kafka_saga.schemas.ids import SagaRef
 from kafka_saga.schemas.topics import TopicNames
 
 _log = log("decide")
@@ -81,7 +83,12 @@ class Decider:
         self.topics = topics
         self.intake = intake
         self.replies_of = cache(topics.replies_of)
-        self.writer = MessageWriter(topics)
+        self.live(Life())
+
+    def live(self, life: Life) -> None:
+        """Decide for this life of the store (R59)."""
+        self.life = life
+        self.writer = MessageWriter(self.topics, life.first_sequence)
 
     def decide(
         self,
@@ -159,6 +166,8 @@ class _Fold:
             self._sagas[request.ref] = Folding(saga, request.request_hash, None)
             self._started.append(request.ref)
             self._decided.counts["started"] += 1
+            if self._decider.life.ahead and self._decider.life.was_there(request.record):
+                self._apply(request.definition, self._sagas[request.ref], Restored(self._decider.life.ahead))
         elif earlier.request_hash == request.request_hash:
             self._decided.counts["duplicate_request"] += 1
         else:
@@ -179,7 +188,7 @@ class _Fold:
             self._decider.intake.set_aside(self._inputs, reply.record, error, "validate")
             return
         try:
-            event: Event = _replied(definition, reply)
+            event: Event = replied(definition, reply, self._decider.life.errors)
         except ContractError as error:
             self._decider.intake.set_aside(self._inputs, reply.record, error, "validate")
             command = reply.head.command
@@ -317,6 +326,9 @@ class _Fold:
             ]
         elif isinstance(result, Ignored):
             self._decided.counts[f"ignored_{result.reason.value}"] += 1
+            if isinstance(event, Replied) and contradicts(definition, folding.saga, event):
+                self._decided.counts["reply_contradicts"] += 1
+                _log.warning("reply.contradicts", saga=str(folding.saga.ref), step=event.step, now=event.outcome.value)
             _log.debug("event.ignored", saga=str(folding.saga.ref), kind=event.kind.value, reason=result.reason.value)
         return result
 
@@ -352,36 +364,3 @@ class _Fold:
         if reply.record.topic != expected:
             raise ContractError(Cause.WRONG_TOPIC, f"replies of step '{name}' come on {expected}")
         return folding, definition
-
-
-def _replied(definition: Definition, reply: Reply) -> Replied:
-    """The reply as an event, its body read.
-
-    Raises:
-        ContractError: the body is not a JSON object, or does not fit the step's reply.
-
-    """
-    head = reply.head
-    command = head.command
-    index = definition.index(command.step)
-    assert index is not None, "checked with the topic"
-    if head.outcome is Outcome.SUCCESS and command.phase is Phase.FORWARD:
-        body = definition.reply_document(index, reply.value)
-        size = len(reply.value or b"")
-    else:
-        document = decode_object(reply.value)
-        error = document.get("error")
-        # Only the words for people are kept of what is no result.
-        body, size = ({"error": error} if isinstance(error, str) else {}), 0
-    return Replied(
-        command.step,
-        command.phase,
-        command.epoch,
-        head.outcome,
-        head.attempt,
-        head.effect,
-        head.reason,
-        body,
-        size,
-        reply.origin,
-    )

@@ -18,7 +18,9 @@ from kafka_saga.schemas.topics import TopicNames
 class MessageWriter:
     """Turns effects into messages for this installation's topics."""
 
-    def __init__(self, topics: TopicNames) -> None:
+    def __init__(self, topics: TopicNames, first_sequence: int = 0) -> None:
+        """`first_sequence` is added to the versions that events tell: those of an earlier life lie below it (R59)."""
+        self._first_sequence = first_sequence
         self.commands_of = cache(topics.commands)
         self._replies_of = cache(topics.replies_of)
         self._events_of = cache(topics.events)
@@ -48,11 +50,12 @@ class MessageWriter:
         value = encode(body)
         if len(value) > PAYLOAD_BYTES_MAX:
             value = encode({**body, "data": {}, "dataOmitted": True})
+        sequence = self._first_sequence + saga.version
         headers = event_headers(
-            f"{saga_type}/{saga_id}/{saga.version}/{event}",
+            f"{saga_type}/{saga_id}/{sequence}/{event}",
             event_type=self._type_of(saga_type, event),
             source=self._source_of(saga_type),
-            sequence=saga.version,
+            sequence=sequence,
         )
         return Message(self._events_of(saga_type), saga_id.encode(), value, headers)
 

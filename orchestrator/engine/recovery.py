@@ -10,12 +10,11 @@ from kafka_saga.orchestrator.store.port import Batch, Changed, Registered, Store
 from kafka_saga.runtime.errors import StoreRefusedError
 from kafka_saga.runtime.limits import BATCH_RECORDS_MAX
 from kafka_saga.runtime.telemetry import log
-from kafka_saga.schemas.topics import TopicNames
 
 _log = log("recovery")
 
 
-async def check_definitions(store: Store, registry: Registry, topics: TopicNames, *, park_missing: bool) -> None:
+async def check_definitions(store: Store, registry: Registry, writer: MessageWriter, *, park_missing: bool) -> None:
     """Refuse to run sagas by a definition that is not the one they began with (R30).
 
     Raises:
@@ -35,7 +34,7 @@ async def check_definitions(store: Store, registry: Registry, topics: TopicNames
             )
     for saga_type, version in sorted(await store.unfinished_versions() - {definition.key for definition in registry}):
         if park_missing:
-            await _park_all(store, topics, saga_type, version)
+            await _park_all(store, writer, saga_type, version)
         elif await store.unfinished_of(saga_type, version, 1):
             raise StoreRefusedError(
                 f"unfinished sagas need version {version} of saga '{saga_type}', which no module has: "
@@ -52,8 +51,7 @@ async def republish(store: Store, publisher: Publisher) -> None:
         _log.info("recovery.republishing", batches=len(left), messages=sum(len(row.messages) for row in left))
 
 
-async def _park_all(store: Store, topics: TopicNames, saga_type: str, version: int) -> None:
-    writer = MessageWriter(topics)
+async def _park_all(store: Store, writer: MessageWriter, saga_type: str, version: int) -> None:
     while refs := await store.unfinished_of(saga_type, version, BATCH_RECORDS_MAX):
         now = store.now()
         batch = Batch(now)

@@ -172,7 +172,9 @@ class Engine:
         await self._upkeep.step(decided.batch.now, idle=False)
 
     async def _recover(self) -> None:
-        await recovery.check_definitions(self._store, self._registry, self._topics, park_missing=self._park_missing)
+        self._decider.live(await self._store.life())
+        writer = self._decider.writer
+        await recovery.check_definitions(self._store, self._registry, writer, park_missing=self._park_missing)
         await self._outages.restore(self._store)
         await recovery.republish(self._store, self._publisher)
         failpoint("orchestrator.start.republished")

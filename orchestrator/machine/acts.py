@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kafka_saga.orchestrator.definition import Saga as Definition
-from kafka_saga.orchestrator.machine import compensation, forward
+from kafka_saga.orchestrator.machine import compensation, forward, restoring
 from kafka_saga.orchestrator.machine.decision import Refused, Result, Unchanged
 from kafka_saga.orchestrator.machine.draft import Draft
 from kafka_saga.orchestrator.machine.events import Act
@@ -47,6 +47,8 @@ def on_cancel_running(draft: Draft, event: Act) -> Result:
     reached = index if index is not None else _last_begun(draft.steps)
     if draft.definition.forward_only(reached):
         return Refused("the saga has reached its point of no return: it can only go forward")
+    if restoring.may_have_passed_pivot(draft, reached):
+        return Refused(f"{restoring.PASSED}: it can only go forward, or be resolved")
     _note(draft, event)
     draft.error = _cancelled(event)
     if index is not None:
@@ -201,4 +203,4 @@ def _phase(draft: Draft) -> Phase:
 
 def _last_begun(steps: Sequence[StepState]) -> int:
     """The last step that was begun, from 0; -1 where none was."""
-    return max((index for index, step in enumerate(steps) if step.status is not StepStatus.PENDING), default=-1)
+    return max((index for index, step in enumerate(steps) if step.begun), default=-1)

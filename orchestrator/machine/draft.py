@@ -123,10 +123,23 @@ class Draft:
         state = self.steps[index] = state.sent(phase, self.now, self.now + timeout_ms)
         attempt = state.command_attempt(phase)
         self.log(index, LogStatus.IN_PROGRESS if phase is Phase.FORWARD else LogStatus.COMPENSATING, attempt)
+        self._command(index, phase, attempt, body)
+
+    def _command(self, index: int, phase: Phase, attempt: int, body: bytes) -> None:
+        step, state = self.definition.steps[index], self.steps[index]
         # A pure function of saga, step, phase and epoch (R2, I13).
         identity = CommandId(*self.before.ref, step.name, phase, state.command_epoch(phase))
         command = self.definition.command_type(step.name, phase)
         self._commands.append(SendCommand(identity, step.service, command, attempt, body))
+
+    def send_again(self, index: int, phase: Phase) -> None:
+        """Send the awaited command once more, as it was: no attempt is spent, and the wait begins anew."""
+        step, state = self.definition.steps[index], self.steps[index]
+        data = SagaData(self.before.request, replies_of(self.definition, self.steps))
+        body = self.definition.command_body(step.name, phase, data)
+        waits = state.deadline_at is not None  # a parked saga takes the reply, and waits for nothing
+        self.step(index, sent_at=self.now, deadline_at=self.now + step.policy(phase).timeout_ms if waits else None)
+        self._command(index, phase, state.command_attempt(phase), body)
 
     def park(self, reason: ParkReason, detail: str, index: int | None) -> None:
         """Stop here until a person acts (R18). The step keeps its status, so that its reply is still known (R11)."""

@@ -128,6 +128,19 @@ class Park:
 
 
 @dataclass(frozen=True, slots=True)
+class Restored:
+    """The store was restored from a backup: what an earlier life did since is not known here (R59).
+
+    Attributes:
+        ahead: services whose databases were not restored with it: they may have done more than this store knows of.
+
+    """
+
+    ahead: tuple[str, ...] = ()
+    kind = EventKind.RESTORED
+
+
+@dataclass(frozen=True, slots=True)
 class Act:
     """An operator's verb (R25).
 
@@ -161,9 +174,9 @@ class Act:
         return None
 
 
-Event = Admitted | Released | Replied | ReplyUnreadable | NotSent | TimerFired | Park | Act
+Event = Admitted | Released | Replied | ReplyUnreadable | NotSent | TimerFired | Park | Restored | Act
 
-_EVENTS = (Admitted, Released, Replied, ReplyUnreadable, NotSent, TimerFired, Park, Act)
+_EVENTS = (Admitted, Released, Replied, ReplyUnreadable, NotSent, TimerFired, Park, Restored, Act)
 _BY_NAME: dict[str, Any] = {kind.__name__: kind for kind in _EVENTS}
 _WORDS: dict[str, Any] = {
     "phase": Phase,
@@ -217,6 +230,8 @@ def from_detail(detail: Mapping[str, Any]) -> Event:
             fields[name] = word(fields[name])
     if "reason" in fields and kind is not Act:
         fields["reason"] = (ParkReason if kind is Park else Reason)(fields["reason"])
+    if "ahead" in fields:
+        fields["ahead"] = tuple(fields["ahead"])
     if "origin" in fields:
         fields["origin"] = Origin(**fields["origin"])
     event: Event = kind(**fields)

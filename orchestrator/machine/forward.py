@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from kafka_saga.orchestrator.machine import compensation, waiting
+from kafka_saga.orchestrator.machine import compensation, restoring, waiting
 from kafka_saga.orchestrator.machine.decision import Ignored, Result
 from kafka_saga.orchestrator.machine.draft import Draft
 from kafka_saga.orchestrator.machine.events import NotSent, Replied, TimerFired
@@ -77,7 +77,15 @@ def on_failure(draft: Draft, event: Replied) -> Result:
         draft.step(index, error=error)
         draft.park(ParkReason.PIVOT_UNRESOLVED, error, index)
         return draft.finish()
-    _fail(draft, index, error, StepStatus.FAILED)
+    if event.reason is Reason.FENCED and draft.definition.undoable(index):
+        # It was undone before this store knew of it, as after a restore: its compensation tells what was done.
+        _fail(draft, index, error, StepStatus.IN_DOUBT)
+    elif restoring.may_have_passed_pivot(draft, index):
+        draft.step(index, error=error)
+        draft.park(ParkReason.PIVOT_UNRESOLVED, f"{error}; {restoring.PASSED}", index)
+        return draft.finish()
+    else:
+        _fail(draft, index, error, StepStatus.FAILED)
     compensation.begin(draft)
     return draft.finish()
 
@@ -131,6 +139,9 @@ def _spent(draft: Draft, index: int, error: str) -> None:
     """No attempt is left: undo, the step in doubt first (R8); or, past the point of no return, park (R19)."""
     if draft.definition.forward_only(index):
         draft.park(ParkReason.PIVOT_UNRESOLVED, error, index)
+        return
+    if restoring.may_have_passed_pivot(draft, index):
+        draft.park(ParkReason.PIVOT_UNRESOLVED, f"{error}; {restoring.PASSED}", index)
         return
     _fail(draft, index, error, StepStatus.IN_DOUBT)
     compensation.begin(draft)

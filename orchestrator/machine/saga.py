@@ -48,6 +48,12 @@ class StepState(NamedTuple):
         """When this step needs the timer, or None."""
         return self.deadline_at if self.deadline_at is not None else self.retry_at
 
+    @property
+    def begun(self) -> bool:
+        """Whether this store ever sent its command. A step may be in doubt without: after a restore (R59)."""
+        unknown = self.status is StepStatus.IN_DOUBT and self.sent_at is None
+        return self.status is not StepStatus.PENDING and not unknown
+
     def sent(self, phase: Phase, now: int, deadline_at: int) -> StepState:
         """The step with its command sent once more. Spelled out: `_replace` costs four times as much."""
         if phase is Phase.FORWARD:
@@ -225,7 +231,7 @@ def current_step(saga: Saga) -> int:
         return undone[0] + 1
     if saga.state is SagaState.COMPENSATED:
         return 0
-    begun = [index for index, step in enumerate(saga.steps) if step.status is not StepStatus.PENDING]
+    begun = [index for index, step in enumerate(saga.steps) if step.begun]
     return begun[-1] + 1 if begun else 0
 
 

@@ -78,6 +78,7 @@ class EventKind(StrEnum):
     NOT_SENT = "not_sent"
     TIMER = "timer"
     PARK = "park"
+    RESTORED = "restored"
     CANCEL = "cancel"
     RETRY_NOW = "retry_now"
     SKIP = "skip"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kafka_saga.orchestrator.definition import Saga as Definition
-from kafka_saga.orchestrator.machine import acts, compensation, forward, pausing
+from kafka_saga.orchestrator.machine import acts, compensation, forward, pausing, restoring
 from kafka_saga.orchestrator.machine.decision import Ignored, Refused, Result, Unchanged
 from kafka_saga.orchestrator.machine.draft import NO_PAUSES, Draft, Pauses
 from kafka_saga.orchestrator.machine.events import Act, Event, Park, Replied, ReplyUnreadable
@@ -169,6 +169,7 @@ TABLE: dict[tuple[SagaState, EventKind], Rule | IgnoredReason | Refused | Unchan
     (_UNDONE, EventKind.SKIP): _ENDED,
     (_UNDONE, EventKind.RESOLVE): _ENDED,
     **{(ended, kind): _ENDED for ended in (_DONE, _UNDONE) for kind in (EventKind.PAUSE, EventKind.RESUME)},
+    **{(state, EventKind.RESTORED): restoring.on_restored for state in (_P, _R, _C, _PARKED)},
     **{(state, EventKind.PAUSE): pausing.on_pause for state in (_P, _R, _C)},
     **{(state, EventKind.RESUME): pausing.on_resume for state in (_P, _R, _C, _PARKED)},
     **{(state, EventKind.RELEASED): pausing.on_released for state in (_R, _C)},

@@ -22,9 +22,6 @@ class Source:
 def sources(store: Path, services: Iterable[Source], *, service: str | None, every: bool) -> list[Source]:
     """What to copy: the orchestrator's store, one service's database, or all of them.
 
-    The orchestrator's comes first. Whatever a reply in its copy says was done, was done before a service's copy was
-    made, so no copy of a service knows less than the orchestrator's believes.
-
     Raises:
         NotFoundError: there is no such service.
 
@@ -45,12 +42,7 @@ def targets(chosen: Sequence[Source], destination: Path, *, every: bool) -> list
     return [(source, destination) for source in chosen]
 
 
-def restore_lines(source: Source, copy: Path) -> list[str]:
-    """The commands that put a copy back. The old log must go: it belongs to the file that is replaced."""
-    running = "the orchestrator" if source.owner == ORCHESTRATOR else f"participant {source.owner}"
-    start = "saga orchestrator" if source.owner == ORCHESTRATOR else f"saga participant {source.owner}"
-    return [
-        f"# stop {running}, then",
-        f"rm -f {source.path} {source.path}-wal {source.path}-shm && cp {copy} {source.path}",
-        f"# and start it again: {start}",
-    ]
+def restore_line(folder_or_file: Path, *, service: str | None, every: bool) -> str:
+    """The command that puts a backup back."""
+    choice = "--all" if every else "--orchestrator" if service is None else f"--service {service}"
+    return f"saga restore {folder_or_file} {choice} --dry-run"

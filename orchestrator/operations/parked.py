@@ -5,7 +5,7 @@ from __future__ import annotations
 from kafka_saga.orchestrator.definition import Saga as Definition
 from kafka_saga.orchestrator.machine.pausing import describe
 from kafka_saga.orchestrator.machine.saga import Parked, Saga
-from kafka_saga.orchestrator.machine.states import ParkReason, SagaState, StepStatus
+from kafka_saga.orchestrator.machine.states import ParkReason, SagaState
 
 _WHY = {
     ParkReason.COMPENSATION_FAILED: "undoing '{step}' did not work",
@@ -68,5 +68,5 @@ def _ways(definition: Definition | None, saga: Saga, parked: Parked) -> list[str
 
 def _can_cancel(definition: Definition | None, saga: Saga) -> bool:
     """Whether what has begun can still be undone (R19)."""
-    begun = [index for index, step in enumerate(saga.steps) if step.status is not StepStatus.PENDING]
+    begun = [index for index, step in enumerate(saga.steps) if step.begun]
     return definition is None or not begun or not definition.forward_only(begun[-1])

@@ -11,6 +11,7 @@ from kafka_saga.messaging.records import TopicPartition
 from kafka_saga.orchestrator.machine.decision import LogEntry
 from kafka_saga.orchestrator.machine.pausing import Pause
 from kafka_saga.orchestrator.machine.states import TERMINAL, SagaState
+from kafka_saga.orchestrator.store.lives import Life
 from kafka_saga.orchestrator.store.port import (
     ActOutcome,
     Advance,
@@ -105,6 +106,9 @@ class MemoryStore:
 
     async def outbox(self) -> list[OutboxRow]:
         return list(self._outbox.values())
+
+    async def life(self) -> Life:
+        return Life()  # what ends with its process is never restored
 
     async def outage(self) -> Outage:
         return self._outage

@@ -13,6 +13,7 @@ from kafka_saga.orchestrator.machine.events import Act
 from kafka_saga.orchestrator.machine.pausing import Pause
 from kafka_saga.orchestrator.machine.saga import Saga
 from kafka_saga.orchestrator.machine.states import SagaState
+from kafka_saga.orchestrator.store.lives import Life
 from kafka_saga.orchestrator.store.retention import Purged, PurgeStep, QueuedPurge
 from kafka_saga.schemas.ids import SagaRef
 
@@ -205,6 +206,10 @@ class Store(Protocol):
 
     async def outage(self) -> Outage:
         """What the last batch that said so knew of outages."""
+        ...
+
+    async def life(self) -> Life:
+        """Which life of the store this is, and what it must know of those before (R59)."""
         ...
 
     async def offsets(self) -> dict[TopicPartition, int]:

@@ -8,6 +8,7 @@ from kafka_saga.orchestrator.store import migrations
 from kafka_saga.runtime.errors import StoreRefusedError, StoreUnavailableError
 from kafka_saga.runtime.identity import Identity, identify
 from kafka_saga.runtime.migrations import first_migration
+from kafka_saga.runtime.replacing import check_finished
 
 
 def check_store(path: Path) -> None:
@@ -39,6 +40,7 @@ def check_free(path: Path) -> None:
         BrokenStoreError: it is no database.
 
     """
+    check_finished(path)
     found = identify(path)
     if found is not None and not found.is_empty:
         _check_ours(found, path)

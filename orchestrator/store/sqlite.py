@@ -17,6 +17,7 @@ from kafka_saga.orchestrator.machine.pausing import Pause
 from kafka_saga.orchestrator.machine.saga import Saga
 from kafka_saga.orchestrator.machine.states import TERMINAL, SagaState
 from kafka_saga.orchestrator.store import act_rows, migrations, purging, rows
+from kafka_saga.orchestrator.store.lives import Life, read_life
 from kafka_saga.orchestrator.store.port import (
     ActOutcome,
     Advance,
@@ -199,6 +200,9 @@ class SqliteStore:
             OutboxRow(outbox_id, created_at, rows.read_messages(content))
             for outbox_id, created_at, content in await self._connection.fetch_all(SQL["outbox"])
         ]
+
+    async def life(self) -> Life:
+        return await read_life(self._connection)
 
     async def outage(self) -> Outage:
         meta: dict[str, str] = dict(await self._connection.fetch_all(SQL["meta"]))

@@ -353,3 +353,22 @@ INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET valu
 
 -- name: losses
 SELECT key, value FROM meta WHERE key >= 'lost/' AND key < 'lost0';
+
+-- name: told_errors
+SELECT saga_type, saga_id, error FROM told_errors;
+
+-- name: note_error
+INSERT INTO told_errors (saga_type, saga_id, error) VALUES (?, ?, ?);
+
+-- name: set_offset
+-- A restore says where to read on (R59); nobody owns the store meanwhile.
+INSERT INTO offsets (topic, partition, next) VALUES (?, ?, ?)
+ON CONFLICT (topic, partition) DO UPDATE SET next = excluded.next;
+
+-- name: unfinished_keys
+-- Every saga that has not ended, a page at a time.
+SELECT saga_key, saga_type, saga_id FROM sagas INDEXED BY sagas_unfinished
+WHERE state NOT IN ('COMPLETED', 'COMPENSATED') AND saga_key > ? ORDER BY saga_key LIMIT ?;
+
+-- name: has_waiting_acts
+SELECT count(*) FROM acts WHERE outcome IS NULL;

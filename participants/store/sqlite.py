@@ -18,6 +18,7 @@ from kafka_saga.runtime.errors import ConflictError, StoreRefusedError
 from kafka_saga.runtime.failpoints import failpoint
 from kafka_saga.runtime.identity import identify
 from kafka_saga.runtime.migrations import SCHEMA_TABLE, first_migration, migrate
+from kafka_saga.runtime.replacing import check_finished
 from kafka_saga.runtime.soundness import check_at_start
 from kafka_saga.runtime.sqlite import InlineConnection, Row, SqlConnection, open_inline, transaction
 from kafka_saga.schemas.codec import encode
@@ -184,6 +185,7 @@ async def open_store(path: Path | str, *, after_crash: bool = False) -> SqliteSt
 
 def _check_free(path: Path) -> None:
     """Refuse an orchestrator's store. A service's own database, with its tables, is where the fence belongs."""
+    check_finished(path)
     found = identify(path)
     if found is None or found.first_migration == first_migration(MIGRATIONS):
         return

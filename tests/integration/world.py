@@ -11,6 +11,7 @@ from kafka_saga.messaging.consumer import Consumer
 from kafka_saga.messaging.producer import Producer
 from kafka_saga.messaging.records import Message, Record
 from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.orchestrator.operations.reading import open_topics, until_end
 from kafka_saga.schemas.codec import decode_trusted, encode
 from kafka_saga.schemas.envelope import Headers
 from kafka_saga.schemas.topics import TopicNames, dead_letter_topic
@@ -137,6 +138,11 @@ class World:
         finally:
             await consumer.stop()
         return records
+
+    async def read_all(self, topic: str) -> list[Record]:
+        """Every record that a topic has now."""
+        async with open_topics(self.kafka, [topic]) as consumer:
+            return [record async for record in until_end(consumer, [topic])]
 
     async def dead_letters(self, topic: str, count: int) -> list[tuple[str, Record]]:
         """The first `count` dead letters of a topic, each with its cause."""

@@ -25,6 +25,7 @@ from kafka_saga.orchestrator.machine.events import (
     Released,
     Replied,
     ReplyUnreadable,
+    Restored,
     TimerFired,
 )
 from kafka_saga.orchestrator.machine.saga import Hold, StepState, service_scope, type_scope
@@ -104,7 +105,7 @@ def _step_shape(step: StepState) -> Any:
         return (step.status, step.attempt, *waiting)
     if step.status is StepStatus.COMPENSATING:
         return (step.status, step.undo_attempt, step.executed, step.late, *waiting)
-    return (step.status, step.executed, *waiting)
+    return (step.status, step.executed, step.begun, *waiting)
 
 
 def trials(definition: Saga, saga: SagaInstance) -> Iterator[Trial]:
@@ -142,6 +143,9 @@ def _may_send(definition: Saga, saga: SagaInstance, event: Event) -> bool:
 def _events(definition: Saga, saga: SagaInstance) -> Iterator[Event]:
     yield Admitted()
     yield Released()
+    yield Restored()
+    if definition.saga_type in ("order", "single"):  # a step in doubt more or less doubles the shapes
+        yield Restored(tuple(dict.fromkeys(step.service for step in definition.steps[1:])))
     yield Park(ParkReason.DEFINITION_MISSING, "no code has version 1")
     for index, step in enumerate(definition.steps):
         state = saga.steps[index]
@@ -167,6 +171,7 @@ def _replies(definition: Saga, name: str, phase: Phase, epoch: int) -> Iterator[
     yield Replied(name, phase, epoch, Outcome.SUCCESS, body=body, body_bytes=SAGA_DATA_BYTES_MAX)
     yield Replied(name, phase, epoch, Outcome.FAILURE, reason=Reason.REJECTED, body={"error": "no"})
     yield Replied(name, phase, epoch, Outcome.FAILURE, reason=Reason.FENCE_EXPIRED)
+    yield Replied(name, phase, epoch, Outcome.FAILURE, reason=Reason.FENCED)
     yield Replied(name, phase, epoch, Outcome.RETRY, body={"error": "broken"})
     yield Replied(name, phase, epoch, Outcome.RETRY, attempt=19)
     yield Replied(name, phase, epoch + 7, Outcome.SUCCESS)

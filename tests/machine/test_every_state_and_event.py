@@ -102,7 +102,7 @@ def test_a_held_saga_sends_nothing_but_to_another_service_than_it_is_held_for(de
     held = 0
     for trial, result in decided(definition):
         before = trial.saga.held
-        if before is None or trial.event.kind in (EventKind.RESUME, EventKind.RELEASED):
+        if before is None or trial.event.kind in (EventKind.RESUME, EventKind.RELEASED, EventKind.RESTORED):
             continue
         held += 1
         for effect in getattr(result, "effects", ()):

@@ -6,29 +6,8 @@ is gone fails `test_mutants.py`, and with it the suite: bring it up to date, or 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, NamedTuple
-
-ROOT = Path(__file__).resolve().parent.parent.parent
-
-
-class Mutant(NamedTuple):
-    """One thing to break: replace `old`, which stands once in `file`, by `new`; one of `invariants` must fail."""
-
-    name: str
-    file: str
-    old: str
-    new: str
-    invariants: str
-    settings: Mapping[str, Any] | None = None
-    """The faults that bring it out, where most seeds have others too; None: whatever the seeds draw."""
-
-    @property
-    def is_stale(self) -> bool:
-        """Whether its anchor is gone, or no longer the only one."""
-        return (ROOT / self.file).read_text().count(self.old) != 1
-
+from tests.simulation.breaking import Mutant
+from tests.simulation.owner_breakages import OWNERS, RESTORE
 
 _FENCE = "participants/fence.py"
 _GUARD = "participants/guard.py"
@@ -166,8 +145,8 @@ MACHINE = (
     Mutant(
         "a step in doubt is not undone",
         "orchestrator/machine/forward.py",
-        "_fail(draft, index, error, StepStatus.IN_DOUBT)",
-        "_fail(draft, index, error, StepStatus.FAILED)",
+        "\n    _fail(draft, index, error, StepStatus.IN_DOUBT)",
+        "\n    _fail(draft, index, error, StepStatus.FAILED)",
         "I4",
     ),
     Mutant(
@@ -369,33 +348,4 @@ STORE = (
     ),
 )
 
-_CLAIMS = "messaging/claims.py"
-
-OWNERS = (
-    Mutant(
-        "a claim is not read back",
-        _CLAIMS,
-        "        self._refuse_another(found)\n        if found.keys()",
-        "        if found.keys()",
-        "R22",
-        {"orders": 30, "rival_after_ms": 0},
-    ),
-    Mutant(
-        "who finds another owner goes on",
-        _CLAIMS,
-        "        while self.lost is None:",
-        "        while True:",
-        "R22",
-        {"orders": 80, "spread_ms": 60_000, "rival_after_ms": 20_000, "adopted": True},
-    ),
-    Mutant(
-        "who lost his group finishes what he has in hand, and more",
-        "runtime/process.py",
-        "        for task in tasks - {doing}:\n            if task.done():\n                task.result()\n",
-        "",
-        "R22",
-        {"orders": 80, "spread_ms": 60_000, "rival_after_ms": 20_000, "adopted": True},
-    ),
-)
-
-MUTANTS = PARTICIPANT + MACHINE + ENGINE + STORE + OWNERS
+MUTANTS = PARTICIPANT + MACHINE + ENGINE + STORE + OWNERS + RESTORE

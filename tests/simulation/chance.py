@@ -66,6 +66,9 @@ class Swarm:
     refusals: int = 0
     """How often a topic takes nothing for a while (R56)."""
 
+    restore: str = ""
+    """A backup of everything is made in mid-run, and put back later: `all`, `orchestrator` or a service alone."""
+
     clock_jumps: int = 0
     handler_faults: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
     spoils: float = 0

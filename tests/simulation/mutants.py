@@ -16,7 +16,8 @@ import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.simulation.breakages import MUTANTS, ROOT, Mutant
+from tests.simulation.breakages import MUTANTS
+from tests.simulation.breaking import ROOT, Mutant
 
 COPIED = ("src", "runtime", "schemas", "messaging", "orchestrator", "participants", "tests")
 SEEDS_MAX = 100

@@ -33,6 +33,16 @@ class Disk:
     def __init__(self) -> None:
         self.connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
 
+    def image(self) -> sqlite3.Connection:
+        """A backup of it."""
+        image = sqlite3.connect(":memory:", isolation_level=None)
+        self.connection.backup(image)
+        return image
+
+    def put_back(self, image: sqlite3.Connection) -> None:
+        """Restore a backup."""
+        image.backup(self.connection)
+
     def power_cycle(self) -> None:
         """What was not committed is gone."""
         if self.connection.in_transaction:
@@ -174,16 +184,30 @@ class Process:
         self.failures: list[BaseException] = []
         self._start = start
         self._stopped = False
+        self.alive = asyncio.Event()
+        self.alive.set()
         self._incarnation: Incarnation | None = None
 
     async def run(self) -> None:
         """Live, die, come back, until stopped."""
         while not self._stopped:
+            await self.alive.wait()
             self._incarnation = Incarnation(self.broker, self._on_crash, self.reached)
             await self._live(self._incarnation)
             self.disk.power_cycle()
             if not self._stopped:
                 await self.broker.clock.sleep(self.broker.chance.choice(self.broker.swarm.restart_ms))
+
+    def kill(self) -> None:
+        """Die now, wherever it is, and stay away until `revive`."""
+        self.alive.clear()
+        if self._incarnation is not None:
+            self._incarnation.died.set()
+            self._on_crash("killed for a restore")
+
+    def revive(self) -> None:
+        """Come back."""
+        self.alive.set()
 
     def restart(self) -> None:
         """Ask it to stop cleanly and come back."""

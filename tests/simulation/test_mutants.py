@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from tests.simulation.breakages import MUTANTS, ROOT, Mutant
+from tests.simulation.breakages import MUTANTS
+from tests.simulation.breaking import ROOT, Mutant
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)

@@ -198,3 +198,14 @@ def test_an_owner_whose_group_is_adopted_stops_before_the_new_one_begins_R22() -
     for seed in range(1, 4):
         world = holds(seed, orders=80, spread_ms=60_000, rival_after_ms=20_000, adopted=True)
         assert "refused" in world.broker.happened
+
+
+@pytest.mark.parametrize("owner", ["all", "orchestrator"])
+@pytest.mark.parametrize("seed", range(1, 5))
+def test_after_a_restore_no_compensated_saga_keeps_an_effect_and_sequences_go_on_R59(seed: int, owner: str) -> None:
+    """Stock is short and every fifth card refused, so services decide otherwise the second time."""
+    refusing = (("payment", (("SAGA_FAULT_REJECT", "chargePayment:every=5:text=card declined"),)),)
+    settings = {"orders": 60, "spread_ms": 15_000, "latency_ms_max": 200, "handler_faults": refusing}
+    world = scenario(seed, restore=owner, **settings)
+    assert world.broker.happened == [f"restore {owner}"]
+    assert check(world) == []

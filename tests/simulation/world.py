@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import random  # noqa: TID251 -- for its type only: chance is handed in
 from collections import Counter
 from collections.abc import Coroutine
@@ -12,7 +11,6 @@ from typing import Any
 
 from kafka_saga.messaging.claims import SETTLE_MS, Claimant
 from kafka_saga.messaging.cluster import Committed
-from kafka_saga.messaging.records import Message
 from kafka_saga.orchestrator.engine.worker import Engine
 from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.orchestrator.sagas.order import order_saga
@@ -29,9 +27,11 @@ from tests.simulation import spoiling
 from tests.simulation.broker import SimBroker
 from tests.simulation.chance import Swarm, draw
 from tests.simulation.clients import SimConsumer, SimProducer
+from tests.simulation.customers import customers
 from tests.simulation.operators import Operators
 from tests.simulation.outside import CardProcessor, external_payment
 from tests.simulation.processes import Disk, Incarnation, Process, SimConnection, task_of_its_process
+from tests.simulation.restoring import restore
 from tests.simulation.virtual_time import SimClock, VirtualTimeLoop
 from tests.simulation.weather import Weather
 
@@ -87,6 +87,8 @@ class World:
     conflicts: int = 0
     forged: int = 0
     ended_at_ms: int = 0
+    restored_at_ms: int = 0
+    """When a backup was put back, by the clock that never jumps; 0 where none was."""
     liveness: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -143,9 +145,10 @@ async def _simulate(seed: int, chance: random.Random, swarm: Swarm, loop: Virtua
     weather = Weather(world.broker, clock, world.topics, world.store.connection, world.processes)
     await clock.sleep(1)  # the stores exist before anybody looks at them
     outside = (
-        _customers(world),
+        customers(world),
         weather.run(),
         world.operators.wander([f"o-{number}" for number in range(swarm.orders)]),
+        *([restore(world)] if swarm.restore else []),
     )
     await asyncio.gather(*[asyncio.create_task(work, name="outside") for work in outside])
     await clock.sleep(max(0, swarm.fault_phase_ms - clock.monotonic_ms()))
@@ -342,53 +345,6 @@ def _participant(world: World, name: str, disk: Disk) -> Process:
         await _watched(world, worker.run(), consumer)
 
     return Process("participant", world.broker, disk, start)
-
-
-async def _customers(world: World) -> None:
-    """Orders, some twice, some conflicting; poison; and replies that nobody sent."""
-    swarm, chance, clock = world.swarm, world.chance, world.clock
-    requests = world.topics.requests("order")
-    for number in range(swarm.orders):
-        await clock.sleep(chance.randint(0, max(1, 2 * swarm.spread_ms // swarm.orders)))
-        order_id = f"o-{number}"
-        body = _order(order_id, chance)
-        world.orders[order_id] = body
-        world.broker.append(Message(requests, order_id.encode(), body))
-        if chance.random() < swarm.duplicate_requests:
-            world.broker.append(Message(requests, order_id.encode(), body))
-        if chance.random() < swarm.duplicate_requests / 2:
-            world.conflicts += 1
-            world.broker.append(Message(requests, order_id.encode(), _order(order_id, chance, amount=7)))
-        if world.poison < swarm.poison:
-            world.poison += 1
-            world.broker.append(Message(requests, b"x", chance.choice([b"{", b"[]", b"null", b"\xff", b'{"a":1}'])))
-        if world.forged < swarm.forged:
-            world.forged += 1
-            for delay_s in (0.01, 0.1, 0.5, 2, 6):  # one of them meets the step while it waits
-                asyncio.get_running_loop().call_later(delay_s, world.broker.append, _forged(world, order_id))
-
-
-def _order(order_id: str, chance: random.Random, amount: int = 0) -> bytes:
-    sku = "rare" if chance.random() < 0.1 else "book"
-    customer = "poor" if chance.random() < 0.1 else "alice"
-    return json.dumps(
-        {
-            "order_id": order_id,
-            "customer_id": customer,
-            "items": [{"sku": "book", "quantity": 1}, {"sku": sku, "quantity": chance.randint(1, 3)}],
-            "amount": amount or chance.randint(100, 900),
-            "currency": "EUR",
-        }
-    ).encode()
-
-
-def _forged(world: World, order_id: str) -> Message:
-    """A reply of a service for another service's step, on its own topic: it must count for nothing (R11)."""
-    headers = (
-        ("ce_causationid", f"order/{order_id}/process_payment/forward/1".encode()),
-        ("ce_sagaoutcome", world.chance.choice([b"success", b"failure", b"retry"])),
-    )
-    return Message(world.topics.replies_of("inventory"), order_id.encode(), b'{"charge_id": "forged"}', headers)
 
 
 def _heal(world: World) -> None:

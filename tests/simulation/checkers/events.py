@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kafka_saga.orchestrator.store.lives import SEQUENCES_A_LIFE
 from tests.simulation.checkers.evidence import Evidence
 
 Told = tuple[bytes, bytes | None]
@@ -15,10 +16,16 @@ def check(evidence: Evidence) -> Iterator[str]:
         headers = dict(record.headers)
         saga_id = (record.key or b"").decode()
         event = (headers["ce_type"].removeprefix(b"order.saga."), record.value)
+        new = int(headers["ce_sequence"])
+        known = told.setdefault(saga_id, {})
+        if new not in known and known and evidence.swarm.replicas == 1 and new < max(known):
+            yield f"R59: {saga_id} is told of under {new}, after {max(known)}"
         if told.setdefault(saga_id, {}).setdefault(int(headers["ce_sequence"]), event) != event:
             yield f"R26: {saga_id} has two events of version {headers['ce_sequence'].decode()}"
     for saga_id, state in evidence.states.items():
-        kinds = [kind for _, (kind, _) in sorted(told.get(saga_id, {}).items())]
+        events = told.get(saga_id, {})
+        life = max(events, default=0) // SEQUENCES_A_LIFE
+        kinds = [kind for number, (kind, _) in sorted(events.items()) if number // SEQUENCES_A_LIFE == life]
         if not kinds or kinds[-1].decode() != state.lower():
             yield f"R26: {saga_id} is {state}, and its events are {kinds}"
         if any(kind in (b"completed", b"compensated") for kind in kinds[:-1]):

@@ -51,7 +51,7 @@ def _timeout(evidence: Evidence, saga_id: str, sent: LogEntry, timeout: LogEntry
     topic = evidence.world.topics.replies_of(step.service)
     for reply in evidence.answers.get((topic, f"order/{saga_id}/{sent.step}/{phase.value}/1"), ()):
         early_ms = deadline - START_MS - reply.appended_ms
-        if early_ms > 0:
+        if early_ms > 0 and reply.appended_ms >= evidence.world.restored_at_ms:  # those of an old life do not count
             yield f"R21: {saga_id} gave up {sent.step}, whose reply had come {early_ms} ms before the deadline"
             return
 

@@ -31,6 +31,8 @@ def _lists(evidence: Evidence) -> Iterator[str]:
         saga_id = body["sagaId"]
         if body["state"] != "COMPENSATED" or saga_id in evidence.resolved:
             continue
+        if record.appended_ms < evidence.world.restored_at_ms and evidence.swarm.restore != "orchestrator":
+            continue  # what an old life told is true of databases that are no more
         if any((saga_id, step) in evidence.skipped for step in STEPS):
             continue  # what a person did by hand, the service has nothing of to undo
         executed, undone = body["stepsExecuted"], body["stepsCompensated"]
