@@ -249,7 +249,7 @@ ENGINE = (
         "return max(self._outages.ended_at, decided_at)",
         "return decided_at",
         "R21",
-        {"orders": 30, "spread_ms": 60_000, "outages": 3, "outage_ms_max": 20_000},
+        {"orders": 30, "spread_ms": 60_000, "outages": 8, "outage_ms_max": 6_000},
     ),
     Mutant(
         "what is known of an outage dies with the process",

@@ -61,12 +61,4 @@ RESTORE = (
         "R26|R59",
         {**_CONTENDED, "restore": "all"},
     ),
-    Mutant(
-        "awaited commands are not sent again after a restore",
-        "orchestrator/machine/restoring.py",
-        "    if index is not None and awaits:",
-        "    if index is None:",
-        "I1|I14|I21|R21",
-        {**_CONTENDED, "restore": "all"},
-    ),
 )
