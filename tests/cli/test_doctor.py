@@ -172,6 +172,8 @@ def test_a_worker_that_is_killed_or_hangs_is_missed_and_one_that_idles_is_not(pl
 
 
 def test_databases_that_are_deleted_or_replaced_under_their_processes_are_seen(plant: Plant) -> None:
+    for role in ROLES:
+        plant.signal(role, signal.SIGSTOP)  # else it ends by itself within two seconds (R24)
     for name, check, role in (("payment", "database", "payment"), ("orchestrator", "store", "orchestrator")):
         path, copy = plant.data / f"{name}.db", plant.folder / f"{name}.copy"
         shutil.copy(path, copy)
@@ -190,6 +192,7 @@ def test_databases_that_are_deleted_or_replaced_under_their_processes_are_seen(p
         assert code == 1
         assert [row["details"]["processes"] for row in found["store"]] == [[plant.processes["orchestrator"].pid]]
         assert len(found["database"]) == len(ROLES) - 1
+    plant.end(*ROLES, by=signal.SIGKILL)
 
 
 @pytest.mark.real_kafka

@@ -31,7 +31,7 @@ def test_doctor_knows_a_consumer_group_of_another_store(saga: Saga, system: Syst
         if group["verdict"] == "wrong":
             break
     assert (run.exit_code, group["verdict"]) == (1, "wrong")
-    assert "belongs to store" in group["found"]
+    assert "is read for by store" in group["found"]
 
 
 @pytest.mark.kafka

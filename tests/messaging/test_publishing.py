@@ -10,6 +10,7 @@ from kafka_saga.messaging.producer import Producer
 from kafka_saga.messaging.records import Message
 from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.runtime import limits
+from kafka_saga.runtime.clock import SystemClock
 from kafka_saga.runtime.errors import BrokerUnavailableError
 from tests.brokers import BrokerUnderTest
 from tests.messaging.conftest import Read, make_topic, messages, numbers, read
@@ -180,6 +181,31 @@ async def test_batches_shrink_to_what_the_topic_takes(
     topic = await make_topic(kafka, topic_prefix + "small", max_message_bytes="20000")
     await real_producer.publish(messages(topic, 300, size=1_000))
     assert numbers(await read(await reading(kafka, topic), 300)) == list(range(300))
+
+
+class WrongClock(SystemClock):
+    """Set wrong by `off_ms`."""
+
+    def __init__(self, off_ms: int) -> None:
+        self.off_ms = off_ms
+
+    def now_ms(self) -> int:
+        return super().now_ms() + self.off_ms
+
+
+@pytest.mark.real_kafka
+@pytest.mark.parametrize("off_ms", [65 * 60_000, 30 * 86_400_000, -40 * 86_400_000])
+async def test_a_wrong_clock_costs_no_message(
+    kafka: BrokerUnderTest, reading: Read, topic_prefix: str, off_ms: int
+) -> None:
+    topic = await make_topic(kafka, topic_prefix + "orders")
+    producer = Producer(KafkaSettings(bootstrap_servers=kafka.bootstrap_servers), clock=WrongClock(off_ms))
+    try:
+        await producer.publish(messages(topic, 300, size=100))
+        await producer.publish(messages(topic, 300, size=100))
+    finally:
+        await producer.stop()
+    assert numbers(await read(await reading(kafka, topic), 600)) == [*range(300), *range(300)]
 
 
 @pytest.mark.real_kafka
