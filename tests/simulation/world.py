@@ -9,8 +9,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from kafka_saga.messaging.claims import SETTLE_MS, Claimant
-from kafka_saga.messaging.cluster import Committed
+from kafka_saga.messaging.claims import Claimant
 from kafka_saga.orchestrator.engine.worker import Engine
 from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.orchestrator.sagas.order import order_saga
@@ -20,8 +19,6 @@ from kafka_saga.participants.services import SERVICES, Seed, SeedAccount
 from kafka_saga.participants.store.sqlite import SqliteStore as ParticipantStore
 from kafka_saga.participants.worker import Worker
 from kafka_saga.runtime.process import beside
-from kafka_saga.runtime.sqlite import InlineConnection
-from kafka_saga.runtime.store_lock import WATCH_MS
 from kafka_saga.schemas.topics import TopicNames
 from tests.simulation import spoiling
 from tests.simulation.broker import SimBroker
@@ -32,6 +29,7 @@ from tests.simulation.operators import Operators
 from tests.simulation.outside import CardProcessor, external_payment
 from tests.simulation.processes import Disk, Incarnation, Process, SimConnection, task_of_its_process
 from tests.simulation.restoring import restore
+from tests.simulation.rivals import acted, adopt
 from tests.simulation.virtual_time import SimClock, VirtualTimeLoop
 from tests.simulation.weather import Weather
 
@@ -181,31 +179,11 @@ async def _rivals(world: World) -> None:
     for name in ("orchestrator", *SERVICES):
         world.rivals.setdefault(name, Disk())
     if world.swarm.adopted:
-        await _adopt(world)
+        await adopt(world.broker, world.rivals)
     begun = [_orchestrator(world, 0, world.rivals["orchestrator"])]
     begun += [_participant(world, name, world.rivals[name]) for name in SERVICES]
     world.processes += begun
     await asyncio.wait([asyncio.create_task(process.run(), name=process.role) for process in begun])
-
-
-async def _adopt(world: World) -> None:
-    """What `saga adopt --from committed` does to the groups, and its wait until their owners have noticed."""
-    store = await SqliteStore.create(InlineConnection(world.rivals["orchestrator"].connection), world.clock)
-    ids = {"orchestrator-0": store.store_id}
-    for name in SERVICES:
-        on = InlineConnection(world.rivals[name].connection)
-        ids[name] = (await ParticipantStore.on(on, name=name)).store_id
-    for (group, tp), commit in list(world.broker.commits.items()):
-        world.broker.commits[group, tp] = Committed(commit.offset, ids[group])
-    await world.clock.sleep(WATCH_MS + SETTLE_MS)
-
-
-def acted(disk: Disk, *, orchestrator: bool) -> list[int]:
-    """When the owner of a database did something, by its own rows."""
-    table, at = ("sagas", "created_at") if orchestrator else ("fence", "started_at")
-    if not disk.connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (table,)).fetchall():
-        return []
-    return [moment for (moment,) in disk.connection.execute(f"SELECT {at} FROM {table}")]
 
 
 def _see_who_acts(world: World) -> None:

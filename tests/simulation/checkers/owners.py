@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from tests.simulation.checkers.evidence import Evidence
-from tests.simulation.world import acted
+from tests.simulation.rivals import acted
 
 
 def check(evidence: Evidence) -> Iterator[str]:
