@@ -167,7 +167,7 @@ class Cluster:
         async def work(client: AIOKafkaClient) -> Any:
             # Only the controller creates topics; the embedded broker has none.
             controller = client.cluster.controller
-            node = controller.nodeId if controller is not None else client.get_random_node()
+            node = controller.nodeId if controller is not None else _any_node(client)
             return await client.send(node, request)
 
         return await self._answered("asking the cluster", work)
@@ -195,6 +195,7 @@ class Cluster:
     async def _coordinator(self, client: AIOKafkaClient, group: str) -> int:
         deadline = self._clock.monotonic_ms() + limits.REQUEST_TIMEOUT_MS
         while True:
+            _any_node(client)  # aiokafka asserts that there is one
             try:
                 node: int = await client.coordinator_lookup(CoordinationType.GROUP, group)
             except kafka_errors.GroupCoordinatorNotAvailableError:
@@ -229,6 +230,14 @@ class Cluster:
             raise await explained(self._settings, error) from error
         self._answered_once = True
         return answer
+
+
+def _any_node(client: AIOKafkaClient) -> int:
+    """A broker to ask. A cluster that is just coming back may have named none of its brokers."""
+    node: int | None = client.get_random_node()
+    if node is None:
+        raise kafka_errors.KafkaConnectionError("the cluster names no broker")
+    return node
 
 
 def _check_codes(codes: set[int], group: str, what: str) -> None:

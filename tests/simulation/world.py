@@ -156,6 +156,7 @@ async def _simulate(seed: int, chance: random.Random, swarm: Swarm, loop: Virtua
     quiet_ms = LATE_MS if swarm.late_copies or swarm.lose_message else QUIET_MS
     await clock.sleep(quiet_ms + max(swarm.restart_ms))  # whoever was dead is back by then
     await _end(world, living)
+    _see_who_acts(world)  # who began to act after the sagas had ended, too
     if swarm.replay and not world.liveness:
         await _replay(world)
     world.ended_at_ms = clock.monotonic_ms()

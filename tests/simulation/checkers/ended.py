@@ -28,7 +28,7 @@ def check(evidence: Evidence) -> Iterator[str]:
 
 
 def _parked(evidence: Evidence, saga_id: str) -> Iterator[str]:
-    """Compensations are all that may be given up here, and only after every attempt of theirs (R18)."""
+    """Compensations are all that may be given up here, and only after every attempt of theirs, or unsent (R18)."""
     saga = evidence.sagas[saga_id]
     assert saga.parked is not None
     if evidence.swarm.unpark:
@@ -41,5 +41,6 @@ def _parked(evidence: Evidence, saga_id: str) -> Iterator[str]:
     tries = (
         0 if last is None else attempts_max(order_saga.steps[STEPS[last.step]].compensation_retry, forward_only=False)
     )
-    if last is None or last.attempt < tries:
+    unsendable = log[-1].detail.get("event") == "NotSent"  # no attempt could have mended it (R56)
+    if last is None or (last.attempt < tries and not unsendable):
         yield f"R18: {saga_id} is parked, and its compensation was not tried as often as it may be: {log[-1].detail}"
