@@ -84,11 +84,9 @@ class Widening:
 
     async def _compare(self, leaders: Mapping[TopicPartition, int], read: Iterable[TopicPartition]) -> None:
         now_ms, topics = self._clock.monotonic_ms(), {tp.topic for tp in leaders}
-        for tp in leaders:
-            self._missed_at_ms.pop(tp, None)
-        for tp in read:
-            if tp not in leaders and tp.topic in topics:
-                self._missed_at_ms.setdefault(tp, now_ms)
+        missed = {tp for tp in read if tp not in leaders and tp.topic in topics}
+        others = {tp: at_ms for tp, at_ms in self._missed_at_ms.items() if tp.topic not in topics}
+        self._missed_at_ms = others | {tp: self._missed_at_ms.get(tp, now_ms) for tp in missed}
         self.gone = frozenset(tp for tp, at_ms in self._missed_at_ms.items() if now_ms - at_ms >= GONE_MS)
         known = self.added.keys() | set(read)
         added = {tp: at for tp, at in leaders.items() if tp not in known and at != NO_LEADER}
@@ -98,5 +96,5 @@ class Widening:
     def forget(self, gone: Iterable[TopicPartition]) -> None:
         """Partitions that went are not read any more."""
         for tp in gone:
-            del self._missed_at_ms[tp]
+            self._missed_at_ms.pop(tp, None)
         self.gone = frozenset()

@@ -9,8 +9,8 @@ import sys
 import pytest
 from structlog.testing import CapturingLogger
 
-from kafka_saga.messaging import consumer as consumer_module
 from kafka_saga.messaging import embedded as embedded_module
+from kafka_saga.messaging import resets
 from kafka_saga.messaging.consumer import Consumer, Reset
 from kafka_saga.messaging.embedded import embedded_broker
 from kafka_saga.messaging.records import TopicPartition
@@ -107,7 +107,7 @@ async def test_a_position_in_a_topic_of_an_earlier_embedded_broker_is_explained_
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     partition, logger = TopicPartition("forgotten", 0), CapturingLogger()
-    monkeypatch.setattr(consumer_module, "_log", logger)
+    monkeypatch.setattr(resets, "_log", logger)
     with embedded_broker() as broker:
         consumer = Consumer(KafkaSettings(bootstrap_servers=broker.bootstrap_servers), ["forgotten"], group="g")
         await consumer.start({partition: 7})
