@@ -41,6 +41,7 @@ def _parked(evidence: Evidence, saga_id: str) -> Iterator[str]:
     tries = (
         0 if last is None else attempts_max(order_saga.steps[STEPS[last.step]].compensation_retry, forward_only=False)
     )
-    unsendable = log[-1].detail.get("event") == "NotSent"  # no attempt could have mended it (R56)
+    parked = next(entry for entry in reversed(log) if entry.status is LogStatus.PARKED)
+    unsendable = parked.detail.get("event") == "NotSent"  # no attempt could have mended it (R56)
     if last is None or (last.attempt < tries and not unsendable):
         yield f"R18: {saga_id} is parked, and its compensation was not tried as often as it may be: {log[-1].detail}"
