@@ -216,7 +216,12 @@ class Cluster:
                         await client.close()
                         raise kafka_errors.KafkaConnectionError("closed")
                     self._client = client
-            return await work(self._client)
+                client = self._client
+            try:
+                return await work(client)
+            finally:
+                if client is not self._client:  # it was given up meanwhile, and what opened after that is open still
+                    await client.close()
 
         try:
             answer = await within(limits.REQUEST_TIMEOUT_MS, what, connected())
