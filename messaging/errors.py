@@ -9,7 +9,9 @@ from kafka_saga.messaging.records import Message
 from kafka_saga.runtime.errors import BrokerUnavailableError, NotFoundError, SagaError, StoreRefusedError
 from kafka_saga.runtime.wording import counted
 
-RefusalReason = Literal["too_large", "timestamp", "unknown_topic", "not_authorised", "refused", "unavailable"]
+RefusalReason = Literal[
+    "too_large", "timestamp", "unknown_topic", "not_authorised", "refused", "unexplained", "unavailable"
+]
 """Why one topic does not take messages while the broker as such answers."""
 
 

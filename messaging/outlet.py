@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 from kafka_saga.messaging.dead_letters import instead_of
 from kafka_saga.messaging.errors import PublishRefusedError, RefusalReason
 from kafka_saga.messaging.records import Message
-from kafka_saga.messaging.refusals import Answer, MessageKind, answer, kind_of
+from kafka_saga.messaging.refusals import IN_DOUBT, Answer, MessageKind, answer, kind_of
 from kafka_saga.runtime.clock import Clock
 from kafka_saga.runtime.errors import BrokerUnavailableError
 from kafka_saga.runtime.limits import HELD_MESSAGES_MAX, HOLD_MS_MAX
@@ -86,11 +86,23 @@ class Outlet:
         clock: Clock,
         *,
         kind_of: Callable[[str], MessageKind] = kind_of,
+        in_brief: Callable[[Message, PublishRefusedError], Message | None] = lambda *_: None,
         is_closing: Callable[[], bool] = lambda: False,
     ) -> None:
+        """Nothing is sent before `send`.
+
+        Args:
+            sender: how.
+            clock: for backoffs and holds.
+            kind_of: what is published to a topic.
+            in_brief: what a message that is too large is replaced by, beside its dead letter; None where nothing can.
+            is_closing: whether to stop waiting for a broker that is away.
+
+        """
         self._sender = sender
         self._clock = clock
         self._kind_of = kind_of
+        self._in_brief = in_brief
         self._is_closing = is_closing
         self.holds: dict[str, Hold] = {}
         self.settled: list[Parcel] = []
@@ -108,6 +120,10 @@ class Outlet:
     def held(self) -> int:
         """How many messages wait for topics that take nothing."""
         return sum(len(hold.items) for hold in self.holds.values())
+
+    def held_of(self, kind: MessageKind) -> int:
+        """How many of them are of this kind."""
+        return sum(len(hold.items) for topic, hold in self.holds.items() if self._kind_of(topic) is kind)
 
     @property
     def retry_in_ms(self) -> int | None:
@@ -268,7 +284,7 @@ class Outlet:
         for message in messages:
             parcel = owners[id(message)]
             if hold is not None and message.topic == error.topic and id(message) not in stored:
-                if error.reason == "unavailable":
+                if error.reason in IN_DOUBT:
                     parcel.may_be_out = True
                 self._keep(hold, parcel, message)  # the whole topic, or later ones would overtake
             elif id(message) in refused:
@@ -301,22 +317,29 @@ class Outlet:
             self.unsent.append(Unsent(parcel, message, error.reason, error.detail, parcel.may_be_out))
             _log.error("publish.unsendable", topic=message.topic, reason=error.reason, error=str(error))
             return
-        instead = None if what is Answer.COUNT else instead_of(message, error, self._clock.now_ms())
-        if instead is None:
+        substitutes = [] if what is Answer.COUNT else self._substitutes(message, error)
+        if not substitutes:
             self.counts[f"unsent_{error.reason}"] += 1
             fields = {name: value.decode(errors="replace") for name, value in message.headers if name in _TOLD}
             _log.error("publish.lost", topic=message.topic, key=_text(message.key), error=str(error), **fields)
             return
         _log.error("publish.set_aside", topic=message.topic, reason=error.reason, error=str(error))
-        if rest is None or owners is None:
-            now = self._clock.monotonic_ms()
-            hold = self.holds.setdefault(
-                instead.topic, Hold(instead.topic, now, error.reason, error.detail, now, said_at_ms=now)
-            )
-            self._keep(hold, parcel, instead)
-        else:
-            owners[id(instead)] = parcel
-            rest.append(instead)
+        for instead in substitutes:
+            if rest is None or owners is None:
+                now = self._clock.monotonic_ms()
+                hold = self.holds.setdefault(
+                    instead.topic, Hold(instead.topic, now, error.reason, error.detail, now, said_at_ms=now)
+                )
+                self._keep(hold, parcel, instead)
+            else:
+                owners[id(instead)] = parcel
+                rest.append(instead)
+
+    def _substitutes(self, message: Message, error: PublishRefusedError) -> list[Message]:
+        found = [instead_of(message, error, self._clock.now_ms())]
+        if error.reason == "too_large":
+            found.append(self._in_brief(message, error))
+        return [one for one in found if one is not None]
 
     def _settle(self, parcel: Parcel) -> None:
         parcel.owed -= 1

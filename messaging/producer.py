@@ -180,7 +180,7 @@ class Producer:
             return False
         if reason == "too_large":
             self._shrink_batches(topic)
-        elif reason == "refused":
+        elif reason in {"refused", "unexplained"}:
             self._singly.add(topic)  # one of them must not cost the others
         else:
             return False
@@ -228,7 +228,18 @@ def _refused(
 ) -> PublishRefusedError:
     refused = {id(message) for message in messages}
     left = [message for message in unsent if id(message) not in refused]
-    return PublishRefusedError(failure.lane[0], reason, describe(failure.error), messages, left)
+    said = describe(failure.error)
+    detail = f"{_IN_WORDS[reason]} ({said})" if reason in _IN_WORDS else said
+    return PublishRefusedError(failure.lane[0], reason, detail, messages, left)
+
+
+_IN_WORDS: dict[RefusalReason, str] = {
+    "too_large": "it is larger than the topic's max.message.bytes allows",
+    "timestamp": "the topic takes no record of this time",
+    "not_authorised": "this user may not write to it",
+    "refused": "a rule of the broker's or the topic's is against it",
+    "unexplained": "the broker does not say why in terms known here",
+}
 
 
 def _unknown(topic: str, *, may_see: bool) -> PublishRefusedError:

@@ -41,12 +41,16 @@ _GIVEN_UP: Final = {
     MessageKind.DEAD_LETTER: Answer.COUNT,
 }
 
+IN_DOUBT: Final[frozenset[RefusalReason]] = frozenset({"unexplained", "unavailable"})
+"""After these nobody knows whether a copy was stored."""
+
 ANSWERS: Final[dict[RefusalReason, dict[MessageKind, Answer]]] = {
     "too_large": {**_GIVEN_UP, MessageKind.DEAD_LETTER: Answer.CUT},
     "refused": _GIVEN_UP,
     "timestamp": _HELD,
     "unknown_topic": _HELD,
     "not_authorised": _HELD,
+    "unexplained": _HELD,
     "unavailable": _HELD,
 }
 """By why a message was refused. A batch that is too large, and a time that the broker does not take, are sent

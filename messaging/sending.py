@@ -14,7 +14,19 @@ from kafka_saga.messaging.errors import RefusalReason
 from kafka_saga.messaging.records import Message
 from kafka_saga.runtime.failpoints import failpoint
 
-# What no repetition can change. Everything else may pass: a leader that moves, a lost sequence number, a quota.
+
+class InvalidRecordError(kafka_errors.BrokerResponseError):  # type: ignore[misc] # aiokafka has no types
+    """A rule of the topic's: a compacted one takes no record without a key."""
+
+    errno = 87
+    message = "INVALID_RECORD"
+    description = "the topic's own rules do not allow the record"
+
+
+# aiokafka's table (0.14) ends before this code.
+_INVALID_RECORD = kafka_errors.kafka_errors.setdefault(InvalidRecordError.errno, InvalidRecordError)
+
+# What no repetition can change.
 _REFUSALS: dict[type[BaseException], RefusalReason] = {
     kafka_errors.MessageSizeTooLargeError: "too_large",
     kafka_errors.RecordListTooLargeError: "too_large",
@@ -23,7 +35,17 @@ _REFUSALS: dict[type[BaseException], RefusalReason] = {
     kafka_errors.InvalidTopicError: "refused",
     kafka_errors.InvalidTimestampError: "timestamp",
     kafka_errors.PolicyViolationError: "refused",
+    kafka_errors.UnsupportedForMessageFormatError: "refused",
+    _INVALID_RECORD: "refused",
 }
+
+# A new producer has a new session, and with it none of these.
+_OF_A_SESSION = (
+    kafka_errors.OutOfOrderSequenceNumber,
+    kafka_errors.InvalidProducerEpoch,
+    kafka_errors.UnknownProducerId,
+    kafka_errors.InvalidProducerIdMapping,
+)
 
 Lane = tuple[str, int]
 """Topic and partition."""
@@ -62,8 +84,14 @@ class Failure(NamedTuple):
 
 
 def refusal_reason(error: BaseException) -> RefusalReason | None:
-    """Why the broker will never take a message, or None when trying again may help."""
-    return _REFUSALS.get(type(error))
+    """Why the broker does not take a message; None when the same may pass in a moment, by another producer.
+
+    A leader that moves and the like never get here, because aiokafka tries these again itself.
+    """
+    reason = _REFUSALS.get(type(error))
+    if reason is None and isinstance(error, kafka_errors.BrokerResponseError) and type(error) not in _OF_A_SESSION:
+        return "unexplained"
+    return reason
 
 
 async def send(producer: AIOKafkaProducer, lanes: Lanes) -> list[Failure]:

@@ -11,6 +11,7 @@ from pydantic_core import to_json
 
 from kafka_saga.orchestrator.sources import FieldSource, SagaData, Source, fields_by_name
 from kafka_saga.runtime.errors import ContractError, DefinitionError
+from kafka_saga.runtime.keyboard import is_pressed
 from kafka_saga.schemas.codec import check_numbers, describe, encode, encode_model, told, validate
 from kafka_saga.schemas.faithful import ChangedError, character_of, written
 from kafka_saga.schemas.fit import reads_null
@@ -60,9 +61,9 @@ class Filling:
             raise DefinitionError(f"{model.__name__} cannot be filled: {describe(error)}") from error
         except (ContractError, ChangedError) as error:
             raise DefinitionError(f"{model.__name__} cannot be filled: {error}") from error
-        except KeyboardInterrupt:
-            raise
         except BaseException as error:  # user code may raise anything: it parks its own saga only (R57)
+            if is_pressed(error):
+                raise
             raise DefinitionError(f"{model.__name__} cannot be filled: {told(error)}") from error
 
     def _encode(self, fields: Mapping[str, Any]) -> bytes:

@@ -13,9 +13,11 @@ from typing import NamedTuple
 from pydantic import BaseModel
 
 from kafka_saga.participants.command import Command, FenceKey, command_of
+from kafka_saga.participants.eager import OwnCancels, begun
 from kafka_saga.participants.faults import FaultInjector
 from kafka_saga.participants.handlers import Handler
 from kafka_saga.runtime.failpoints import failpoint
+from kafka_saga.runtime.keyboard import is_pressed
 from kafka_saga.runtime.limits import EXTERNAL_CALLS_MAX, EXTERNAL_PENDING_MAX, EXTERNAL_TIMEOUT_MS
 from kafka_saga.runtime.telemetry import log_subject
 from kafka_saga.schemas.codec import decode_object, decode_trusted, encode
@@ -45,22 +47,28 @@ async def make_call(call: Call, faults: FaultInjector) -> Settled:
     limit_ms = call.handler.timeout_ms or EXTERNAL_TIMEOUT_MS
     limit = asyncio.timeout(limit_ms / 1000)
     about = log_subject.set(call.command.head)
+    cancels = OwnCancels()
     try:
         async with limit:
             faults.before_handler(call.command.head)
-            return Settled(call, await call.handler.function(call.body, call.idempotency_key), None)
+            running = call.handler.function(call.body, call.idempotency_key)
+            reply = await begun(running, cancels)
+        if cancels.count:
+            await cancels.take_back()
+        return Settled(call, reply, None)
     except TimeoutError as error:
         if not limit.expired():
             return Settled(call, None, error)
         return Settled(call, None, TimeoutError(f"no answer from outside within {limit_ms} ms"))
     except asyncio.CancelledError:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
+        if not await cancels.take_back() and cancels.from_outside:
             raise
         return Settled(call, None, RuntimeError("the call was cancelled by its own handler"))
-    except (KeyboardInterrupt, GeneratorExit):
+    except GeneratorExit:
         raise
-    except BaseException as error:  # noqa: BLE001 -- whatever it is becomes a reply, and the guard logs it (R57)
+    except BaseException as error:  # whatever it is becomes a reply, and the guard logs it (R57)
+        if is_pressed(error):
+            raise
         return Settled(call, None, error)
     finally:
         log_subject.reset(about)

@@ -26,6 +26,7 @@ from kafka_saga.participants.outcomes import (
     failed,
     reply_from_json,
     try_again,
+    why,
 )
 from kafka_saga.participants.running import Runner, TransactionLostError
 from kafka_saga.participants.store.port import ParticipantStore
@@ -255,7 +256,7 @@ class Guard:
         if ended.error is None:
             reply = await self._runner.run(command, call.handler, _keep, ended, now_ms)
         elif isinstance(ended.error, Rejected):
-            reply = failed(Reason.REJECTED, ended.error.message)
+            reply = failed(Reason.REJECTED, why(ended.error))
         else:
             reply = self._runner.technical(command, describe_error(ended.error), ended.error)
         self._store_reply(command, row, reply, now_ms)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import NamedTuple
 
+from kafka_saga.runtime.keyboard import is_pressed
 from kafka_saga.runtime.limits import ERROR_TEXT_LENGTH_MAX
 from kafka_saga.runtime.stacks import words_of
 from kafka_saga.schemas.codec import decode_trusted, encode
@@ -103,9 +104,22 @@ def _in_words(told: object) -> str:
     if isinstance(told, BaseException):
         return describe_error(told)
     try:
-        return str(told)
-    except Exception:  # noqa: BLE001 -- a user's class may raise anything
+        return str.__str__(str(told))
+    except BaseException as error:  # a user's class may raise anything
+        if is_pressed(error):
+            raise
         return type(told).__name__
+
+
+def why(rejected: Rejected) -> str:
+    """What a refusal says; a class derived from it may have left out, or put anything into, `message`."""
+    try:
+        message = rejected.message
+    except BaseException as error:
+        if is_pressed(error):
+            raise
+        return describe_error(rejected)
+    return message if type(message) is str else _in_words(message)
 
 
 def _error_body(error: str) -> bytes:

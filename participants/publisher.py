@@ -7,13 +7,17 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from kafka_saga.messaging.errors import PublishRefusedError
 from kafka_saga.messaging.outlet import Outlet, Parcel, Sender
 from kafka_saga.messaging.records import Message, TopicPartition
 from kafka_saga.messaging.refusals import MessageKind
+from kafka_saga.participants.outcomes import try_again
 from kafka_saga.participants.progress import Progress, Source
 from kafka_saga.runtime.clock import Clock
 from kafka_saga.runtime.failpoints import failpoint
 from kafka_saga.runtime.limits import STOP_TIMEOUT_MS
+from kafka_saga.schemas.codec import decode_trusted
+from kafka_saga.schemas.envelope import EFFECT, OUTCOME, Outcome
 from kafka_saga.schemas.topics import DEAD_LETTER_PREFIX
 
 _BATCHES_WAITING_MAX = 2
@@ -51,7 +55,7 @@ class Publisher:
         """
         self._producer = producer
         self._progress = progress
-        self._outlet = Outlet(self, clock, kind_of=_kind_of)
+        self._outlet = Outlet(self, clock, kind_of=_kind_of, in_brief=_in_brief)
         self._unmarked: deque[tuple[Parcel, Outgoing]] = deque()
         """Batches whose progress is not marked yet, in their order."""
         self._clock = clock
@@ -152,3 +156,32 @@ class Publisher:
 def _kind_of(topic: str) -> MessageKind:
     """A participant publishes nothing else."""
     return MessageKind.DEAD_LETTER if topic.startswith(DEAD_LETTER_PREFIX) else MessageKind.REPLY
+
+
+_BRIEF_LENGTH_MAX = 200
+
+
+def _in_brief(reply: Message, error: PublishRefusedError) -> Message | None:
+    """What can be told of a reply that its topic does not take: why it failed, in few words; a success is a `retry`.
+
+    What it did stands, so it must not be told as a `failure`, which nobody undoes (R8). Its saga asks again, gets the
+    stored reply if the topic takes it by then, and else takes the step for in doubt, with this as its cause.
+    """
+    if _kind_of(reply.topic) is not MessageKind.REPLY:
+        return None
+    headers = dict(reply.headers)
+    if headers.get(OUTCOME) == _SUCCESS:
+        headers[OUTCOME] = _RETRY
+        headers.pop(EFFECT, None)
+        text = f"it was done, and its reply cannot be sent: {error.detail}"
+    else:
+        text = decode_trusted(reply.value or b"")["error"]
+    brief = try_again(text[:_BRIEF_LENGTH_MAX]).body
+    return (
+        None
+        if len(brief) >= len(reply.value or b"")
+        else Message(reply.topic, reply.key, brief, tuple(headers.items()))
+    )
+
+
+_SUCCESS, _RETRY = Outcome.SUCCESS.value.encode(), Outcome.RETRY.value.encode()

@@ -16,15 +16,16 @@ from pydantic import BaseModel
 
 from kafka_saga.participants.calls import make_call
 from kafka_saga.participants.command import Command
-from kafka_saga.participants.eager import go_on
+from kafka_saga.participants.eager import OwnCancels, go_on
 from kafka_saga.participants.faults import FaultInjector
 from kafka_saga.participants.handlers import Handler
-from kafka_saga.participants.outcomes import EMPTY_BODY, Rejected, Reply, describe_error, failed, try_again
+from kafka_saga.participants.outcomes import EMPTY_BODY, Rejected, Reply, describe_error, failed, try_again, why
 from kafka_saga.participants.store.port import ParticipantStore
 from kafka_saga.participants.transaction import Transaction
 from kafka_saga.runtime.clock import new_id
 from kafka_saga.runtime.errors import BrokenStoreError, ContractError, StoreUnavailableError, UsageError
-from kafka_saga.runtime.stacks import LoggedStacks
+from kafka_saga.runtime.keyboard import is_pressed
+from kafka_saga.runtime.stacks import LoggedStacks, trace_of
 from kafka_saga.runtime.telemetry import log
 from kafka_saga.schemas.envelope import Effect, Outcome, Reason
 from kafka_saga.schemas.faithful import ChangedError
@@ -76,7 +77,7 @@ class Runner:
         await self._connection.execute(self._begin)
         self._confinement.is_on = True
         try:
-            reply = await self._limited(command, handler, work, subject, tx)
+            reply = await self._outlived(command, handler, work, subject, tx)
         finally:
             self._confinement.is_on = False
         try:
@@ -92,14 +93,31 @@ class Runner:
         """The `retry` for `error`, which is logged with the stack of whoever raised it."""
         head = command.head
         stack: dict[str, Any] = {}
-        error.__traceback__ = _from_the_handler(error.__traceback__)
-        if error.__traceback__ is not None:
-            told = self._logged_stacks.attempt(head.command_id, head.attempt, error)
+        trace = _from_the_handler(trace_of(error))
+        if trace is not None:
+            told = self._logged_stacks.attempt(
+                head.command_id, head.attempt, BaseException.with_traceback(error, trace)
+            )
             stack = {"exc_info": error} if told is None else {"traceback": f"logged at attempt {told}"}
         _log.warning("command.retry", error=text, **stack)
         return try_again(text)
 
-    async def _limited(self, command: Command, handler: Handler, work: Work, subject: Any, tx: Transaction) -> Reply:
+    async def _outlived(self, command: Command, handler: Handler, work: Work, subject: Any, tx: Transaction) -> Reply:
+        """As `_limited`; a handler that cancels the task it runs in, which is ours, does not end it."""
+        cancels = OwnCancels()
+        try:
+            reply = await self._limited(command, handler, work, subject, tx, cancels)
+        except asyncio.CancelledError as error:
+            if not await cancels.take_back() and cancels.from_outside:
+                raise
+            return self.technical(command, _CANCELLED, error)
+        if cancels.count and await cancels.take_back():
+            return self.technical(command, _CANCELLED, asyncio.CancelledError())
+        return reply
+
+    async def _limited(  # noqa: PLR0917 -- all that a handler runs with
+        self, command: Command, handler: Handler, work: Work, subject: Any, tx: Transaction, cancels: OwnCancels
+    ) -> Reply:
         limit: asyncio.Timeout | None = None
         limit_ms = self._limit_ms(handler)
         began_s = asyncio.get_running_loop().time()
@@ -108,28 +126,25 @@ class Runner:
                 self._faults.before_handler(command.head)
             running = work(subject, tx)
             try:
-                waits_for = running.send(None)
+                waits_for = cancels.send(running, None)
             except StopIteration as returned:  # most handlers never wait: their statements run inline
                 model = returned.value
             else:
                 limit = asyncio.timeout_at(began_s + limit_ms / 1000)
                 async with limit:
-                    model = await go_on(running, waits_for)
+                    model = await go_on(running, waits_for, cancels)
             return _success(handler, model, tx)
         except Rejected as rejected:
             return self._refused(command, handler, rejected)
-        except (BrokenStoreError, StoreUnavailableError, KeyboardInterrupt, GeneratorExit):
-            raise  # no handler's fault: the batch cannot be kept
+        except (BrokenStoreError, StoreUnavailableError, asyncio.CancelledError, GeneratorExit):
+            raise  # no handler's fault, as a rule: the batch cannot be kept
         except TimeoutError as error:
             text = f"the handler took longer than {limit_ms} ms"
             is_late = limit is not None and limit.expired()
             return self.technical(command, text if is_late else describe_error(error), error)
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
+        except BaseException as error:  # whatever it raises, `sys.exit()` too, means "try again" (R57)
+            if is_pressed(error):
                 raise
-            return self.technical(command, "the handler was cancelled by its own work", error)
-        except BaseException as error:  # noqa: BLE001 -- whatever it raises, `sys.exit()` too, means "try again" (R57)
             return self.technical(command, describe_error(error), error)
 
     def _limit_ms(self, handler: Handler) -> int:
@@ -138,9 +153,9 @@ class Runner:
 
     def _refused(self, command: Command, handler: Handler, rejected: Rejected) -> Reply:
         if not handler.is_external:
-            return failed(Reason.REJECTED, rejected.message)
+            return failed(Reason.REJECTED, why(rejected))
         # The outside did it: `failure` would say that nothing happened.
-        return self.technical(command, f"the call was made, then refused here: {rejected.message}", rejected)
+        return self.technical(command, f"the call was made, then refused here: {why(rejected)}", rejected)
 
 
 def _success(handler: Handler, model: BaseModel | None, tx: Transaction) -> Reply:
@@ -178,6 +193,8 @@ def _lost(handler: Handler, reply: Reply) -> str:
         "clauses or triggers must be ABORT"
     )
 
+
+_CANCELLED = "the handler was cancelled by its own work"
 
 _OWN_FILES = frozenset(function.__code__.co_filename for function in (_success, go_on, make_call))
 

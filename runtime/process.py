@@ -13,7 +13,8 @@ from typing import Any
 
 from kafka_saga.runtime.errors import SagaError, causes, in_words
 from kafka_saga.runtime.failpoints import arm_from_environment
-from kafka_saga.runtime.stacks import frames_of
+from kafka_saga.runtime.keyboard import handled, is_pressed
+from kafka_saga.runtime.stacks import frames_of, words_of
 from kafka_saga.runtime.telemetry import log
 
 EXIT_INTERRUPTED = 130
@@ -102,10 +103,27 @@ def run_process(main: Callable[[Lifecycle], Awaitable[None]]) -> int:
     try:
         arm_from_environment(os.environ)
         with asyncio.Runner(loop_factory=new_loop) as runner:
-            runner.run(_run(main))
+            _run_on(runner.get_loop(), main)
     except Exception as error:  # noqa: BLE001 -- whatever ends a process is said, once
         return _last_words(error)
     return 0
+
+
+def _run_on(loop: asyncio.AbstractEventLoop, main: Callable[[Lifecycle], Awaitable[None]]) -> None:
+    """Run `main` to its end, whatever a task or a callback that user code left behind does to the loop (R57)."""
+    running = loop.create_task(_run(main), name="main")
+    while True:
+        try:
+            loop.run_until_complete(running)
+        except (SystemExit, KeyboardInterrupt, RuntimeError) as error:  # the last: somebody stopped the loop
+            if running.done() or loop.is_closed() or is_pressed(error):
+                raise
+            words = f"{type(error).__name__}: {words_of(error)}"
+            log("process").error(
+                "process.exit_ignored", error=words, why="a task or a callback may not end this process"
+            )
+        else:
+            return
 
 
 def _last_words(error: Exception) -> int:
@@ -140,5 +158,6 @@ async def _run(main: Callable[[Lifecycle], Awaitable[None]]) -> None:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, asked_to_stop)
-    await main(lifecycle)
-    await lifecycle.join()
+    with handled():
+        await main(lifecycle)
+        await lifecycle.join()

@@ -9,9 +9,12 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Iterator
 from traceback import format_tb, walk_tb
+from types import TracebackType
+from typing import Any
 
 from pydantic import ValidationError
 
+from kafka_saga.runtime.keyboard import is_pressed
 from kafka_saga.runtime.limits import STACK_DEPTH_MAX, STACK_FRAMES_MAX, STACKS_REMEMBERED_MAX
 
 _CAUSE = "\nThe above exception was the direct cause of the following exception:\n\n"
@@ -31,14 +34,31 @@ def complaints(error: ValidationError) -> str:
 def words_of(error: BaseException) -> str:
     """An exception's own words; "" where it has none."""
     try:
-        return f"{error.title}: {complaints(error)}" if isinstance(error, ValidationError) else str(error)
-    except Exception:  # noqa: BLE001 -- somebody else's __str__
+        words = f"{error.title}: {complaints(error)}" if isinstance(error, ValidationError) else str(error)
+        return str.__str__(words)  # somebody else's kind of string may do anything when it is cut
+    except BaseException as broken:  # somebody else's __str__
+        if is_pressed(broken):
+            raise
         return ""
+
+
+def trace_of(error: BaseException) -> TracebackType | None:
+    """Where it was raised, whatever its class makes of that."""
+    trace: TracebackType | None = _TRACE.__get__(error)
+    return trace
+
+
+_TRACE: Any = BaseException.__dict__["__traceback__"]
 
 
 def stack_of(error: BaseException) -> str:
     """An exception as Python prints it, with those that led to it and those inside it, but without any value."""
-    return "".join(_told(error, STACK_DEPTH_MAX)).rstrip()
+    try:
+        return "".join(_told(error, STACK_DEPTH_MAX)).rstrip()
+    except BaseException as broken:  # somebody else's kind of exception, down to its traceback and its notes
+        if is_pressed(broken):
+            raise
+        return _class_name(error)
 
 
 def frames_of(error: BaseException) -> str:
@@ -70,8 +90,8 @@ class LoggedStacks:
 
 
 def _shape(error: BaseException) -> int:
-    lines = ((frame.f_code.co_filename, line) for frame, line in walk_tb(error.__traceback__))
-    return hash((type(error), *lines))
+    lines = ((frame.f_code.co_filename, line) for frame, line in walk_tb(trace_of(error)))
+    return hash((id(type(error)), *lines))
 
 
 def _told(error: BaseException, depth: int) -> Iterator[str]:
@@ -81,9 +101,9 @@ def _told(error: BaseException, depth: int) -> Iterator[str]:
     if before is not None and depth > 0:
         yield from _told(before, depth - 1)
         yield between
-    if error.__traceback__ is not None:
+    if (trace := trace_of(error)) is not None:
         yield "Traceback (most recent call last):\n"
-        yield from format_tb(error.__traceback__, limit=-STACK_FRAMES_MAX)
+        yield from format_tb(trace, limit=-STACK_FRAMES_MAX)
     yield f"{_summary(error)}\n"
     for note in getattr(error, "__notes__", ()):
         yield f"{note}\n"

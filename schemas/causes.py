@@ -25,4 +25,6 @@ class Cause(StrEnum):
     NOT_AUTHORISED = "not_authorised"
     UNKNOWN_TOPIC = "unknown_topic"
     REFUSED = "refused"
-    """These three and TOO_LARGE: the broker did not take a message of ours, which lies in its dead letter instead."""
+    TIMESTAMP = "timestamp"
+    UNEXPLAINED = "unexplained"
+    """These five and TOO_LARGE: the broker did not take a message of ours, which lies in its dead letter instead."""

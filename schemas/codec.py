@@ -17,6 +17,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from kafka_saga.runtime.errors import ContractError
+from kafka_saga.runtime.keyboard import is_pressed
 from kafka_saga.runtime.limits import JSON_DEPTH_MAX, PAYLOAD_BYTES_MAX
 from kafka_saga.runtime.stacks import complaints, words_of
 from kafka_saga.schemas.causes import Cause
@@ -204,9 +205,9 @@ def fit(model: type[Model], checked: bytes) -> Model:
         if not first["loc"] and not isinstance(first["input"], dict):
             raise _no_object(first["input"]) from error
         raise ContractError(Cause.BAD_SCHEMA, f"the value does not fit {model.__name__}: {describe(error)}") from error
-    except KeyboardInterrupt:
-        raise
     except BaseException as error:  # a user's validator may raise anything (R57)
+        if is_pressed(error):
+            raise
         raise ContractError(Cause.BAD_SCHEMA, f"the value does not fit {model.__name__}: {told(error)}") from error
 
 

@@ -22,6 +22,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic.errors import PydanticUserError
 from pydantic_core import SchemaSerializer, SchemaValidator
 
+from kafka_saga.runtime.keyboard import is_pressed
 from kafka_saga.schemas.codec import check_numbers, encode_model, told, validate
 from kafka_saga.schemas.samples import documents
 from kafka_saga.schemas.structure import (
@@ -268,7 +269,9 @@ def _certain_of_default(path: str, node: Node) -> Iterator[str]:
     try:
         written = SchemaSerializer(schema, config).to_json(default, by_alias=True, warnings=False)
         again = SchemaValidator(schema, config).validate_json(written)
-    except Exception:  # noqa: BLE001 -- a user's validator or serializer may raise anything
+    except BaseException as error:  # a user's validator or serializer may raise anything
+        if is_pressed(error):
+            raise
         again = _NOTHING
     if again is _NOTHING or difference(default, again) is not None:
         expected = shown(node.inner())
@@ -281,12 +284,16 @@ def _tried(model: type[BaseModel]) -> str | None:
     for document in documents(model):
         try:
             made = validate(model, document)
-        except Exception:  # noqa: BLE001, S112 -- a sample that does not fit shows nothing
+        except BaseException as error:  # a sample that does not fit shows nothing
+            if is_pressed(error):
+                raise
             continue
         try:
             body = made.__pydantic_serializer__.to_json(made, by_alias=True, warnings=False)
             place = changed(made, body)
-        except Exception as error:  # noqa: BLE001 -- a user's serializer may raise anything
+        except BaseException as error:  # a user's serializer may raise anything
+            if is_pressed(error):
+                raise
             return f"a value that it reads cannot be written again ({told(error)})"
         if place is not None:
             return (

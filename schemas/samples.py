@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic_core import SchemaError, SchemaValidator, to_json
 
+from kafka_saga.runtime.keyboard import is_pressed
 from kafka_saga.schemas.structure import FieldNode, Node, children_of, fields_of, of_model
 
 _SAMPLES_MAX = 16
@@ -71,7 +72,9 @@ def _accepted(field: FieldNode, depth: int) -> list[str]:
 def _fits(validator: SchemaValidator, text: str) -> bool:
     try:
         validator.validate_json(text)
-    except Exception:  # noqa: BLE001 -- a user's validator may raise anything
+    except BaseException as error:  # a user's validator may raise anything
+        if is_pressed(error):
+            raise
         return False
     return True
 

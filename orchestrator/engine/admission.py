@@ -7,8 +7,9 @@ queue. The window halves while the oldest awaited command has used up a quarter 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from types import MappingProxyType
+from typing import NamedTuple
 
 from kafka_saga.orchestrator.machine.saga import OPERATOR, Saga
 from kafka_saga.orchestrator.machine.states import ACTIVE, SagaState
@@ -25,6 +26,15 @@ GROWTH_PER_SECOND = 0.5
 """Back from the smallest to the largest window in about ten seconds."""
 
 
+class Awaited(NamedTuple):
+    """What many sagas wait for alike: the reply to one step's command, within the same time."""
+
+    timeout_ms: int
+    saga_type: str
+    definition_version: int
+    step: int
+
+
 class Admission:
     """The window, the sagas in it, and the age of what they wait for."""
 
@@ -33,11 +43,13 @@ class Admission:
         self._min = min(IN_FLIGHT_MIN, in_flight_max)
         self._window = float(in_flight_max)
         self._adjusted_at = 0
-        # By timeout, because ages are compared with it; insertion order is the order of sending.
-        self._awaiting: dict[int, dict[SagaRef, int]] = {}
-        self._timeouts: dict[SagaRef, int] = {}
+        # Insertion order is the order of sending.
+        self._awaiting: dict[Awaited, dict[SagaRef, int]] = {}
+        self._awaited: dict[SagaRef, Awaited] = {}
         self.in_flight = 0
         """Sagas under way that nothing holds. One that is held waits for people: it must not stop all others."""
+        self.unsendable = 0
+        """Of these, those whose command its topic does not take for now: one topic must not stop all others (R56)."""
         self.pending = 0
         """Sagas that wait for admission, and nothing but room keeps them from it."""
         self.held: Counter[str] = Counter()
@@ -69,12 +81,16 @@ class Admission:
     def room(self) -> int:
         """How many more sagas may start now. Very many held ones take room too: nobody knows when they will end."""
         beyond = max(0, self.held.total() - HELD_MAX) if self.held else 0
-        return max(0, int(self._window) - self.in_flight - beyond)
+        return max(0, int(self._window) - self._active - beyond)
 
     @property
     def room_to_go_on(self) -> int:
         """How many sagas may go on now that were held."""
-        return max(0, int(self._window) - self.in_flight)
+        return max(0, int(self._window) - self._active)
+
+    @property
+    def _active(self) -> int:
+        return max(0, self.in_flight - self.unsendable)
 
     @property
     def request_wanted(self) -> bool:
@@ -90,9 +106,9 @@ class Admission:
         self._count(saga, 1)
         if before is not None:
             self._count(before, -1)
-        old_timeout = self._timeouts.pop(saga.ref, None)
-        if old_timeout is not None:
-            del self._awaiting[old_timeout][saga.ref]
+        awaited = self._awaited.pop(saga.ref, None)
+        if awaited is not None:
+            del self._awaiting[awaited][saga.ref]
         index = saga.active_index
         if index is None or saga.state not in ACTIVE or saga.held is not None:
             return
@@ -101,8 +117,9 @@ class Admission:
             timeout_ms = step.deadline_at - step.sent_at
             if timeout_ms > QUEUE_TIMEOUT_MS_MAX:
                 return
-            self._timeouts[saga.ref] = timeout_ms
-            self._awaiting.setdefault(timeout_ms, {})[saga.ref] = step.sent_at
+            awaited = Awaited(timeout_ms, saga.ref.saga_type, saga.definition_version, index)
+            self._awaited[saga.ref] = awaited
+            self._awaiting.setdefault(awaited, {})[saga.ref] = step.sent_at
 
     def _count(self, saga: Saga, by: int) -> None:
         if saga.held is not None:
@@ -114,10 +131,10 @@ class Admission:
         elif saga.state is SagaState.PENDING and saga.ref.saga_type not in self._paused_types:
             self.pending += by
 
-    def adjust(self, now: int) -> None:
-        """Halve or grow the window by the age of the oldest awaited command."""
+    def adjust(self, now: int, is_unsendable: Callable[[Awaited], bool] | None = None) -> None:
+        """Halve or grow the window by the age of the oldest awaited command that its topic takes."""
         elapsed_ms = now - self._adjusted_at
-        if self._late(now):
+        if self._late(now, is_unsendable):
             if elapsed_ms >= HALVE_INTERVAL_MS:
                 self._window = max(float(self._min), self._window / 2)
                 self._adjusted_at = now
@@ -126,9 +143,10 @@ class Admission:
             self._window = min(float(self._max), self._window * growth)
             self._adjusted_at = now
 
-    def _late(self, now: int) -> bool:
+    def _late(self, now: int, is_unsendable: Callable[[Awaited], bool] | None) -> bool:
         return any(
-            now - next(iter(awaiting.values())) > timeout_ms / 4
-            for timeout_ms, awaiting in self._awaiting.items()
+            now - next(iter(awaiting.values())) > awaited.timeout_ms / 4
+            and (is_unsendable is None or not is_unsendable(awaited))
+            for awaited, awaiting in self._awaiting.items()
             if awaiting
         )

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 
 from kafka_saga.messaging.outlet import Outlet, Parcel, Sender, Unsent
 from kafka_saga.messaging.records import Message
+from kafka_saga.messaging.refusals import MessageKind
 from kafka_saga.orchestrator.engine.outages import SLOW_MS, Outages
 from kafka_saga.orchestrator.store.port import OutboxRow
 from kafka_saga.runtime.clock import Clock
@@ -58,6 +59,11 @@ class Publisher:
     def held_topics(self) -> frozenset[str]:
         """The topics that take nothing for now: nobody can reply to what waits for them."""
         return frozenset(self._outlet.holds)
+
+    @property
+    def held_commands(self) -> int:
+        """How many commands wait for these."""
+        return self._outlet.held_of(MessageKind.COMMAND)
 
     @property
     def unsent(self) -> Sequence[Unsent]:

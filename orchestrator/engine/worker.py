@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Protocol
 
 from kafka_saga.messaging.consumer import Reset
@@ -20,6 +21,7 @@ from kafka_saga.orchestrator.engine import recovery
 from kafka_saga.orchestrator.engine.admission import Admission
 from kafka_saga.orchestrator.engine.decide import Decided, Decider
 from kafka_saga.orchestrator.engine.drain import Drain
+from kafka_saga.orchestrator.engine.holds import choked_types, is_held
 from kafka_saga.orchestrator.engine.inputs import Inputs
 from kafka_saga.orchestrator.engine.intake import Intake
 from kafka_saga.orchestrator.engine.outages import Outages
@@ -204,7 +206,9 @@ class Engine:
             failpoint("orchestrator.timers.before")
         if inputs.now - self._acts_read_at >= ACTS_INTERVAL_MS:
             await self._heed(
-                Paused(await self._store.pauses(), self._choked())
+                Paused(
+                    await self._store.pauses(), choked_types(self._publisher.held_topics, self._registry, self._topics)
+                )
             )  # another replica may have changed them
             inputs.acts = await self._store.waiting_acts(ACTS_PER_BATCH_MAX)
             self._acts_read_at = inputs.now
@@ -268,18 +272,6 @@ class Engine:
         self._paused = paused
         await self._recount()
         _log.info("pauses.changed", paused=sorted(paused.all))
-
-    def _choked(self) -> frozenset[str]:
-        """The saga types of which none begin: a topic that their commands need takes nothing (R56)."""
-        held = self._publisher.held_topics
-        if not held:
-            return _NO_TOPICS
-        active = ((saga_type, self._registry.active(saga_type)) for saga_type in self._registry.saga_types)
-        return frozenset(
-            saga_type
-            for saga_type, definition in active
-            if definition is not None and any(self._topics.commands(step.service) in held for step in definition.steps)
-        )
 
     def _published_by(self, topic: str, decided_at: int) -> int | None:
         if topic in self._publisher.held_topics:
@@ -348,7 +340,10 @@ class Engine:
 
     async def _steer(self, now: int) -> None:
         """Pause or resume the request partitions; replies and timers are never held back (R20)."""
-        self._admission.adjust(now)
+        held = self._publisher.held_topics
+        if held or self._admission.unsendable:
+            self._admission.unsendable = self._publisher.held_commands
+        self._admission.adjust(now, partial(is_held, held, self._registry, self._topics) if held else None)
         if not self._admission.room and now - self._recounted_at >= RECOUNT_INTERVAL_MS:
             await self._recount()  # sagas that another replica finished hold no place
         choked = self._upkeep.choked

@@ -14,7 +14,9 @@ from kafka_saga.orchestrator.sagas.order import order_saga
 from kafka_saga.orchestrator.store.port import Batch
 from kafka_saga.runtime.errors import BrokerUnavailableError, ConflictError
 from kafka_saga.runtime.limits import HOLD_MS_MAX
+from kafka_saga.schemas.codec import encode
 from kafka_saga.schemas.orders import OrderRequested
+from tests.contracts.stores import REQUEST
 from tests.engine.world import World
 
 other_saga = Saga(
@@ -50,7 +52,7 @@ def to(topic: str) -> Callable[[Message], bool]:
     return lambda message: message.topic == topic
 
 
-@pytest.mark.parametrize("reason", ["unknown_topic", "not_authorised", "timestamp", "unavailable"])
+@pytest.mark.parametrize("reason", ["unknown_topic", "not_authorised", "timestamp", "unexplained", "unavailable"])
 async def test_a_topic_that_takes_nothing_holds_back_its_own_messages_only(world: World, reason: RefusalReason) -> None:
     refusing = Refusing(world, reason, to("payment.commands"))
     await world.begin("order-1")
@@ -107,6 +109,44 @@ async def test_none_of_a_type_begin_while_a_topic_that_it_needs_takes_nothing_an
         "order-2",
     ]
     await world.stop()
+
+
+async def test_sagas_that_wait_for_a_held_topic_take_no_room_from_other_types_and_let_no_window_shrink() -> None:
+    world = await World().start(order_saga, other_saga, in_flight_max=64)
+    refusing = Refusing(world, "unknown_topic", to("payment.commands"))
+    for number in range(64):
+        world.request(f"order-{number}")
+    await world.turn(3)
+    world.answer_all()
+    await world.turn(3)
+    assert world.engine._publisher.held_commands == 64
+    for _ in range(20):
+        await world.pass_time(2_000, 1)
+    for number in range(40):
+        world.put("other.requests", encode({**REQUEST, "order_id": f"other-{number}"}))
+    await world.turn(4)
+    assert len([sent for sent in world.sent() if sent.head.parsed_id.saga_type == "other"]) == 40
+    assert world.reader.paused == {"order.requests"}
+    refusing.is_on = False
+    await world.pass_time(5_000)
+    assert len(world.sent("chargePayment")) == 64
+    assert world.engine._admission.room == 0, "they take their places again"
+    await world.stop()
+
+
+async def test_a_restart_keeps_the_places_of_sagas_that_wait_for_a_held_topic_free(world: World) -> None:
+    Refusing(world, "unknown_topic", to("payment.commands"))
+    await world.begin("order-1")
+    await world.succeed("reserveItems")
+    await world.turn(2)
+    await world.crash()
+    again = World(world.store, world.clock)
+    again.kafka = world.kafka
+    await again.start(order_saga, other_saga, in_flight_max=1)
+    again.put("other.requests", world.kafka.logs["order.requests"][0].value)
+    await again.turn(3)
+    assert [sent.head.parsed_id.saga_type for sent in again.sent()][-1] == "other"
+    await again.stop()
 
 
 async def test_a_command_that_was_held_too_long_is_told_to_its_saga(world: World) -> None:

@@ -105,7 +105,7 @@ def test_a_record_that_is_both_is_read_by_both() -> None:
 
 
 def test_why_a_broker_refused_a_message_is_a_cause_too() -> None:
-    assert set(get_args(RefusalReason)) <= set(Cause)
+    assert set(get_args(RefusalReason)) - {"unavailable"} <= set(Cause)  # that one is never given up
 
 
 @pytest.mark.parametrize(

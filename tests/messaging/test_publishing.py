@@ -3,11 +3,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from aiokafka import errors as kafka_errors
 from confluent_kafka import Producer as LibrdkafkaProducer
 
-from kafka_saga.messaging.errors import PublishRefusedError
+from kafka_saga.messaging.errors import PublishRefusedError, RefusalReason
 from kafka_saga.messaging.producer import Producer
 from kafka_saga.messaging.records import Message
+from kafka_saga.messaging.sending import refusal_reason
 from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.runtime import limits
 from kafka_saga.runtime.clock import SystemClock
@@ -217,3 +219,31 @@ async def test_a_missing_topic_is_named_with_the_remedy_and_its_messages(
     with pytest.raises(PublishRefusedError, match=r"missing.*saga topics create") as caught:
         await real_producer.publish([Message(there, None, b"x"), lost])
     assert (caught.value.reason, caught.value.messages) == ("unknown_topic", (lost,))
+
+
+@pytest.mark.real_kafka
+@pytest.mark.parametrize("beside", [True, False])
+async def test_what_a_rule_of_its_topic_is_against_is_refused_and_named_alone(
+    kafka: BrokerUnderTest, real_producer: Producer, topic_prefix: str, *, beside: bool
+) -> None:
+    topic = await make_topic(kafka, topic_prefix + "compacted", cleanup_policy="compact")
+    keyless, keyed = Message(topic, None, b"no key"), [Message(topic, b"k%d" % number, b"x") for number in range(8)]
+    with pytest.raises(PublishRefusedError, match="a rule of the broker's or the topic's is against it") as caught:
+        await real_producer.publish([*keyed, keyless] if beside else [keyless])
+    assert (caught.value.reason, caught.value.messages) == ("refused", (keyless,))
+    await real_producer.publish(keyed)
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (kafka_errors.for_code(87)(), "refused"),
+        (kafka_errors.for_code(29)("t"), "not_authorised"),
+        (kafka_errors.for_code(12_345)(), "unexplained"),  # of a Kafka that is not there yet
+        (kafka_errors.UnknownError(), "unexplained"),
+        (kafka_errors.OutOfOrderSequenceNumber(), None),
+        (kafka_errors.KafkaConnectionError(), None),
+    ],
+)
+def test_every_final_answer_of_a_broker_has_a_reason(error: BaseException, reason: RefusalReason | None) -> None:
+    assert refusal_reason(error) == reason

@@ -3,11 +3,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 
+import pytest
+
 from kafka_saga.messaging.errors import PublishRefusedError
 from kafka_saga.messaging.records import Message
 from kafka_saga.participants.progress import Progress
 from kafka_saga.participants.publisher import Outgoing, Publisher
 from kafka_saga.runtime.clock import SystemClock
+from kafka_saga.schemas.codec import encode
+from kafka_saga.schemas.envelope import EFFECT, OUTCOME, REASON
 
 
 class HeldProducer:
@@ -59,13 +63,50 @@ async def test_a_dead_letter_that_is_refused_is_kept_as_its_first_bytes_and_a_re
     publisher = Publisher(producer, Progress({}), clock=SystemClock(), on_published=lambda: None)
     publishing = asyncio.create_task(publisher.run())
     letter = Message("dlq.payment.commands", b"k", b"x" * 9_000)
-    reply = Message("payment.replies", b"k", b"y" * 9_000)
+    reply = Message("payment.replies", b"k", b"y" * 9_000, ((OUTCOME, b"success"), (EFFECT, b"done")))
     await publisher.put(Outgoing([letter, reply, Message("payment.replies", b"k", b"{}")]))
     assert await publisher.drain(5_000)
     assert [(message.topic, message.value) for message in producer.published] == [
         ("dlq.payment.commands", b"x" * 1_024),
         ("dlq.payment.replies", b"y" * 1_024),
+        ("payment.replies", b'{"error":"it was done, and its reply cannot be sent: larger than max.message.bytes"}'),
         ("payment.replies", b"{}"),
     ]
+    assert producer.published[-2].headers == ((OUTCOME, b"retry"),), "what was done is no failure: nobody would undo it"
+    publishing.cancel()
+    await asyncio.wait({publishing})
+
+
+@pytest.mark.parametrize("outcome", ["failure", "retry"])
+async def test_why_a_command_failed_is_told_in_fewer_words_where_its_topic_does_not_take_all(outcome: str) -> None:
+    producer = LimitedProducer()
+    publisher = Publisher(producer, Progress({}), clock=SystemClock(), on_published=lambda: None)
+    publishing = asyncio.create_task(publisher.run())
+    headers = ((OUTCOME, outcome.encode()), (REASON, b"rejected"))
+    await publisher.put(Outgoing([Message("payment.replies", b"k", encode({"error": "é" * 2_999}), headers)]))
+    assert await publisher.drain(5_000)
+    [_, told] = producer.published
+    assert told == Message("payment.replies", b"k", encode({"error": "é" * 200}), headers)
+    publishing.cancel()
+    await asyncio.wait({publishing})
+
+
+class UselessProducer(LimitedProducer):
+    """A producer whose broker takes no replies, however small."""
+
+    async def publish(self, messages: Sequence[Message]) -> None:
+        replies = [message for message in messages if message.topic == "payment.replies"]
+        if replies:
+            raise PublishRefusedError("payment.replies", "too_large", "larger than max.message.bytes", replies)
+        await super().publish(messages)
+
+
+async def test_a_reply_that_is_not_even_taken_in_few_words_ends_as_a_dead_letter() -> None:
+    producer = UselessProducer()
+    publisher = Publisher(producer, Progress({}), clock=SystemClock(), on_published=lambda: None)
+    publishing = asyncio.create_task(publisher.run())
+    await publisher.put(Outgoing([Message("payment.replies", b"k", b"y" * 3_000, ((OUTCOME, b"success"),))]))
+    assert await publisher.drain(5_000)
+    assert {message.topic for message in producer.published} == {"dlq.payment.replies"}
     publishing.cancel()
     await asyncio.wait({publishing})

@@ -10,7 +10,7 @@ from types import coroutine
 import pytest
 
 from kafka_saga import Participant, Rejected, Transaction
-from kafka_saga.participants.eager import go_on
+from kafka_saga.participants.eager import OwnCancels, begun
 from kafka_saga.participants.testing import Harness, body_of
 from kafka_saga.schemas.envelope import Outcome, Reason
 from tests.participants.shop import SCHEMA, Do, Done, effect_of
@@ -150,8 +150,7 @@ async def test_what_is_thrown_in_is_the_coroutines_to_handle() -> None:
         return "done all the same"
 
     async def begin() -> str:
-        running = stubborn()
-        return await go_on(running, running.send(None))
+        return await begun(stubborn(), OwnCancels())
 
     task = asyncio.create_task(begin())
     await moment()

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
+from collections.abc import Callable
+
 import pytest
 
 from kafka_saga.runtime.errors import BrokenStoreError, ConfigError, causes, in_words
@@ -52,6 +56,43 @@ def test_a_background_task_that_dies_of_a_group_is_named_by_what_is_in_it(capfd:
 
     assert run_process(main) == 1
     assert capfd.readouterr().err.splitlines()[-1] == "saga: TypeError: not this"
+
+
+def leave() -> None:
+    sys.exit("from a callback")
+
+
+def interrupt() -> None:
+    raise KeyboardInterrupt("from a callback")
+
+
+async def leave_in_a_task() -> None:
+    leave()
+
+
+@pytest.mark.parametrize("begin", [
+    lambda loop: loop.call_soon(leave),
+    lambda loop: loop.call_soon(interrupt),
+    lambda loop: loop.create_task(leave_in_a_task()),
+    lambda loop: loop.stop(),
+])  # fmt: skip
+def test_what_user_code_left_behind_does_not_end_a_process_and_is_said(
+    begin: Callable[[asyncio.AbstractEventLoop], object], capfd: pytest.CaptureFixture[str]
+) -> None:
+    went_on = []
+
+    async def main(_lifecycle: Lifecycle) -> None:
+        loop = asyncio.get_running_loop()
+        kept = begin(loop)
+        for _ in range(5):
+            turn = loop.create_future()
+            loop.call_soon(turn.set_result, None)
+            await turn
+        went_on.append(kept)
+
+    assert run_process(main) == 0
+    assert len(went_on) == 1
+    assert "process.exit_ignored" in "".join(capfd.readouterr())
 
 
 def test_an_error_that_cannot_be_said_ends_no_saying() -> None:
