@@ -32,8 +32,9 @@ __all__ = ["Consumer", "Reset"]
 _log = log("consumer")
 
 FETCH_WAIT_MS = 100
-METADATA_AGE_MS = 5_000
-"""How often to look for added partitions: one small request. The timers look whenever they must know (R21)."""
+METADATA_AGE_MS = 1_000
+"""How often to look for added partitions: one small request. The timers look whenever they must know (R21), but a
+participant has none, and a command that lies on a new partition is waited for from the moment it was published."""
 
 SILENCE_MS_MAX = 30_000
 _LOOK_INTERVAL_MS = 1_000

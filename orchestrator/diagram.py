@@ -21,7 +21,7 @@ EDGES: Final[Mapping[tuple[SagaState, EventKind], frozenset[SagaState]]] = {
     (_P, EventKind.ADMITTED): frozenset({_R, _PARKED}),
     (_P, EventKind.PARK): frozenset({_PARKED}),
     (_P, EventKind.RESTORED): frozenset({_P}),
-    (_P, EventKind.CANCEL): frozenset({_UNDONE}),
+    (_P, EventKind.CANCEL): frozenset({_C, _UNDONE}),
     (_P, EventKind.PAUSE): frozenset({_P}),
     (_P, EventKind.RESUME): frozenset({_P}),
     (_R, EventKind.SUCCESS): frozenset({_R, _DONE, _PARKED}),

@@ -204,11 +204,12 @@ class _Fold:
             self._decided.counts["ignored_not_sent"] += 1
             return
         attempt = read_command(dict(unsent.message.headers), unsent.message.key).attempt
+        # A service that was not restored may have the command from an earlier life (R59).
+        ahead = map(self._decider.topics.commands, self._decider.life.ahead)
+        may_be_out = unsent.may_be_out or unsent.message.topic in ahead
         text = f"the command was not sent: {unsent.message.topic} refused it: {unsent.detail}"
         self._decided.counts["commands_not_sent"] += 1
-        event = NotSent(
-            command.step, command.phase, command.epoch, attempt, unsent.reason, text, may_be_out=unsent.may_be_out
-        )
+        event = NotSent(command.step, command.phase, command.epoch, attempt, unsent.reason, text, may_be_out=may_be_out)
         self._apply(definition, folding, event)
 
     def timer(self, ref: SagaRef, published_by: PublishedBy) -> None:

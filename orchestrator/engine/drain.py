@@ -27,6 +27,9 @@ _log = log("timers")
 TOLD_MS = 5_000
 """A record that is in a topic is read within milliseconds; what takes longer than this will take longer still."""
 
+AGAIN_MS = 5_000
+"""An end that is not reached is asked for again, however seldom it is told of by then."""
+
 ANSWER_MS = 5
 """Usually the ends are told at once; what is not comes with a later batch."""
 
@@ -90,6 +93,7 @@ class Drain:
         self._outages = outages
         self._counts = counts
         self._asking: asyncio.Task[Answer | None] | None = None
+        self._asked_at = 0
         self._wanted: Answer | None = None
         self._held = Reminder(TOLD_MS)
         self.reached_at = 0
@@ -98,7 +102,7 @@ class Drain:
     async def step(self, now: int) -> None:
         """Go on with it; to be called after a poll, and before its records are decided."""
         if self._asking is None and self._wanted is None:
-            self._asking = asyncio.create_task(self._ask(now), name="timers.probe")
+            self._begin(now)
         if self._asking is not None:
             await self._answer()
         if self._wanted is None:
@@ -142,6 +146,8 @@ class Drain:
     ) -> None:
         if wanted.cut_off:
             self._wanted = None  # once its position is given up, it is another end that must be reached
+        if self._asking is None and now - self._asked_at >= AGAIN_MS:
+            self._begin(now)  # the topic may have lost meanwhile what is waited for
         if not self._held.goes_on(now):
             return
         self._counts["timers_held"] += 1
@@ -154,8 +160,9 @@ class Drain:
                 why=why,
                 held_ms=self._held.lasted_ms(now),
             )
-        if self._asking is None:
-            self._asking = asyncio.create_task(self._ask(now), name="timers.probe")
+
+    def _begin(self, now: int) -> None:
+        self._asked_at, self._asking = now, asyncio.create_task(self._ask(now), name="timers.probe")
 
     async def _ask(self, began_at: int) -> Answer | None:
         before = await self._reader.positions(self._reply_topics)

@@ -29,15 +29,19 @@ _RETRY_IN_VAIN = {
 }
 """Reasons for parking that no retry can mend, and what can."""
 
+_NOWHERE = -1
+"""How far a saga has come that has not begun."""
+
 _STANDS_STILL = "the saga is held and sends nothing: resume it first"
 
 
 def on_cancel_pending(draft: Draft, event: Act) -> Result:
-    """Nothing was sent: the saga ends (R19)."""
+    """Nothing was sent, so the saga ends (R19); unless an earlier life of the store may have done so (R59)."""
+    if restoring.may_have_passed_pivot(draft, _NOWHERE):
+        return Refused(f"{restoring.PASSED}: it can only go forward, or be resolved")
     _note(draft, event)
     draft.error = _cancelled(event)
-    draft.state = SagaState.COMPENSATED
-    draft.emit(LifecycleEvent.COMPENSATED)
+    compensation.begin(draft)
     return draft.finish()
 
 

@@ -335,6 +335,21 @@ async def test_an_end_that_a_topic_has_lost_meanwhile_is_not_waited_for_for_ever
     assert (await world.reader.positions([topic]))[partition] == 0
 
 
+async def test_an_end_that_a_topic_has_lost_after_hours_is_asked_for_as_soon_as_after_seconds_R21(world: World) -> None:
+    await world.begin()
+    topic = "inventory.replies"
+    world.reader.hidden = {topic}
+    for _ in range(3):
+        world.put(topic, b"{}")
+    for _ in range(24):
+        await world.pass_time(300_000)
+    world.kafka.logs[topic].clear()
+    world.reader.hidden = set()
+    for _ in range(4):
+        await world.pass_time(5_000)
+    assert "TIMEOUT" in await world.statuses()
+
+
 async def test_a_hold_that_a_reply_ends_is_over_too(world: World) -> None:
     command = await world.begin()
     world.reader.beside = {TopicPartition("orders.replies", 1): Extent(1, 1)}

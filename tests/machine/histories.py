@@ -13,6 +13,7 @@ from kafka_saga.orchestrator.machine.events import (
     Act,
     Admitted,
     Event,
+    NotSent,
     Origin,
     Park,
     Released,
@@ -79,6 +80,7 @@ class History:
 
 
 _REPLIES = ["success"] * 8 + ["failure"] * 2 + ["retry"] * 2 + ["nothing", "expired", "unreadable", "huge"]
+_UNSENT = ["not sent", "not sent, or is it"]
 _TIMES = ["timer"] * 4 + ["early timer", "late publication"]
 _ACTS = ["cancel"] * 2 + ["retry_now"] * 4 + ["skip", "resolve", "park", "admitted"]
 _PAUSES = ["pause", "resume", "resume", "pause service", "pause type", "resume all", "resume all", "resume all"]
@@ -88,6 +90,7 @@ def moves() -> st.SearchStrategy[Move]:
     return st.one_of(
         st.builds(Move, st.sampled_from(_REPLIES), st.sampled_from([0, 0, 0, 0, 1, 2, 5]), st.booleans()),
         st.builds(Move, st.sampled_from(_REPLIES), st.sampled_from([0, 0, 0, 0, 1, 2, 5]), st.booleans()),
+        st.builds(Move, st.sampled_from(_UNSENT), st.sampled_from([0, 0, 0, 1])),
         st.builds(Move, st.sampled_from(_TIMES), after_ms=st.sampled_from([0, 0, 1, 10_000])),
         st.builds(Move, st.sampled_from(_ACTS)),
         st.builds(Move, st.sampled_from(_PAUSES)),
@@ -114,11 +117,11 @@ def histories(draw: st.DrawFn) -> History:
 
 def _event(history: History, move: Move) -> Event | None:
     """The event that `move` means for the saga as it is; None where it means nothing."""
-    if move.kind in _REPLIES:
+    if move.kind in (*_REPLIES, *_UNSENT):
         if not history.sent:
             return None
         sent = history.sent[-1 - move.back % len(history.sent)]
-        return _reply(history, move, sent)
+        return _reply(history, move, sent) if move.kind in _REPLIES else _not_sent(move, sent)
     if move.kind in _TIMES:
         return _timer(history, move)
     simple = {"park": Park(ParkReason.OPERATOR, "look at this"), "admitted": Admitted()}
@@ -146,6 +149,12 @@ def _reply(history: History, move: Move, sent: SendCommand) -> Event:
     }
     origin = Origin("some.replies", 0, len(history.moments))
     return Replied(step, phase, epoch, attempt=attempt, origin=origin, **replies[move.kind])
+
+
+def _not_sent(move: Move, sent: SendCommand) -> NotSent:
+    step, phase, epoch = sent.command_id.step, sent.command_id.phase, sent.command_id.epoch
+    may_be_out = move.kind == "not sent, or is it"
+    return NotSent(step, phase, epoch, sent.attempt, "too_large", "it is too large", may_be_out=may_be_out)
 
 
 def _timer(history: History, move: Move) -> TimerFired:

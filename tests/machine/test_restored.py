@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from kafka_saga.orchestrator.machine.decision import Ignored
+from kafka_saga.orchestrator.definition import Saga
+from kafka_saga.orchestrator.machine.decision import Ignored, Refused
 from kafka_saga.orchestrator.machine.events import Restored
 from kafka_saga.orchestrator.machine.states import IgnoredReason, ParkReason, SagaState, StepStatus
+from kafka_saga.orchestrator.testing import Story
 from tests.machine.worlds import Do, Undo, pivot_saga, plain_saga, story_of
 
 
@@ -64,3 +66,28 @@ def test_a_saga_that_may_have_passed_its_pivot_before_parks_instead_of_undoing_R
     assert story.saga.state is SagaState.PARKED
     assert story.saga.parked is not None
     assert story.saga.parked.reason is ParkReason.PIVOT_UNRESOLVED
+
+
+def pending(definition: Saga) -> Story:
+    """A saga whose request was read again after a restore, and that has not begun."""
+    story = story_of(definition, admitted=False)
+    story.apply(Restored(ahead=tuple(step.service for step in definition.steps)))
+    return story
+
+
+def test_a_saga_that_is_cancelled_before_it_begins_undoes_what_an_earlier_life_may_have_done_R59() -> None:
+    story = pending(plain_saga)
+
+    story.cancel()
+
+    story.expect_command("service-three", Undo).nothing_to_undo()
+    story.expect_command("service-two", Undo).succeed()
+    story.expect_command("service-one", Undo).succeed()
+    story.expect_compensated(executed=[1, 2], compensated=[2, 1], error="cancelled by ops: told to")
+
+
+def test_a_saga_that_may_have_passed_its_pivot_before_is_not_cancelled_before_it_begins_R59() -> None:
+    story = pending(pivot_saga)
+
+    assert isinstance(story.cancel(), Refused)
+    assert story.saga.state is SagaState.PENDING

@@ -98,6 +98,12 @@ class SimBroker:
         self.up.set()
         self.refusing: dict[str, RefusalReason] = {}
         """The topics that take nothing for now, and why."""
+        self.refused: list[tuple[Message, RefusalReason]] = []
+        """What was refused, each time that it was: for checkers."""
+        self.refusals: list[tuple[str, int, int]] = []
+        """Which topics took nothing, from when to when, by the clock that never jumps: for checkers."""
+        self.lost: list[Message] = []
+        """What was acknowledged and never stored: for checkers."""
         self.topics: dict[str, list[Partition]] = {}
         self.history: defaultdict[str, list[SimRecord]] = defaultdict(list)
         """Everything that was ever stored, whatever retention did to it: for checkers."""

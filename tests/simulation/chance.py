@@ -116,7 +116,29 @@ def draw(seed: int) -> tuple[random.Random, Swarm]:
         refusals=random.Random(seed * 1_000 + 35).choice([0, 0, 2]) if faults else 0,
         **faults,  # type: ignore[arg-type] # names and kinds are those of Swarm
     )
-    return chance, _with_rivals(seed, swarm)
+    return chance, _with_restore(seed, _with_rivals(seed, swarm))
+
+
+def _with_restore(seed: int, swarm: Swarm) -> Swarm:
+    """In one of twenty worlds a backup is put back, under stock that is short; again by chance of its own."""
+    chance = random.Random(f"restore of {seed}")
+    if chance.random() >= 0.05 or swarm.rival_after_ms is not None:
+        return swarm
+    # Old messages must not come after the new life has begun, nor its readers go back to them: no Kafka does that
+    # to who assigns partitions to himself. And calls to the outside are not promised.
+    return replace(
+        swarm,
+        restore=chance.choice(["all", "orchestrator"]),
+        orders=60,
+        spread_ms=swarm.fault_phase_ms // 3,
+        external=False,
+        replay=False,
+        rebalance=0,
+        late_copies=0,
+        lose_message=0,
+        retentions=0,
+        recreations=0,
+    )
 
 
 def _with_rivals(seed: int, swarm: Swarm) -> Swarm:

@@ -37,6 +37,7 @@ class SimProducer:
         for topic, reason in broker.refusing.items():
             refused = [message for message in messages if message.topic == topic]
             if refused:
+                broker.refused += [(message, reason) for message in refused]
                 left = [message for message in messages if message.topic != topic]
                 raise PublishRefusedError(topic, reason, "refused for a while", refused, left)
         absent = [message for message in messages if not broker.place(message)[1].led]
@@ -59,6 +60,8 @@ class SimProducer:
             if broker.chance.random() < 0.5:  # an abandoned producer's batch, that arrives after all
                 delay_s = broker.chance.choice([8, 20, 30, 40, 60])
                 asyncio.get_running_loop().call_later(delay_s, broker.append, message)
+            else:
+                broker.lost.append(message)
             return
         broker.append(message)
         if broker.happens(broker.swarm.duplicate):

@@ -61,4 +61,20 @@ RESTORE = (
         "R26|R59",
         {**_CONTENDED, "restore": "all"},
     ),
+    Mutant(
+        "what cannot be sent after a restore was surely never sent",
+        "orchestrator/engine/decide.py",
+        "may_be_out = unsent.may_be_out or unsent.message.topic in ahead",
+        "may_be_out = unsent.may_be_out",
+        "I4|R56",
+        {**_CONTENDED, "restore": "orchestrator", "refusals": 6, "spread_ms": 30_000, "fault_phase_ms": 60_000},
+    ),
+    Mutant(
+        "a cancel before the start forgets what an earlier life may have done",
+        "orchestrator/machine/acts.py",
+        "    compensation.begin(draft)\n    return draft.finish()\n\n\ndef on_cancel_running",
+        "    draft.state = SagaState.COMPENSATED\n    return draft.finish()\n\n\ndef on_cancel_running",
+        "I4|I9|R26",
+        {**_CONTENDED, "restore": "orchestrator", "acts": 60, "in_flight_max": 1, "fault_phase_ms": 30_000},
+    ),
 )

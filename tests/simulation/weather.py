@@ -110,9 +110,12 @@ class Weather:
         topic = chance.choice(self._inner)
         passing: list[RefusalReason] = ["unknown_topic", "not_authorised", "timestamp", "unavailable"]
         reasons: list[RefusalReason] = [*passing, "too_large"] if topic.endswith(".commands") else passing
+        await self._broker.arrival((topic,), 10_000)  # whoever sent that may never learn that it came
+        since_ms = self._clock.monotonic_ms()
         self._broker.refusing[topic] = chance.choice(reasons)
         await self._clock.sleep(chance.randint(1_000, 60_000))
         self._broker.refusing.pop(topic, None)
+        self._broker.refusals.append((topic, since_ms, self._clock.monotonic_ms()))
 
     async def _stop(self) -> None:
         self._broker.chance.choice(self._processes).restart()

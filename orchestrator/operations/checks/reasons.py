@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from kafka_saga.messaging.inspection import LATEST, Inspection
+from kafka_saga.messaging.records import TopicPartition
 from kafka_saga.messaging.stuck import OPEN_TRANSACTION
 from kafka_saga.orchestrator.definition import Saga as Definition
 from kafka_saga.orchestrator.definition import Step
@@ -112,14 +113,16 @@ async def find_in_kafka(site: Site, reader: StoreReader, saga: Saga, waits: Awai
     offsets = await read_offsets(reader)
     inspection = Inspection(site.kafka, clock=clock)
     try:
-        topology = await read_topology(inspection, [commands, replies, *letters_on])
+        topology = await read_topology(inspection, [commands, *site.replies, *letters_on])
         if commands not in topology.topics:
             sentence = f"The topic {commands} does not exist: `saga topics create` creates it."
             return [Reason("no_topic", sentence, {"topic": commands})]
         letters = await read_letters(
             site.kafka, inspection, topology, names=names, topics=letters_on, since=saga.created_at
         )
-        whole = await inspection.offsets({replies: topology.topics.get(replies, ())}, LATEST, whole=True)
+        there = {topic: topology.topics[topic] for topic in site.replies if topic in topology.topics}
+        whole = await inspection.offsets(there, LATEST, whole=True)
+        stable = await inspection.offsets(there, LATEST)  # afterwards: what comes in between is not held back
         reading = await _read(site, inspection, topology, saga=saga, waits=waits, clock=clock)
     finally:
         await inspection.close()
@@ -127,15 +130,11 @@ async def find_in_kafka(site: Site, reader: StoreReader, saga: Saga, waits: Awai
     reasons = dead_letter_reasons(about_active_step(own, saga, site.registry), replies, saga.ref.saga_id)
     reasons += reading_reasons(reading, clock.now_ms())
     number, _deleted, _beyond = unread(topology, replies, offsets)
-    behind = find_behind(topology.ends, whole)
-    if behind and not reasons:
-        places = listed(f"{tp.topic}[{tp.partition}]" for tp in sorted(behind))
-        sentence = f"Replies cannot be read from {places}: {OPEN_TRANSACTION}; its own may be among them."
-        reasons.append(Reason("replies_held_back", sentence, {"partitions": places}))
-    if number and not reasons:
+    held = held_back_reasons(find_behind(stable, whole), topology.closed(None, site.replies), replies)
+    if number and not reasons and not held:
         sentence = f"{counted(number, 'reply is', 'replies are')} not read yet on {replies}; its own may be among them."
         reasons.append(Reason("replies_unread", sentence, {"topic": replies, "unread": number}))
-    return reasons
+    return reasons + held
 
 
 async def _read(
@@ -170,6 +169,24 @@ async def _read(
     again = (await inspection.committed({group: partitions}))[group]
     ends = (await read_topology(inspection, [replies])).ends
     return reading(again, replied=any(end > topology.ends.get(tp, end) for tp, end in ends.items()))
+
+
+def held_back_reasons(behind: Collection[TopicPartition], closed: Mapping[str, str], own: str) -> list[Reason]:
+    """What keeps replies from being read holds every timer, whatever service it waits for (R21).
+
+    Args:
+        behind: the partitions where an open transaction does.
+        closed: the reply topics that cannot be asked where they end, and why.
+        own: the topic that this saga's reply comes on.
+
+    """
+    places = {f"{tp.topic}[{tp.partition}]": OPEN_TRANSACTION for tp in sorted(behind)} | closed
+    if not places:
+        return []
+    why = [f"{listed(place for place in places if places[place] == one)}: {one}" for one in sorted({*places.values()})]
+    among = "its own may be among them, and " if own in closed or any(tp.topic == own for tp in behind) else ""
+    sentence = f"Replies cannot be read from {'; '.join(why)}; {among}no timeout fires meanwhile."
+    return [Reason("replies_held_back", sentence, {"partitions": places})]
 
 
 def dead_letter_reasons(letters: Sequence[Letter], replies: str, saga_id: str) -> list[Reason]:

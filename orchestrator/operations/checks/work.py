@@ -106,7 +106,10 @@ def judge_timers(first: Vitals, second: Vitals, now: int, *, runs: bool) -> Find
         return Finding("note", "timers", found, "they fire once an orchestrator runs", details)
     if since != first.overdue.since:
         return Finding("ok", "timers", f"{counted(count, 'timer')} being worked off", "", details)
-    advice = "none fires while the outbox stands still or a reply topic is not read to its end: see outbox and replies"
+    advice = (
+        "none fires while the outbox stands still or a reply topic is not read to its end: "
+        "see outbox, topics, replies and transactions"
+    )
     return Finding("wrong", "timers", found, advice, details)
 
 

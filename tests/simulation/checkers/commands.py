@@ -1,12 +1,12 @@
-"""I13, I14, I18: what a command's id says is true, one payload for each id, each is sent, and first copies in order."""
+"""I13, I14, I18, R56: ids are true and have one payload; each is sent, or said not to be; the first in order."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 from kafka_saga.orchestrator.machine.states import LogStatus
-from kafka_saga.schemas.ids import Phase, parse_command_id
-from tests.simulation.checkers.evidence import SERVICES, STEPS, Evidence
+from kafka_saga.schemas.ids import CommandId, Phase, parse_command_id
+from tests.simulation.checkers.evidence import SERVICES, STEPS, Attempt, Evidence
 
 PHASES = {LogStatus.IN_PROGRESS: Phase.FORWARD, LogStatus.COMPENSATING: Phase.COMPENSATE}
 
@@ -31,8 +31,9 @@ def check(evidence: Evidence) -> Iterator[str]:
             key = (record.key or b"").decode()
             if not evidence.swarm.growths and partitions.setdefault(key, record.partition) != record.partition:
                 yield f"I18: commands for {key} are in two partitions of {record.topic}"
+    yield from _sent(evidence)
+    yield from _unsent(evidence)
     if not evidence.swarm.lose_message:
-        yield from _sent(evidence, bodies)
         yield from _in_order(evidence, first)
 
 
@@ -46,18 +47,34 @@ def _meaning(evidence: Evidence, command_id: str, step: str) -> Iterator[str]:
         yield f"I13: {command_id} was sent, and its saga never came to that epoch"
 
 
-def _sent(evidence: Evidence, bodies: dict[str, bytes | None]) -> Iterator[str]:
-    """I14: what the log says was sent can have been read, unless it says next that it could not be sent (R56)."""
+def _sent(evidence: Evidence) -> Iterator[str]:
+    """I14: what the log says was sent was stored, or it was refused, or lost after it was acknowledged."""
+    out = evidence.copies.keys() | evidence.refused | evidence.lost
+    known = {(head.saga_id, head.step, head.phase, attempt) for head, attempt in map(_read, out)}
     for saga_id, log in evidence.logs.items():
-        told = {
-            (entry.detail["step"], entry.detail["phase"]) for entry in log if entry.detail.get("event") == "NotSent"
-        }
         for entry in log:
             phase = PHASES.get(entry.status)
-            if phase is not None and (entry.step, phase) in told:
+            if phase is None or entry.detail.get("event") == "ReplyUnreadable":
                 continue
-            if phase is not None and f"order/{saga_id}/{entry.step}/{phase.value}/1" not in bodies:
+            # What is sent again after a restore counts as the attempt that it was, which may never have left before.
+            attempts = range(1, 21) if evidence.swarm.restore else (entry.attempt,)
+            if not any((saga_id, entry.step, phase, attempt) in known for attempt in attempts):
                 yield f"I14: {saga_id} says it sent {phase.value} of {entry.step}, and nobody can have read it"
+
+
+def _read(attempt: Attempt) -> tuple[CommandId, int]:
+    return parse_command_id(attempt[0]), attempt[1]
+
+
+def _unsent(evidence: Evidence) -> Iterator[str]:
+    """R56: what the log says was not sent was refused, and never stored unless the log knows that it may have been."""
+    for saga_id, log in evidence.logs.items():
+        for detail in (entry.detail for entry in log if entry.detail.get("event") == "NotSent"):
+            attempt = f"order/{saga_id}/{detail['step']}/{detail['phase']}/{detail['epoch']}", detail["attempt"]
+            if attempt not in evidence.refused:
+                yield f"R56: {saga_id} says that {attempt} was not sent, and nobody refused it"
+            if not detail["may_be_out"] and any(map(evidence.is_of_this_life, evidence.copies.get(attempt, ()))):
+                yield f"R56: {saga_id} says that {attempt} was surely not sent, and there it is"
 
 
 def _in_order(evidence: Evidence, first: dict[tuple[str, str], list[Phase]]) -> Iterator[str]:

@@ -10,6 +10,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Any
 
+from kafka_saga.messaging.records import Message
 from kafka_saga.orchestrator.machine.decision import LogEntry
 from kafka_saga.orchestrator.machine.saga import Saga
 from kafka_saga.orchestrator.sagas.order import order_saga
@@ -33,6 +34,16 @@ EFFECTS = {
     "orders": ("orders", "cancellations", "created"),
 }
 """Where each service keeps one row for each time its action ran, how often it was undone, and its standing state."""
+
+
+Attempt = tuple[str, int]
+"""A command's id, and which attempt of it."""
+
+
+def attempt_of(message: SimRecord | Message) -> Attempt:
+    """What a command is, whether it was stored or not."""
+    headers = dict(message.headers)
+    return headers["ce_id"].decode(), int(headers["ce_sagaattempt"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +143,25 @@ class Evidence:
         return found
 
     @cached_property
-    def copies(self) -> dict[tuple[str, int], list[SimRecord]]:
+    def copies(self) -> dict[Attempt, list[SimRecord]]:
         """The records of each command's attempt."""
-        found: dict[tuple[str, int], list[SimRecord]] = defaultdict(list)
+        found: dict[Attempt, list[SimRecord]] = defaultdict(list)
         for service in SERVICES:
             for record in self.commands(service):
-                headers = dict(record.headers)
-                found[headers["ce_id"].decode(), int(headers["ce_sagaattempt"])].append(record)
+                found[attempt_of(record)].append(record)
         return found
+
+    def is_of_this_life(self, record: SimRecord) -> bool:
+        """Whether what a command did can still be there: the services were not put back after it."""
+        return self.swarm.restore != "all" or record.appended_ms >= self.world.restored_at_ms
+
+    @cached_property
+    def refused(self) -> set[Attempt]:
+        """The attempts that a topic took to be too large, at least once."""
+        refused = self.world.broker.refused
+        return {attempt_of(one) for one, why in refused if why == "too_large" and one.topic.endswith(".commands")}
+
+    @cached_property
+    def lost(self) -> set[Attempt]:
+        """The attempts of which a copy was acknowledged and never stored."""
+        return {attempt_of(one) for one in self.world.broker.lost if one.topic.endswith(".commands")}

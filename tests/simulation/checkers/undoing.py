@@ -31,8 +31,8 @@ def _lists(evidence: Evidence) -> Iterator[str]:
         saga_id = body["sagaId"]
         if body["state"] != "COMPENSATED" or saga_id in evidence.resolved:
             continue
-        if record.appended_ms < evidence.world.restored_at_ms and evidence.swarm.restore != "orchestrator":
-            continue  # what an old life told is true of databases that are no more
+        if record.appended_ms < evidence.world.restored_at_ms and not _lasts(evidence, saga_id):
+            continue
         if any((saga_id, step) in evidence.skipped for step in STEPS):
             continue  # what a person did by hand, the service has nothing of to undo
         executed, undone = body["stepsExecuted"], body["stepsCompensated"]
@@ -41,3 +41,13 @@ def _lists(evidence: Evidence) -> Iterator[str]:
         really = [place for place, service in enumerate(SERVICES, 1) if did[service][saga_id]]
         if executed != really:
             yield f"I5: {saga_id} says that it executed {executed}, and the services did {really}"
+
+
+def _lasts(evidence: Evidence, saga_id: str) -> bool:
+    """Whether what an earlier life told of a saga must be true of the next one, too.
+
+    It need not be where the services' databases are no more what they were then, or where the next life can know
+    nothing of what decided it: an operator's act, or a topic that took nothing.
+    """
+    unsendable = any(command_id.split("/")[1] == saga_id for command_id, _ in evidence.refused)
+    return evidence.swarm.restore == "orchestrator" and not evidence.swarm.acts and not unsendable
