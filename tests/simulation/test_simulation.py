@@ -214,7 +214,7 @@ def test_after_a_restore_no_compensated_saga_keeps_an_effect_and_sequences_go_on
     assert check(world) == []
 
 
-@pytest.mark.parametrize("seed", [12, 13])
+@pytest.mark.parametrize("seed", [12, 19])
 def test_a_command_that_cannot_be_sent_after_a_restore_may_have_been_sent_before_it_R56_R59(seed: int) -> None:
     refusing = (("payment", (("SAGA_FAULT_REJECT", "chargePayment:every=5:text=card declined"),)),)
     settings = {"orders": 60, "spread_ms": 30_000, "fault_phase_ms": 60_000, "latency_ms_max": 200, "refusals": 6}
