@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, closing
 from inspect import iscoroutinefunction
 from pathlib import Path
+from typing import TypeVar
 
 from kafka_saga.messaging.arrival import wait_for_broker
 from kafka_saga.messaging.claims import Claimant
@@ -18,6 +19,7 @@ from kafka_saga.participants.handlers import Participant
 from kafka_saga.participants.store.port import ParticipantStore, Prepare
 from kafka_saga.participants.store.sqlite import SqliteStore, open_store
 from kafka_saga.participants.watchdog import Watchdog
+from kafka_saga.participants.witness import Witness
 from kafka_saga.participants.worker import Worker
 from kafka_saga.runtime.clock import Clock, SystemClock
 from kafka_saga.runtime.errors import ConfigError, DefinitionError, SagaError, UsageError
@@ -29,6 +31,8 @@ from kafka_saga.runtime.telemetry import log
 from kafka_saga.schemas.topics import TopicNames, dead_letter_topic
 
 _log = log("participant")
+
+_Client = TypeVar("_Client", Consumer, Producer)
 
 PARTITIONS = 4
 """Of the topics that are created here: one worker reads them all, and fewer partitions make fuller batches."""
@@ -80,13 +84,11 @@ async def run_participant(
         if not await wait_for_broker(kafka, stopping=lifecycle.stopping, wait_ms=broker_wait_ms, clock=clock):
             return
         await _check_topics(kafka, topics, name, fence_retention_ms, create=creates_topics)
+        witness = stack.enter_context(closing(Witness(database)))
         offsets = await store.offsets()
         claimant, reads = Claimant(store.store_id, str(database), name), [topics.commands(name)]
-        consumer = Consumer(kafka, reads, group=group, claimant=claimant, clock=clock)
-        stack.push_async_callback(consumer.stop)
+        consumer = _stopping(stack, Consumer(kafka, reads, group=group, claimant=claimant, clock=clock))
         await consumer.start(offsets)
-        producer = Producer(kafka, clock=clock)
-        stack.push_async_callback(producer.stop)
         stack.enter_context(Watchdog(clock, handler_timeout_ms=handler_timeout_ms))
         stack.callback(lifecycle.spawn(watch_skew(kafka, clock), "clock").cancel)
         worker = Worker(
@@ -95,7 +97,7 @@ async def run_participant(
             stored_offsets=offsets,
             newest_ms=await store.newest_ms(),
             consumer=consumer,
-            producer=producer,
+            producer=_stopping(stack, Producer(kafka, clock=clock)),
             topics=topics,
             group=group,
             clock=clock,
@@ -103,10 +105,18 @@ async def run_participant(
             faults=faults,
             handler_timeout_ms=handler_timeout_ms,
             fence_retention_ms=fence_retention_ms,
+            witness=witness,
         )
         _say_ready(faults, service=name, commands=topics.commands(name), database=str(database), group=group)
         await beside(worker.run(), consumer.claim.watch(), lock.watch(clock))
+        witness.forgive()
     _log.info("participant.stopped", service=name)
+
+
+def _stopping(stack: AsyncExitStack, client: _Client) -> _Client:
+    """`client`, which is stopped when `stack` is unwound."""
+    stack.push_async_callback(client.stop)
+    return client
 
 
 def _say_ready(faults: Faults | None, *, service: str, **details: str) -> None:

@@ -31,7 +31,8 @@ from kafka_saga.participants.outcomes import (
 from kafka_saga.participants.running import Runner, TransactionLostError
 from kafka_saga.participants.store.port import ParticipantStore
 from kafka_saga.participants.transaction import Transaction
-from kafka_saga.runtime.errors import ContractError
+from kafka_saga.participants.witness import Nobody, Witness
+from kafka_saga.runtime.errors import BrokenStoreError, ContractError, StoreUnavailableError
 from kafka_saga.runtime.limits import FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS, PORTION_MS_MAX
 from kafka_saga.runtime.telemetry import log, log_subject
 from kafka_saga.runtime.wording import counted
@@ -78,6 +79,7 @@ class Guard:
         faults: FaultInjector,
         handler_timeout_ms: int = HANDLER_TIMEOUT_MS,
         fence_retention_ms: int = FENCE_RETENTION_MS,
+        witness: Witness | None = None,
     ) -> None:
         """Nothing is read before `handle`.
 
@@ -87,6 +89,7 @@ class Guard:
             faults: what goes wrong on purpose.
             handler_timeout_ms: how long a handler may take inside the transaction.
             fence_retention_ms: for how long a missing row proves that nothing was done (R16).
+            witness: remembers what the process dies of; without it nobody does.
 
         """
         self._participant = participant
@@ -94,6 +97,7 @@ class Guard:
         self.faults = faults
         self._runner = Runner(store, faults=faults, handler_timeout_ms=handler_timeout_ms)
         self._fence_retention_ms = fence_retention_ms
+        self._witness = witness or Nobody()
         self._rows: dict[FenceKey, FenceRow] = {}
         self._changed: dict[FenceKey, FenceRow] = {}
         self._slow: set[str] = set()
@@ -111,6 +115,7 @@ class Guard:
         self._rows = await self._store.load({command_of_work(work).key for work in batch})
         self._changed = {}
         handled: list[Handled] = []
+        witness = self._witness
         time_s = asyncio.get_running_loop().time
         began_s = time_s()
         until_s = began_s + _PORTION_S_MAX
@@ -118,6 +123,7 @@ class Guard:
             for work in batch:
                 if self._slow and handled and self._is_slow(work):
                     break
+                witness.begins(command_of_work(work).head.command_id)
                 answer = self._settle if type(work) is Settled else self._answer
                 handled.append(await answer(work, now_ms))  # type: ignore[arg-type] # one of the two
                 ended_s = time_s()
@@ -126,11 +132,14 @@ class Guard:
                     if ended_s >= until_s:
                         break
                 began_s = ended_s
-        except TransactionLostError as lost:
-            lost.position = len(handled)
+        except (TransactionLostError, BrokenStoreError, StoreUnavailableError) as error:
+            if isinstance(error, TransactionLostError):
+                error.position = len(handled)
+            witness.ended()  # whatever ends the process now, it is not the command
             raise
         finally:
             log_subject.set(None)
+        witness.ended()
         if self._changed:
             await self._store.save(self._changed.values())
         return handled
@@ -179,6 +188,8 @@ class Guard:
     async def _run(self, command: Command, handler: Handler, row: FenceRow | None, now_ms: int) -> Handled:
         if row is not None and row.call is not None:
             return self._call_again(command, row)
+        if self._witness.refuses(command.head.command_id):
+            return Handled(command, _killed(command))
         row = row or _new_row(command, now_ms)
         try:
             body = decode_model(handler.model, command.value)
@@ -306,6 +317,13 @@ def _refusal(decision: Decision, row: FenceRow | None, retention_ms: int) -> Rep
         return failed(Reason.FENCED, f"the step was {row.status.value} before this command came")
     assert decision is Decision.STALE
     return failed(Reason.STALE, "a command with a higher epoch was handled before this one")
+
+
+def _killed(command: Command) -> Reply:
+    """It is not run: the next start would find it again, and so would all who wait behind it."""
+    text = f"this service has died while it handled {command.head.command_type}, and again: it is not run any more"
+    _log.error("command.kills", error=text)
+    return try_again(text)
 
 
 def _new_row(command: Command, now_ms: int) -> FenceRow:

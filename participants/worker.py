@@ -34,6 +34,7 @@ from kafka_saga.participants.progress import Progress, Source
 from kafka_saga.participants.publisher import Outgoing, Publisher
 from kafka_saga.participants.store.port import ParticipantStore
 from kafka_saga.participants.upkeep import Upkeep
+from kafka_saga.participants.witness import Witness
 from kafka_saga.runtime.clock import Clock, ForwardClock
 from kafka_saga.runtime.failpoints import failpoint
 from kafka_saga.runtime.limits import FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS, POLL_RECORDS_MAX, STOP_TIMEOUT_MS
@@ -86,6 +87,7 @@ class Worker:
         faults: Faults | None = None,
         handler_timeout_ms: int = HANDLER_TIMEOUT_MS,
         fence_retention_ms: int = FENCE_RETENTION_MS,
+        witness: Witness | None = None,
     ) -> None:
         """Nothing is read before `run`.
 
@@ -103,6 +105,7 @@ class Worker:
             faults: what goes wrong on purpose.
             handler_timeout_ms: how long a handler may take inside the transaction.
             fence_retention_ms: for how long the fence remembers (R16).
+            witness: remembers what the process dies of.
 
         """
         injector = FaultInjector(faults or Faults())
@@ -122,6 +125,7 @@ class Worker:
             faults=injector,
             handler_timeout_ms=handler_timeout_ms,
             fence_retention_ms=fence_retention_ms,
+            witness=witness,
         )
         self._calls = ExternalCalls(injector)
         self._progress = Progress(stored_offsets)
