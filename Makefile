@@ -50,7 +50,7 @@ sim: $(INSTALLED) ## simulate the system under faults: SEEDS=1000 seeds, or SEED
 soak: $(INSTALLED) ## fresh seeds for HOURS=1; ends with the seeds that found something
 	@PYTHONHASHSEED=0 .venv/bin/python -m tests.simulation --hours $(or $(HOURS),1)
 
-mutants: $(INSTALLED) ## break the code in 45 ways; the simulator must notice each (a few minutes)
+mutants: $(INSTALLED) ## break the code in 47 ways; the simulator must notice each (a few minutes)
 	@.venv/bin/python -m tests.simulation.mutants
 
 kills: $(INSTALLED) ## kill -9 real processes on a real Kafka at every failpoint: ROUNDS=10 times (two minutes each), SEED=7 for the same hits

@@ -44,6 +44,7 @@ class Parcel:
         ticket: by which its owner knows it.
         may_be_out: whether copies may be stored although that is not known: after a crash, or a broken connection.
         owed: how many are neither acknowledged nor answered, once it was sent.
+        told: those that will not be sent and whose senders know, by identity.
 
     """
 
@@ -51,6 +52,12 @@ class Parcel:
     ticket: int = 0
     may_be_out: bool = False
     owed: int = 0
+    told: set[int] = field(default_factory=set)
+
+    @property
+    def left(self) -> list[Message]:
+        """What a next life may still publish: never what somebody was told will not be sent."""
+        return [message for message in self.messages if id(message) not in self.told]
 
 
 class Unsent(NamedTuple):
@@ -179,20 +186,22 @@ class Outlet:
         return True
 
     async def retry(self) -> None:
-        """Try again the held topics whose time has come; one attempt each."""
-        now = self._clock.monotonic_ms()
-        for hold in [hold for hold in self.holds.values() if hold.next_at_ms <= now]:
+        """Try again the held topic whose time has come first: one only, so that `interrupted` is heeded at once."""
+        hold = min(self.holds.values(), key=lambda one: one.next_at_ms)
+        if hold.next_at_ms <= self._clock.monotonic_ms():
             await self._try(hold)
 
     def told(self, unsent: Iterable[Unsent]) -> None:
         """The senders know: nothing is owed for these any more."""
         for one in unsent:
+            one.parcel.told.add(id(one.message))
             self._settle(one.parcel)
 
     def untold(self, unsent: Sequence[Unsent]) -> None:
         """What was told is not true: it is owed again."""
         self.unsent[:0] = unsent
         for one in unsent:
+            one.parcel.told.discard(id(one.message))
             one.parcel.owed += 1
             if one.parcel in self.settled:
                 self.settled.remove(one.parcel)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from kafka_saga.messaging.outlet import Outlet, Parcel, Sender, Unsent
 from kafka_saga.messaging.records import Message
@@ -91,11 +91,17 @@ class Publisher:
         return taken
 
     def take_unsent(self) -> list[Unsent]:
-        """The commands whose sagas this batch tells; it also deletes their rows."""
+        """The commands whose sagas this batch tells; it also takes them out of their rows."""
         taken, self._outlet.unsent = self._outlet.unsent, []
         self._outlet.told(taken)
         self._settle()
         return taken
+
+    @staticmethod
+    def rewritten(unsent: Sequence[Unsent], published: Collection[int]) -> dict[int, list[Message]]:
+        """The rows that stay for other messages' sake, and what stays of each (`Batch.rewritten`)."""
+        rows = {one.parcel.ticket: one.parcel for one in unsent}
+        return {row: parcel.left for row, parcel in rows.items() if row not in published}
 
     def give_back(self, published: list[int], unsent: Sequence[Unsent]) -> None:
         """The batch was rolled back: its rows are still there, and nobody was told."""
@@ -122,11 +128,10 @@ class Publisher:
                 self._sending = []
                 if self._now() - began_at > SLOW_MS:
                     self._outlet.interrupted = True
+                self._heed_interruption()
             if self._outlet.holds:
                 await self._outlet.retry()
-            if self._outlet.interrupted or self._outages.is_on:
-                self._outlet.interrupted = False
-                self._outages.ended()
+                self._heed_interruption()
             self._settle()
             if self._closing and not self._queue:
                 return
@@ -138,6 +143,12 @@ class Publisher:
         failpoint("orchestrator.publish.before")
         await self._sender.publish(messages)
         failpoint("orchestrator.publish.after")
+
+    def _heed_interruption(self) -> None:
+        """Let waits for replies begin now (R21): before anything is waited for, since nothing holds timers any more."""
+        if self._outlet.interrupted or self._outages.is_on:
+            self._outlet.interrupted = False
+            self._outages.ended()
 
     def _settle(self) -> None:
         settled, self._outlet.settled = self._outlet.settled, []

@@ -285,6 +285,8 @@ class Engine:
         """Write the batch; false where somebody else was first, and nothing was written."""
         batch = decided.batch
         batch.published = self._publisher.take_published()
+        if inputs.unsent:
+            batch.rewritten = self._publisher.rewritten(inputs.unsent, batch.published)
         batch.outage = self._outages.unstored
         try:
             outbox_id = await self._store.commit(batch)

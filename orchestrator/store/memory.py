@@ -88,6 +88,8 @@ class MemoryStore:
             self._log.setdefault(ref, []).append(entry)
         for outbox_id in batch.published:
             self._outbox.pop(outbox_id, None)
+        for outbox_id, left in batch.rewritten.items():
+            self._outbox[outbox_id] = replace(self._outbox[outbox_id], messages=left)
         self._offsets.update({tp: step.next for tp, step in batch.offsets.items()})
         self._losses.update({reset.partition: Loss(batch.now, reset) for reset in batch.resets})
         for outcome in batch.acts:

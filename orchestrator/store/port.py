@@ -94,6 +94,9 @@ class Batch:
     messages: list[Message] = field(default_factory=list)
     published: list[int] = field(default_factory=list)
     """Outbox rows whose messages are known to be published."""
+    rewritten: dict[int, list[Message]] = field(default_factory=dict)
+    """Outbox rows that stay, and what stays of them: a command of which this batch tells its saga that it was not sent
+    must not be sent after a crash (R56)."""
     offsets: dict[TopicPartition, Advance] = field(default_factory=dict)
     acts: list[ActOutcome] = field(default_factory=list)
     pauses: dict[str, Pause | None] = field(default_factory=dict)

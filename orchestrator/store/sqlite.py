@@ -330,6 +330,9 @@ class SqliteStore:
     async def _write_messages(self, batch: Batch) -> int | None:
         if batch.published:
             await self._connection.execute_many(SQL["delete_outbox"], [(outbox_id,) for outbox_id in batch.published])
+        if batch.rewritten:
+            left = [(len(left), rows.messages_content(left), row) for row, left in batch.rewritten.items()]
+            await self._connection.execute_many(SQL["rewrite_outbox"], left)
         if not batch.messages:
             return None
         content = rows.messages_content(batch.messages)

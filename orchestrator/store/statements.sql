@@ -84,6 +84,9 @@ INSERT INTO outbox (writer, created_at, messages, content) VALUES (?, ?, ?, ?) R
 -- name: delete_outbox
 DELETE FROM outbox WHERE outbox_id = ?;
 
+-- name: rewrite_outbox
+UPDATE outbox SET messages = ?, content = ? WHERE outbox_id = ?;
+
 -- name: outbox
 SELECT outbox_id, created_at, content FROM outbox ORDER BY outbox_id;
 

@@ -208,6 +208,18 @@ async def test_published_outbox_rows_are_gone_and_their_ids_are_not_given_again(
     assert await store.commit(Batch(NOW, messages=[MESSAGE])) != first
 
 
+async def test_a_row_of_which_a_command_will_not_be_sent_keeps_its_other_messages_R56(store: Store) -> None:
+    other = MESSAGE._replace(key=b"order-2")
+    first = await store.commit(Batch(NOW, messages=[MESSAGE, other]))
+    assert first is not None
+    second = await store.commit(Batch(NOW + 1, messages=[MESSAGE], rewritten={first: [other]}))
+    rows = await store.outbox()
+    assert [(row.outbox_id, row.created_at, row.messages) for row in rows] == [
+        (first, NOW, [other]),
+        (second, NOW + 1, [MESSAGE]),
+    ]
+
+
 async def test_offsets_move_from_where_they_were_read(store: Store) -> None:
     other = TopicPartition("order.requests", 0)
     await store.commit(Batch(NOW, offsets={REPLIES: Advance(None, 3), other: Advance(None, 1)}))

@@ -214,6 +214,14 @@ def test_after_a_restore_no_compensated_saga_keeps_an_effect_and_sequences_go_on
     assert check(world) == []
 
 
+@pytest.mark.parametrize("seed", [9, 10, 26])
+def test_a_crash_while_topics_refuse_neither_sends_what_was_said_unsent_nor_gives_up_what_was_just_sent_R21_R56(
+    seed: int,
+) -> None:
+    settings = {"orders": 80, "spread_ms": 60_000, "refusals": 12, "latency_ms_max": 500}
+    holds(seed, crash=(("orchestrator.hint.before", 0.2),), **settings)
+
+
 @pytest.mark.parametrize("seed", [12, 19])
 def test_a_command_that_cannot_be_sent_after_a_restore_may_have_been_sent_before_it_R56_R59(seed: int) -> None:
     refusing = (("payment", (("SAGA_FAULT_REJECT", "chargePayment:every=5:text=card declined"),)),)

@@ -12,20 +12,22 @@ PHASES = {LogStatus.IN_PROGRESS: Phase.FORWARD, LogStatus.COMPENSATING: Phase.CO
 
 
 def check(evidence: Evidence) -> Iterator[str]:
-    bodies: dict[str, bytes | None] = {}
+    bodies: dict[tuple[str, bool], bytes | None] = {}
+    seen: set[str] = set()
     first: dict[tuple[str, str], list[Phase]] = {}
     for service, step in SERVICES.items():
         partitions: dict[str, int] = {}
         for record in evidence.commands(service):
             command_id = dict(record.headers)["ce_id"].decode()
-            if command_id in bodies:
-                # What a restored store does not know is not in the command either (R15, R59).
-                forgotten = evidence.swarm.restore and parse_command_id(command_id).phase is Phase.COMPENSATE
-                if bodies[command_id] != record.value and not forgotten:
-                    yield f"I13: {command_id} has two payloads"
-            else:
-                bodies[command_id] = record.value
-                head = parse_command_id(command_id)
+            head = parse_command_id(command_id)
+            # In a new life services, and people, may decide otherwise (R59).
+            in_its_life = command_id, record.appended_ms >= evidence.world.restored_at_ms
+            # What a restored store does not know is not in the command either (R15, R59).
+            forgotten = evidence.swarm.restore and head.phase is Phase.COMPENSATE
+            if bodies.setdefault(in_its_life, record.value) != record.value and not forgotten:
+                yield f"I13: {command_id} has two payloads"
+            if command_id not in seen:
+                seen.add(command_id)
                 first.setdefault((head.saga_id, head.step), []).append(head.phase)
                 yield from _meaning(evidence, command_id, step)
             key = (record.key or b"").decode()
