@@ -207,7 +207,10 @@ class Cluster:
                 return node
 
     async def _answered(self, what: str, work: Callable[[AIOKafkaClient], Coroutine[Any, Any, Any]]) -> Any:
+        used: AIOKafkaClient | None = None
+
         async def connected() -> Any:
+            nonlocal used
             async with self._connecting:
                 if self._client is None:
                     client = AIOKafkaClient(**self._settings.client_options())
@@ -216,7 +219,7 @@ class Cluster:
                         await client.close()
                         raise kafka_errors.KafkaConnectionError("closed")
                     self._client = client
-                client = self._client
+                client = used = self._client
             try:
                 return await work(client)
             finally:
@@ -227,9 +230,9 @@ class Cluster:
             answer = await within(limits.REQUEST_TIMEOUT_MS, what, connected())
         except BrokerUnavailableError as error:
             # The next question starts from the bootstrap addresses: the brokers may have moved.
-            client, self._client = self._client, None
-            if client is not None:
-                abandon(asyncio.ensure_future(client.close()))
+            if used is not None and used is self._client:  # and not what another question has connected since
+                self._client = None
+                abandon(asyncio.ensure_future(used.close()))
             if self._answered_once:  # an outage, and nobody has time to look closer
                 raise
             raise await explained(self._settings, error) from error

@@ -80,7 +80,7 @@ async def run_participant(
     """
     clock, name, group = clock or SystemClock(), participant.name, f"{topics.prefix}{participant.name}"
     async with AsyncExitStack() as stack:
-        store = await _own_store(stack, lock := StoreLock(database), database, prepare, name)
+        store = await _own_store(stack, lock := StoreLock(database), prepare, name, clock)
         if not await wait_for_broker(kafka, stopping=lifecycle.stopping, wait_ms=broker_wait_ms, clock=clock):
             return
         await _check_topics(kafka, topics, name, fence_retention_ms, create=creates_topics)
@@ -141,12 +141,12 @@ async def _prepare(prepare: Prepare, store: ParticipantStore, name: str) -> None
 
 
 async def _own_store(
-    stack: AsyncExitStack, lock: StoreLock, database: Path, prepare: Prepare | None, name: str
+    stack: AsyncExitStack, lock: StoreLock, prepare: Prepare | None, name: str, clock: Clock
 ) -> SqliteStore:
-    """The store at `database` with its service's tables, this process's alone until `stack` is unwound."""
-    lock.acquire(f"participant {name}")
+    """The store that `lock` is of, with its service's tables, this process's alone until `stack` is unwound."""
+    await lock.take(f"participant {name}", clock)
     stack.callback(lock.release)
-    store = await open_store(database, after_crash=lock.after_crash)
+    store = await open_store(lock.store, after_crash=lock.after_crash)
     stack.push_async_callback(store.close)
     lock.opened()
     if prepare is not None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from kafka_saga.runtime.errors import BrokenStoreError, StoreRefusedError
 from kafka_saga.runtime.migrations import SCHEMA_TABLE
-from kafka_saga.runtime.sqlite import BUSY_TIMEOUT_MS, address, translated_errors
+from kafka_saga.runtime.sqlite import BUSY_TIMEOUT_MS, address, copy_address, translated_errors
 
 _MAGIC = b"SQLite format 3\0"
 
@@ -33,8 +33,12 @@ class Identity:
         return not self.tables
 
 
-def identify(path: Path) -> Identity | None:
+def identify(path: Path, *, is_copy: bool = False) -> Identity | None:
     """Whose the database at `path` is, without changing it; None where there is none.
+
+    Args:
+        path: the file.
+        is_copy: nobody has it open, and it has no log, as a backup: it can be read where nothing can be written.
 
     Raises:
         StoreRefusedError: it is a folder, a pipe or a device.
@@ -56,7 +60,7 @@ def identify(path: Path) -> Identity | None:
                     f"{path} is no SQLite database, or its first page is damaged: "
                     "name another file, or restore it from a backup"
                 )
-        with closing(sqlite3.connect(address(path, "ro"), uri=True, isolation_level=None)) as connection:
+        with closing(sqlite3.connect(copy_address(path) if is_copy else address(path, "ro"), uri=True)) as connection:
             connection.execute(f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}")
             return _look(connection)
 

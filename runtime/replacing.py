@@ -6,8 +6,6 @@ mark stands beside each database while they are replaced, and nobody opens one t
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +14,7 @@ from kafka_saga.runtime.errors import StoreRefusedError
 from kafka_saga.runtime.sqlite import translated_errors
 
 _MARK = ".restore-unfinished"
-_PARTS = ("", "-wal", "-shm")
+_LOGS = ("-wal", "-shm")
 
 
 def check_finished(path: Path) -> None:
@@ -35,16 +33,21 @@ def prepared_path(path: Path) -> Path:
     return path.with_name(f".{path.name}.restoring")
 
 
+def forget_prepared(paths: Sequence[Path]) -> None:
+    """Remove what is prepared for each of `paths`, with its log."""
+    for path in paths:
+        for part in ("", *_LOGS):
+            _beside(prepared_path(path), part).unlink(missing_ok=True)
+
+
 def replace_all(paths: Sequence[Path], suffix: str) -> list[Path]:
     """Put what is prepared for each of `paths` in its place; what was there, under its name with `suffix`.
 
-    It can be done again after it was interrupted, once everything is prepared again.
+    It can be done again after it was interrupted, once everything is prepared again: then what was there at first is
+    kept, under the name that it was given then.
     """
-    for path in paths:
-        with translated_errors(path):
-            _mark(path).touch(mode=0o600)
-            sync(path.parent)
-    kept = [old for path in paths for old in _replace(path, suffix)]
+    suffixes = [_begin(path, suffix) for path in paths]
+    kept = [old for path, suffix in zip(paths, suffixes, strict=True) for old in _replace(path, suffix)]
     for path in paths:
         with translated_errors(path):
             _mark(path).unlink()
@@ -52,34 +55,43 @@ def replace_all(paths: Sequence[Path], suffix: str) -> list[Path]:
     return kept
 
 
-def _replace(path: Path, suffix: str) -> list[Path]:
-    """Keep the database at `path` with its log, which belongs to no other file, and put the prepared one there."""
-    kept: list[Path] = []
+def _begin(path: Path, suffix: str) -> str:
+    """Mark a database; the suffix of what is kept of it, which the mark remembers."""
+    mark = _mark(path)
     with translated_errors(path):
-        for part in _PARTS:
-            old = path.with_name(path.name + part)
-            if old.exists():
-                aside = path.with_name(f"{path.name}{suffix}{part}")
-                _link(old, aside)
-                kept += [aside] if not part else []
-        sync(path.parent)
-        for part in _PARTS[1:]:
-            path.with_name(path.name + part).unlink(missing_ok=True)
+        begun = mark.read_text() if mark.exists() else ""
+        if not begun:
+            begun = suffix
+            while _beside(path, begun).exists():  # of a restore that ended within the same moment
+                begun += "+"
+            mark.touch(mode=0o600)
+            mark.write_text(begun)
+            sync(mark)
+            sync(path.parent)
+    return begun
+
+
+def _replace(path: Path, suffix: str) -> list[Path]:
+    """Move the database at `path` aside, after its log, which belongs to no other file; put the prepared one there."""
+    aside = _beside(path, suffix)
+    with translated_errors(path):
+        if not aside.exists():
+            for part in _LOGS:
+                if _beside(path, part).exists():
+                    _beside(path, part).rename(_beside(aside, part))
+            if path.exists() and path.stat().st_size:  # an empty one is what a lock, or a start, has made
+                path.rename(aside)
+            sync(path.parent)
+        for part in _LOGS:
+            _beside(path, part).unlink(missing_ok=True)
         prepared_path(path).replace(path)
         sync(path.parent)
-    return kept
+    return [aside] if aside.exists() else []
 
 
-def _link(old: Path, aside: Path) -> None:
-    """A second name for a file; a copy where the file system knows no second names."""
-    try:
-        os.link(old, aside)
-    except FileExistsError:
-        raise
-    except OSError:
-        shutil.copy2(old, aside)
-        sync(aside)
+def _beside(path: Path, end: str) -> Path:
+    return path.with_name(path.name + end)
 
 
 def _mark(path: Path) -> Path:
-    return path.with_name(path.name + _MARK)
+    return _beside(path, _MARK)

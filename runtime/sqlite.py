@@ -376,6 +376,11 @@ def address(path: Path, mode: str) -> str:
     return f"{path.absolute().as_uri()}?mode={mode}"
 
 
+def copy_address(path: Path) -> str:
+    """Of a copy, which nobody writes and which has no log: it can be read where nothing can be made beside it."""
+    return f"{address(path, 'ro')}&immutable=1"
+
+
 def _create_private(path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))

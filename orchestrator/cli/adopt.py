@@ -19,7 +19,9 @@ from kafka_saga.orchestrator.cli.output import print_json, print_rows, say
 from kafka_saga.orchestrator.config import Settings
 from kafka_saga.orchestrator.operations.adopting import Adoption, Begin, examine, take_over
 from kafka_saga.orchestrator.store.port import Advance, Batch
+from kafka_saga.orchestrator.store.presence import check_free as check_store_free
 from kafka_saga.orchestrator.store.sqlite import open_store
+from kafka_saga.participants.store.sqlite import check_free as check_database_free
 from kafka_saga.participants.store.sqlite import open_store as open_participant
 from kafka_saga.runtime.clock import SystemClock
 from kafka_saga.runtime.errors import RefusedError
@@ -71,6 +73,7 @@ def adopt(
     owner = _owner(settings, name, database)
     if not dry_run and (holder := StoreLock(owner.database).holder()) is not None:
         raise RefusedError(f"{holder} has {owner.database}: stop it first, then adopt the group")
+    (check_store_free if name == ORCHESTRATOR else check_database_free)(owner.database)
     plan = asyncio.run(_examine(settings, owner, begin))
     if not json:
         _show(owner, plan)
@@ -157,7 +160,7 @@ async def _orchestrators(owner: _Owner) -> AsyncIterator[_Opened]:
 @asynccontextmanager
 async def _services(owner: _Owner) -> AsyncIterator[_Opened]:
     lock = StoreLock(owner.database)
-    lock.acquire("saga adopt")
+    await lock.take("saga adopt", _CLOCK)
     try:
         store = await open_participant(owner.database, after_crash=lock.after_crash)
         try:

@@ -21,6 +21,7 @@ from kafka_saga.orchestrator.store.presence import check_store
 from kafka_saga.runtime.backup import back_up, one_cut
 from kafka_saga.runtime.clock import SystemClock, rfc3339
 from kafka_saga.runtime.errors import RefusedError, UsageError
+from kafka_saga.runtime.replacing import check_finished
 
 _PAGE_BYTES = 4_096
 _Made = tuple[Source, Path, int]
@@ -55,6 +56,8 @@ def backup(
     chosen = sources(settings.store_path, _services(settings), service=service, every=every)
     if service is None:
         check_store(settings.store_path)
+    for source in chosen:
+        check_finished(source.path)
     if every:
         absent = [source for source in chosen[1:] if not source.path.exists()]
         chosen = [source for source in chosen if source not in absent]

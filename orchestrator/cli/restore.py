@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,20 +24,20 @@ from kafka_saga.orchestrator.engine.new_life import begin_anew
 from kafka_saga.orchestrator.operations import restoring
 from kafka_saga.orchestrator.operations.backing_up import ORCHESTRATOR
 from kafka_saga.orchestrator.operations.backup_set import MANIFEST, Manifest, check_copy, read_manifest, store_id_of
-from kafka_saga.orchestrator.operations.outlook import Outlook, look, number_of_life, schema_of
+from kafka_saga.orchestrator.operations.outlook import Outlook, has_begun, look, number_of_life, schema_of
 from kafka_saga.orchestrator.operations.restoring import Ends, Target
-from kafka_saga.orchestrator.operations.told_errors import read_told_errors
+from kafka_saga.orchestrator.operations.told_errors import read_refusals, read_told_errors
 from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.orchestrator.store.lives import Life
-from kafka_saga.orchestrator.store.presence import check_store
 from kafka_saga.orchestrator.store.sqlite import SqliteStore
-from kafka_saga.participants.store.restoring import read_on
+from kafka_saga.participants.store.restoring import keep_refusals, read_on
 from kafka_saga.participants.store.sqlite import MIGRATIONS
 from kafka_saga.runtime.clock import SystemClock, rfc3339
 from kafka_saga.runtime.errors import BrokenStoreError, RefusedError, SagaError, StoreRefusedError, UsageError
-from kafka_saga.runtime.migrations import newest_schema
-from kafka_saga.runtime.replacing import replace_all
-from kafka_saga.runtime.sqlite import SqlConnection
+from kafka_saga.runtime.identity import identify
+from kafka_saga.runtime.migrations import first_migration, newest_schema
+from kafka_saga.runtime.replacing import forget_prepared, replace_all
+from kafka_saga.runtime.sqlite import SqlConnection, copy_address
 from kafka_saga.runtime.store_lock import StoreLock
 from kafka_saga.runtime.telemetry import configure_logging
 
@@ -58,7 +59,11 @@ def restore(
     ] = (),
     dry_run: Annotated[bool, Parameter(negative="", help="Say what it would mean, and change nothing")] = False,
     force: Annotated[
-        bool, Parameter(negative="", help="Also copies that are not of one moment, or of another store")
+        bool,
+        Parameter(
+            negative="",
+            help="Also copies that are not of one moment, or of another store, and services that are behind",
+        ),
     ] = False,
     yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative="", help="Do not ask", show_default=False)] = False,
     json: Annotated[bool, Parameter(negative="", help="JSON, for programs")] = False,
@@ -103,7 +108,7 @@ def restore(
     with ExitStack() as stack:
         for target in targets:
             lock = StoreLock(target.path)
-            lock.acquire("saga restore")
+            asyncio.run(lock.take("saga restore", SystemClock()))
             stack.callback(lock.release)
         if not json:
             _report(outlooks, json=False)
@@ -111,9 +116,10 @@ def restore(
         if not confirmed(f"replace the databases of {owners}?", yes=yes):
             say("nothing was changed")
             return 1
-        if any(target.owner == ORCHESTRATOR for target in targets) and not force:
-            asyncio.run(_wait_for_services(targets, settings, registry))
+        if any(target.owner == ORCHESTRATOR for target in targets):
+            asyncio.run(_wait_for_services(targets, settings, registry, force=force))
         ends = asyncio.run(_ends(settings, registry))  # nobody whose database is replaced writes any more
+        stack.callback(forget_prepared, [target.path for target in targets])  # where it fails: they may be large
         done = asyncio.run(_restore(targets, settings, registry, ends))
     _say_done(targets, done, json=json)
     return 0
@@ -180,10 +186,9 @@ def _check_one_cut(source: Path, targets: Sequence[Target], *, force: bool) -> N
 def _check_targets(targets: Sequence[Target], *, force: bool) -> None:
     """Each copy is of the store it replaces, sound, and not of a newer program."""
     for target in targets:
-        if target.owner == ORCHESTRATOR:
-            check_store(target.copy)
-        _check_sound(target.copy)
         package = _ORCHESTRATORS if target.owner == ORCHESTRATOR else MIGRATIONS
+        _check_owner(target, package)
+        _check_sound(target.copy)
         schema, newest = schema_of(target.copy), newest_schema(package)
         if schema > newest:
             raise StoreRefusedError(
@@ -198,6 +203,14 @@ def _check_targets(targets: Sequence[Target], *, force: bool) -> None:
             )
 
 
+def _check_owner(target: Target, package: str) -> None:
+    found = identify(target.copy, is_copy=True)
+    begun = None if found is None else found.first_migration
+    is_another_programs = begun is None and target.owner == ORCHESTRATOR  # a service has tables before it first starts
+    if is_another_programs or begun not in {None, first_migration(package)}:
+        raise StoreRefusedError(f"{target.copy} is no copy of the database of '{target.owner}': name the right backup")
+
+
 def _check_stopped(targets: Sequence[Target]) -> None:
     for target in targets:
         holder = StoreLock(target.path).holder()
@@ -207,7 +220,7 @@ def _check_stopped(targets: Sequence[Target]) -> None:
 
 def _check_sound(copy: Path) -> None:
     try:
-        with closing(sqlite3.connect(f"file:{copy}?mode=ro&immutable=1", uri=True)) as connection:
+        with closing(sqlite3.connect(copy_address(copy), uri=True)) as connection:
             [(verdict,)] = connection.execute("PRAGMA quick_check(1)").fetchall()
     except sqlite3.DatabaseError as error:
         raise BrokenStoreError(f"{copy} is damaged ({error}): restore another backup") from error
@@ -216,11 +229,12 @@ def _check_sound(copy: Path) -> None:
 
 
 def _present_id(target: Target) -> str | None:
-    """The id of the store that is to be replaced; None where there is none, or it can no longer be read."""
+    """The id of the store that is to be replaced; None where nothing is lost with it, or it can no longer be read."""
     if not target.path.is_file():
         return None
     try:
-        return store_id_of(target.path, target.owner, is_copy=False)
+        # A process that was started again on an empty disk has made a store before it was refused.
+        return store_id_of(target.path, target.owner, is_copy=False) if has_begun(target.path) else None
     except (SagaError, sqlite3.Error):
         return None  # it is damaged: that is what backups are for
 
@@ -233,33 +247,31 @@ async def _ends(settings: Settings, registry: Registry) -> Ends:
         await inspection.close()
 
 
-async def _wait_for_services(targets: Sequence[Target], settings: Settings, registry: Registry) -> None:
+async def _wait_for_services(targets: Sequence[Target], settings: Settings, registry: Registry, *, force: bool) -> None:
     """Services that are not restored handle what the old life sent them, before the new one asks again.
 
     Raises:
-        RefusedError: they do not.
+        RefusedError: they do not, and that is not forced.
 
     """
     restored, clock = {target.owner for target in targets}, SystemClock()
     ahead = [service for service in registry.services if service not in restored]
-    deadline = clock.monotonic_ms() + _SERVICES_WAIT_MS
-    while left := await _unhandled(ahead, settings, registry):
-        if clock.monotonic_ms() >= deadline:
-            counts = ", ".join(f"{service} {count}" for service, count in left.items())
-            raise RefusedError(
-                f"commands from before the restore are not handled yet ({counts}): start `saga participant "
-                f"{next(iter(left))}` and run this again; or, where they can never be handled, --force"
-            )
-        await clock.sleep(500)
-
-
-async def _unhandled(services: Sequence[str], settings: Settings, registry: Registry) -> dict[str, int]:
     inspection = Inspection(settings.kafka)
     try:
         ends = await restoring.topic_ends(inspection, restoring.topics_of(registry, settings.topics))
-        return await restoring.unhandled(inspection, settings.topics, services, ends)
+        deadline = clock.monotonic_ms() + _SERVICES_WAIT_MS
+        while left := await restoring.unhandled(inspection, settings.topics, ahead, ends):
+            if clock.monotonic_ms() >= deadline:
+                break
+            await clock.sleep(500)
     finally:
         await inspection.close()
+    if left and not force:
+        counts = ", ".join(f"{service} {count}" for service, count in left.items())
+        raise RefusedError(
+            f"commands from before the restore are not handled yet ({counts}): start `saga participant "
+            f"{next(iter(left))}` and run this again; or, where they can never be handled, --force"
+        )
 
 
 def _choices(targets: Sequence[Target], *, named: bool) -> list[list[Target]]:
@@ -277,8 +289,8 @@ async def _restore(targets: Sequence[Target], settings: Settings, registry: Regi
     task = bar.add_task("preparing", total=len(targets))
     with bar:
         for target in services:
-            commands = ends.of(settings.topics.commands(target.owner)) if stores else {}
-            await restoring.prepare_service(target, commands, read_on, now)
+            goes_on = _with_the_orchestrator(target, settings, ends) if stores else _alone(target, settings)
+            await restoring.prepare_service(target, goes_on)
             bar.advance(task)
         for target in stores:
             restored = {service.owner for service in services}
@@ -297,14 +309,34 @@ async def _restore(targets: Sequence[Target], settings: Settings, registry: Regi
             done["again"] = await restoring.prepare_orchestrator(target, begin)
             done |= {"life": begins[0].number, "reasons": len(errors)}
             bar.advance(task)
+    paths = [target.path for target in targets]
     stamp = rfc3339(now).replace("-", "").replace(":", "")
-    done["kept"] = [str(path) for path in replace_all([target.path for target in targets], f".before-{stamp}")]
+    done["kept"] = [str(path) for path in replace_all(paths, f".before-{stamp}")]
     return done
+
+
+def _with_the_orchestrator(target: Target, settings: Settings, ends: Ends) -> restoring.Change:
+    """It handles none of its old commands again."""
+
+    async def change(prepared: Path) -> None:
+        await read_on(prepared, ends.of(settings.topics.commands(target.owner)), SystemClock().now_ms())
+
+    return change
+
+
+def _alone(target: Target, settings: Settings) -> restoring.Change:
+    """It handles its commands again, but for those that it has refused since: their sagas were undone without it."""
+
+    async def change(prepared: Path) -> None:
+        told = partial(read_refusals, settings.kafka, settings.topics.replies_of(target.owner))
+        await keep_refusals(prepared, told, SystemClock().now_ms())
+
+    return change
 
 
 def schema_clock(copy: Path) -> int:
     """The newest moment that a copy of the orchestrator's store has seen; milliseconds."""
-    with closing(sqlite3.connect(f"file:{copy}?mode=ro&immutable=1", uri=True)) as connection:
+    with closing(sqlite3.connect(copy_address(copy), uri=True)) as connection:
         [(clock,)] = connection.execute("SELECT value FROM meta WHERE key = 'clock'").fetchall()
     return int(clock)
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from kafka_saga.orchestrator.operations.backing_up import ORCHESTRATOR, Source
 from kafka_saga.runtime.backup import sha256_of, sync
 from kafka_saga.runtime.errors import BrokenStoreError, RefusedError
-from kafka_saga.runtime.sqlite import address, translated_errors
+from kafka_saga.runtime.sqlite import address, copy_address, translated_errors
 
 MANIFEST = "backup.json"
 
@@ -104,7 +104,7 @@ def store_id_of(path: Path, owner: str, *, is_copy: bool) -> str | None:
     column = "key" if owner == ORCHESTRATOR else "name"
     with (
         translated_errors(path),
-        closing(sqlite3.connect(f"{address(path, 'ro')}{'&immutable=1' if is_copy else ''}", uri=True)) as connection,
+        closing(sqlite3.connect(copy_address(path) if is_copy else address(path, "ro"), uri=True)) as connection,
     ):
         if not connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'meta'").fetchone():
             return None

@@ -13,7 +13,7 @@ from kafka_saga.orchestrator.operations.backing_up import ORCHESTRATOR
 from kafka_saga.orchestrator.operations.restoring import Ends, Target
 from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.runtime.errors import BrokenStoreError
-from kafka_saga.runtime.sqlite import address
+from kafka_saga.runtime.sqlite import address, copy_address
 from kafka_saga.schemas.codec import decode_trusted
 from kafka_saga.schemas.topics import TopicNames
 
@@ -47,8 +47,9 @@ def look(targets: Sequence[Target], registry: Registry, names: TopicNames, ends:
         if store is None:
             figures[f"commands to {target.owner} since the backup that Kafka has no more"] = lost
             notes.append(
-                f"{target.owner} handles its commands since the backup anew and may decide otherwise than it did; the "
-                "orchestrator keeps to the first answer, and its log names each other one (reply.contradicts)"
+                f"{target.owner} handles its commands since the backup anew: what it refused stays refused, and "
+                "what it did it may refuse now; the orchestrator keeps to the first answer, and its log names each "
+                "other one (reply.contradicts)"
             )
     return Outlook(tuple(target.owner for target in targets), figures, tuple(notes))
 
@@ -72,7 +73,9 @@ def _look_at_store(
         figures["operators' acts in the backup that wait, decided anew"] = _one(
             copy, "SELECT count(*) FROM acts WHERE outcome IS NULL"
         )
-        figures["pauses in the backup, which hold again"] = _one(copy, "SELECT count(*) FROM pauses")
+        figures["pauses in the backup, which hold again"] = (
+            _one(copy, "SELECT count(*) FROM pauses") if _has(copy, "pauses") else 0  # an older program's has none
+        )
     if lost:
         notes.append(f"{lost} requests are lost: Kafka deleted them since. Have them sent again by who sent them")
     seen_again = _ended_since(store)
@@ -99,7 +102,7 @@ def schema_of(path: Path) -> int:
     """The schema version of a database of ours; 0 where it has none."""
     try:
         with closing(_read_only(path)) as connection:
-            if not _one(connection, "SELECT count(*) FROM sqlite_schema WHERE name = 'schema_version'"):
+            if not _has(connection, "schema_version"):
                 return 0
             return _one(connection, "SELECT coalesce(max(version), 0) FROM schema_version")
     except sqlite3.DatabaseError as error:
@@ -108,7 +111,7 @@ def schema_of(path: Path) -> int:
 
 def _offsets(path: Path) -> dict[TopicPartition, int]:
     with closing(_read_only(path)) as connection:
-        if not _one(connection, "SELECT count(*) FROM sqlite_schema WHERE name = 'offsets'"):
+        if not _has(connection, "offsets"):
             return {}
         found = connection.execute("SELECT topic, partition, next FROM offsets").fetchall()
     return {TopicPartition(topic, number): offset for topic, number, offset in found}
@@ -121,10 +124,24 @@ def _ended_since(store: Target) -> int | None:
     ended = "SELECT saga_type, saga_id FROM {}.sagas WHERE state IN ('COMPLETED', 'COMPENSATED')"
     try:
         with closing(_read_only(store.path, is_copy=False)) as connection:
-            connection.execute("ATTACH ? AS copy", (_copy_address(store.copy),))
+            connection.execute("ATTACH ? AS copy", (copy_address(store.copy),))
             return _one(connection, f"SELECT count(*) FROM ({ended.format('main')} EXCEPT {ended.format('copy')})")  # noqa: S608
     except sqlite3.Error:
         return None
+
+
+def has_begun(path: Path) -> bool:
+    """Whether a database has ever handled anything, or accepted a saga."""
+    with closing(_read_only(path, is_copy=False)) as connection:
+        return any(
+            _one(connection, f"SELECT EXISTS (SELECT 1 FROM {table})")  # noqa: S608
+            for table in ("offsets", "sagas")
+            if _has(connection, table)
+        )
+
+
+def _has(connection: sqlite3.Connection, table: str) -> bool:
+    return bool(_one(connection, f"SELECT count(*) FROM sqlite_schema WHERE name = '{table}'"))  # noqa: S608
 
 
 def _one(connection: sqlite3.Connection, query: str) -> int:
@@ -134,8 +151,4 @@ def _one(connection: sqlite3.Connection, query: str) -> int:
 
 def _read_only(path: Path, *, is_copy: bool = True) -> sqlite3.Connection:
     """A copy is read as it lies there, with nothing made beside it; a database with what its log holds."""
-    return sqlite3.connect(_copy_address(path) if is_copy else address(path, "ro"), uri=True)
-
-
-def _copy_address(path: Path) -> str:
-    return f"{address(path, 'ro')}&immutable=1"
+    return sqlite3.connect(copy_address(path) if is_copy else address(path, "ro"), uri=True)

@@ -19,14 +19,13 @@ from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.orchestrator.store.lives import Life
 from kafka_saga.runtime.backup import sync
 from kafka_saga.runtime.errors import BrokerUnavailableError
-from kafka_saga.runtime.replacing import prepared_path
-from kafka_saga.runtime.sqlite import SqlConnection, open_inline
+from kafka_saga.runtime.replacing import forget_prepared, prepared_path
+from kafka_saga.runtime.sqlite import SqlConnection, open_inline, translated_errors
 from kafka_saga.schemas.ids import SagaRef
 from kafka_saga.schemas.topics import TopicNames
 
-ReadOn = Callable[[Path, Mapping[TopicPartition, int], int], Awaitable[None]]
-"""Has a service's database read its commands from given positions on."""
-
+Change = Callable[[Path], Awaitable[None]]
+"""Has a service's database go on from what is done already."""
 
 Begin = Callable[[SqlConnection], Awaitable[int]]
 """Begins the new life of the orchestrator's store on a connection; how many commands are sent again."""
@@ -140,21 +139,20 @@ async def prepare_orchestrator(target: Target, begin: Begin) -> int:
     return again
 
 
-async def prepare_service(target: Target, positions: Mapping[TopicPartition, int], read_on: ReadOn, now: int) -> None:
-    """Make of a service's copy what takes the place of its database. Without `positions` it stays as it was copied."""
+async def prepare_service(target: Target, change: Change) -> None:
+    """Make of a service's copy what takes the place of its database."""
     prepared = _copied(target)
-    if positions:
-        await read_on(prepared, positions, now)
-        sync(prepared)
+    await change(prepared)
+    sync(prepared)
 
 
 def _copied(target: Target) -> Path:
     prepared = prepared_path(target.path)
-    for part in ("", "-wal", "-shm"):
-        prepared.with_name(prepared.name + part).unlink(missing_ok=True)  # of a restore that was interrupted
-    shutil.copyfile(target.copy, prepared)
-    prepared.chmod(0o600)
-    sync(prepared)
+    with translated_errors(prepared):
+        forget_prepared([target.path])  # by a restore that was interrupted
+        prepared.touch(mode=0o600)
+        shutil.copyfile(target.copy, prepared)
+        sync(prepared)
     return prepared
 
 

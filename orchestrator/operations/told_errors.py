@@ -1,6 +1,8 @@
-"""Why sagas failed, by the events that told it: what a store that was restored from a backup cannot know (R59)."""
+"""Why sagas failed and what services refused, by the messages that told it: what a restored store cannot know (R59)."""
 
 from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
 
 from kafka_saga.messaging.inspection import Inspection
 from kafka_saga.messaging.records import Record
@@ -10,11 +12,12 @@ from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.runtime.errors import ContractError
 from kafka_saga.runtime.limits import TOLD_ERRORS_MAX
 from kafka_saga.schemas.codec import decode_object
-from kafka_saga.schemas.ids import SagaRef
+from kafka_saga.schemas.envelope import Outcome, Reason, read_headers, read_reply
+from kafka_saga.schemas.ids import CommandId, Phase, SagaRef
 from kafka_saga.schemas.topics import TopicNames
 
 _CLOCKS_OFF_MS = 600_000
-"""Events are looked for from somewhat before the copy was made: the broker's clock may be behind."""
+"""Messages are looked for from somewhat before the copy was made: the broker's clock may be behind."""
 
 
 async def read_told_errors(
@@ -27,23 +30,57 @@ async def read_told_errors(
 
     """
     types = {names.events(saga_type): saga_type for saga_type in registry.saga_types}
+    errors: dict[SagaRef, str] = {}
+    async for record in _told_since(kafka, types, since):
+        told = error_told(record, types[record.topic])
+        if told is not None and (told[0] in errors or len(errors) < TOLD_ERRORS_MAX):
+            errors[told[0]] = told[1]
+    return errors
+
+
+async def read_refusals(kafka: KafkaSettings, replies_topic: str, since: int) -> list[tuple[CommandId, str]]:
+    """What a service has refused since the moment `since` (milliseconds), in any order; at most TOLD_ERRORS_MAX.
+
+    Raises:
+        BrokerUnavailableError: Kafka does not answer.
+
+    """
+    found: list[tuple[CommandId, str]] = []
+    async for record in _told_since(kafka, [replies_topic], since):
+        refusal = refusal_told(record)
+        if refusal is not None and len(found) < TOLD_ERRORS_MAX:
+            found.append(refusal)
+    return found
+
+
+async def _told_since(kafka: KafkaSettings, topics: Collection[str], since: int) -> AsyncIterator[Record]:
     inspection = Inspection(kafka)
     try:
-        found = {topic: states for topic, states in (await inspection.partitions()).items() if topic in types}
+        found = {topic: states for topic, states in (await inspection.partitions()).items() if topic in topics}
         at = await inspection.offsets(found, since - _CLOCKS_OFF_MS) if found else {}
     finally:
         await inspection.close()
-    errors: dict[SagaRef, str] = {}
     if not found:
-        return errors
+        return
     async with open_topics(kafka, list(found)) as consumer:
         for partition, offset in at.items():
             consumer.seek(partition, offset)
         async for record in until_end(consumer, list(found)):
-            told = error_told(record, types[record.topic])
-            if told is not None and (told[0] in errors or len(errors) < TOLD_ERRORS_MAX):
-                errors[told[0]] = told[1]
-    return errors
+            yield record
+
+
+def refusal_told(record: Record) -> tuple[CommandId, str] | None:
+    """The action that a reply says was refused, and why; None where it says anything else."""
+    try:
+        head = read_reply(read_headers(record.headers), record.key)
+        body = decode_object(record.value)
+    except ContractError:
+        return None
+    command = head.command
+    if (command.phase, head.outcome, head.reason) != (Phase.FORWARD, Outcome.FAILURE, Reason.REJECTED):
+        return None
+    error = body.get("error")
+    return (command, error) if isinstance(error, str) else None
 
 
 def error_told(record: Record, saga_type: str) -> tuple[SagaRef, str] | None:

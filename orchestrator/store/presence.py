@@ -16,10 +16,11 @@ def check_store(path: Path) -> None:
 
     Raises:
         StoreUnavailableError: there is none.
-        StoreRefusedError: what is there is no store.
+        StoreRefusedError: what is there is no store, or a restore of it was interrupted.
         BrokenStoreError: what is there is no database.
 
     """
+    check_finished(path)
     found = identify(path)
     if found is None:
         raise StoreUnavailableError(

@@ -35,7 +35,7 @@ from kafka_saga.orchestrator.store.presence import check_free
 from kafka_saga.orchestrator.store.retention import Purged, PurgeStep, QueuedPurge
 from kafka_saga.orchestrator.store.statements import SQL
 from kafka_saga.runtime.clock import Clock, ForwardClock, new_id
-from kafka_saga.runtime.errors import ConflictError, StoreRefusedError
+from kafka_saga.runtime.errors import ConflictError
 from kafka_saga.runtime.failpoints import failpoint
 from kafka_saga.runtime.migrations import migrate
 from kafka_saga.runtime.soundness import check_at_start
@@ -55,9 +55,6 @@ KEPT_MAX = 4_000
 _Item = TypeVar("_Item")
 
 LOCK_OWNER = "saga orchestrator"
-LOCK_TRIES_MAX = 5
-LOCK_PAUSE_MS = 20
-"""A question takes microseconds; an orchestrator that is really there still refuses us within a tenth of a second."""
 
 
 async def open_store(path: Path, clock: Clock) -> SqliteStore:
@@ -71,7 +68,7 @@ async def open_store(path: Path, clock: Clock) -> SqliteStore:
     """
     check_free(path)
     lock = StoreLock(path)
-    await _acquire(lock, clock)
+    await lock.take(LOCK_OWNER, clock)
     try:
         connection = await open_inline(path)
         try:
@@ -85,18 +82,6 @@ async def open_store(path: Path, clock: Clock) -> SqliteStore:
         lock.release()
         raise
     return store
-
-
-async def _acquire(lock: StoreLock, clock: Clock) -> None:
-    """Take the lock; who only asks whether somebody holds it holds it himself, for a moment."""
-    for _ in range(LOCK_TRIES_MAX - 1):
-        try:
-            lock.acquire(LOCK_OWNER)
-        except StoreRefusedError:
-            await clock.sleep(LOCK_PAUSE_MS)
-        else:
-            return
-    lock.acquire(LOCK_OWNER)
 
 
 class SqliteStore:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from kafka_saga.orchestrator.supervisor.child import Child, Program, Tell, saga_command
+from kafka_saga.runtime.clock import SystemClock
 from kafka_saga.runtime.errors import BrokenStoreError, BrokerUnavailableError, ConfigError, StoreRefusedError
 from kafka_saga.runtime.identity import identify
 from kafka_saga.runtime.sqlite import open_inline, transaction
@@ -83,7 +84,7 @@ async def forget_positions(databases: Sequence[Path]) -> int:
         if not _is_ours(path):
             continue
         lock = StoreLock(path)
-        lock.acquire("saga up")
+        await lock.take("saga up", SystemClock())
         try:
             connection = await open_inline(path)
             try:

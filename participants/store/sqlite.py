@@ -172,7 +172,7 @@ async def open_store(path: Path | str, *, after_crash: bool = False) -> SqliteSt
 
     """
     if isinstance(path, Path):
-        _check_free(path)
+        check_free(path)
     connection: InlineConnection = await open_inline(path)
     try:
         if isinstance(path, Path):
@@ -183,8 +183,14 @@ async def open_store(path: Path | str, *, after_crash: bool = False) -> SqliteSt
         raise
 
 
-def _check_free(path: Path) -> None:
-    """Refuse an orchestrator's store. A service's own database, with its tables, is where the fence belongs."""
+def check_free(path: Path) -> None:
+    """Refuse to use a file that is another's. A service's own database, with its tables, is where the fence belongs.
+
+    Raises:
+        StoreRefusedError: it is an orchestrator's store, or another program's; or a restore of it was interrupted.
+        BrokenStoreError: it is no database.
+
+    """
     check_finished(path)
     found = identify(path)
     if found is None or found.first_migration == first_migration(MIGRATIONS):

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from kafka_saga.runtime.errors import StoreRefusedError
-from kafka_saga.runtime.replacing import check_finished, prepared_path, replace_all
 from kafka_saga.runtime.store_lock import StoreLock
 from tests.cli.conftest import FillStore, Saga, completed, running
 
@@ -66,25 +64,6 @@ def test_without_a_broker_nothing_is_replaced(saga: Saga, folder: Path, path: Pa
     away = saga("restore", str(folder), "--orchestrator", "--yes", "--bootstrap-servers", "127.0.0.1:1")
     assert away.exit_code == 5
     assert path.read_bytes() == before
-
-
-def test_what_is_replaced_is_kept_with_its_log_and_an_interrupted_set_is_not_opened(tmp_path: Path) -> None:
-    database = tmp_path / "a.db"
-    database.write_text("old")
-    database.with_name("a.db-wal").write_text("its log")
-    other = tmp_path / "b.db"
-    prepared_path(database).write_text("new")
-    with pytest.raises(Exception, match=r"b\.db"):
-        replace_all([database, other], ".before-1")  # nothing is prepared for the second: as if killed there
-    with pytest.raises(StoreRefusedError, match="interrupted"):
-        check_finished(database)
-    prepared_path(database).write_text("new")
-    prepared_path(other).write_text("new")
-    replace_all([database, other], ".before-2")
-    check_finished(database)
-    assert (database.read_text(), database.with_name("a.db-wal").exists()) == ("new", False)
-    assert database.with_name("a.db.before-1").read_text() == "old"
-    assert database.with_name("a.db.before-1-wal").read_text() == "its log"
 
 
 def test_a_running_owner_is_named_before_anything_else_happens(saga: Saga, folder: Path, path: Path) -> None:

@@ -66,6 +66,43 @@ async def test_no_compensated_saga_keeps_an_effect_after_a_restore_R59_I3_I9(
         assert found == reasons, "why sagas failed is known as before"
 
 
+async def test_a_service_that_is_restored_alone_keeps_no_effect_for_a_saga_that_was_undone_without_it_R59(
+    world: World, tmp_path: Path
+) -> None:
+    """What it refused then it would do now: there are no faults any more, as a card has money again."""
+    await world.start(faults={"payment": {"SAGA_FAULT_REJECT": "chargePayment:every=3:text=card declined"}})
+    await world.order(*(f"order-{number}" for number in range(30)))
+    await world.ended(10)
+    backup = await asyncio.to_thread(run_saga, world.environment, "backup", str(tmp_path / "copies"), "--all")
+    assert backup.returncode == 0, backup.stderr
+    await world.order(*(f"order-{number}" for number in range(30, 90)))
+    outcomes = await world.ended(90)
+    undone = {saga_id for saga_id, outcome in outcomes.items() if outcome["state"] == "COMPENSATED"}
+    assert len(undone) > 20
+    payment, database = world.processes["payment"], world.data_dir / "payment.db"
+    payment.kill()
+    for file in world.data_dir.glob("payment.db*"):
+        file.unlink()
+    restore = ("restore", str(tmp_path / "copies"), "--service", "payment", "--yes")
+    restored = await asyncio.to_thread(run_saga, world.environment, *restore)
+    assert restored.returncode == 0, restored.stderr
+    payment.environment.pop("SAGA_FAULT_REJECT")
+    payment.start()
+
+    def charged() -> set[str]:
+        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+            return {
+                saga_id for (saga_id,) in connection.execute("SELECT saga_id FROM charges WHERE status = 'charged'")
+            }
+
+    await until("what it had done is done again", lambda: charged() >= set(outcomes) - undone)
+    await world.order(
+        *(f"order-{number}" for number in range(90, 120))
+    )  # behind all that are handled again, everywhere
+    await world.ended(120)
+    assert charged() == set(world.outcomes) - undone
+
+
 def _limit_stock(world: World) -> None:
     """Half of what will be ordered, or less."""
     with closing(sqlite3.connect(world.data_dir / "inventory.db", timeout=30)) as connection:

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import fcntl
 import os
+import shutil
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
 
 from kafka_saga.runtime.clock import SystemClock
-from kafka_saga.runtime.errors import BrokenStoreError, StoreRefusedError
+from kafka_saga.runtime.errors import BrokenStoreError, StoreRefusedError, StoreUnavailableError
 from kafka_saga.runtime.sqlite import open_inline
 from kafka_saga.runtime.store_lock import WATCH_MS, StoreLock
 
@@ -165,6 +169,150 @@ async def test_a_file_that_is_not_the_one_that_was_opened_any_more_ends_the_watc
         await watch
     await connection.close()
     lock.release()
+
+
+@contextmanager
+def clean(path: Path) -> Iterator[sqlite3.Connection]:
+    connection = sqlite3.connect(path, isolation_level=None)
+    try:
+        yield connection
+    finally:
+        connection.close()
+
+
+def _cut_to_nothing(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def _copy_an_older_one_over_it(path: Path) -> None:
+    shutil.copyfile(path.with_name("older.db"), path)
+
+
+def _copy_another_over_it(path: Path) -> None:
+    with clean(path.with_name("another.db")) as another:
+        another.executescript("CREATE TABLE u (x); INSERT INTO u VALUES (randomblob(300000))")
+    shutil.copyfile(path.with_name("another.db"), path)
+
+
+def _cut_its_log(path: Path) -> None:
+    os.truncate(f"{path}-wal", 100)
+
+
+@pytest.mark.parametrize("is_busy", [False, True])
+@pytest.mark.parametrize("change", [_cut_to_nothing, _copy_an_older_one_over_it, _copy_another_over_it, _cut_its_log])
+async def test_a_file_that_somebody_writes_into_ends_the_watch_although_it_is_the_same_file(
+    path: Path, change: Callable[[Path], None], is_busy: bool
+) -> None:
+    lock = StoreLock(path)
+    lock.acquire("the test")
+    connection = await open_inline(path)
+    await connection.run_script("CREATE TABLE t (x); INSERT INTO t VALUES (randomblob(90000));")
+    await connection.run_script("PRAGMA wal_checkpoint(TRUNCATE)")
+    shutil.copyfile(path, path.with_name("older.db"))
+    await connection.run_script("UPDATE t SET x = randomblob(90000); PRAGMA wal_checkpoint(TRUNCATE)")
+    await connection.run_script("INSERT INTO t VALUES (1)")  # is in the log
+    lock.opened()
+    clock = QuickClock()
+    watch = asyncio.create_task(lock.watch(clock))
+    while clock.looks < 3:
+        assert not watch.done()
+        if is_busy:
+            await connection.run_script("INSERT INTO t VALUES (1)")
+        await SystemClock().sleep(1)
+    change(path)
+    with pytest.raises(BrokenStoreError, match=r"payment.db is not what it was: .* while this process had it open"):
+        await watch
+    with suppress(BrokenStoreError, sqlite3.Error):
+        await connection.close()
+    lock.release()
+    after = StoreLock(path)
+    after.acquire("the next")
+    assert after.after_crash, "the next start looks closer"
+    after.release()
+
+
+async def test_checkpoints_of_its_own_however_many_and_touching_it_do_not_end_the_watch(path: Path) -> None:
+    lock = StoreLock(path)
+    lock.acquire("the test")
+    connection = await open_inline(path)
+    await connection.run_script("CREATE TABLE t (x); PRAGMA wal_autocheckpoint=5")
+    lock.opened()
+    clock = QuickClock()
+    watch = asyncio.create_task(lock.watch(clock))
+
+    def write_in_a_thread() -> None:
+        # As slow commits are made; so that looks come in the middle of checkpoints.
+        with clean(path) as other:
+            other.execute("PRAGMA wal_autocheckpoint=3")
+            for number in range(400):
+                other.execute("INSERT INTO t VALUES (randomblob(?))", (number * 50,))
+                if number % 50 == 0:
+                    other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+                if number % 60 == 0:
+                    other.executescript("DELETE FROM t; VACUUM")
+
+    await asyncio.to_thread(write_in_a_thread)
+    looks = clock.looks
+    path.touch()
+    while clock.looks < looks + 3:
+        await SystemClock().sleep(1)
+    assert not watch.done()
+    watch.cancel()
+    await connection.close()
+    lock.release()
+
+
+async def test_who_takes_the_lock_waits_for_those_who_only_ask(path: Path) -> None:
+    asking = StoreLock(path)
+    asking.acquire("a question")
+
+    class Clock(SystemClock):
+        async def sleep(self, duration_ms: int) -> None:
+            asking.release()
+            await super().sleep(duration_ms)
+
+    lock = StoreLock(path)
+    await lock.take("the test", Clock())
+    assert (lock.holder() or "").startswith("the test")
+    with pytest.raises(StoreRefusedError, match="in use by the test"):
+        await StoreLock(path).take("another", SystemClock())
+    lock.release()
+
+
+def test_on_a_file_system_where_both_kinds_of_lock_are_one_the_database_can_be_opened(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on NFS, where a lock of the whole file keeps SQLite's out."""
+    held: set[int] = set()
+    flock, lockf = fcntl.flock, fcntl.lockf
+
+    def as_flock(descriptor: int, operation: int) -> None:
+        flock(descriptor, operation)
+        (held.discard if operation == fcntl.LOCK_UN else held.add)(os.fstat(descriptor).st_ino)
+
+    def as_lockf(descriptor: int, operation: int, length: int, start: int) -> None:
+        if os.fstat(descriptor).st_ino in held:
+            raise BlockingIOError
+        lockf(descriptor, operation, length, start)
+
+    monkeypatch.setattr(fcntl, "flock", as_flock)
+    monkeypatch.setattr(fcntl, "lockf", as_lockf)
+    lock = StoreLock(path)
+    lock.acquire("the test")
+    assert path.stat().st_ino not in held
+    with pytest.raises(StoreRefusedError, match="in use by the test"):
+        StoreLock(path).acquire("another")
+    lock.release()
+
+
+def test_a_file_system_without_locks_is_refused_in_words(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(_descriptor: int, _operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", no_locks)
+    with pytest.raises(StoreUnavailableError, match=r"payment.db cannot be locked \(No locks available\)"):
+        StoreLock(path).acquire("the test")
+    assert StoreLock(path).holder() is None
 
 
 async def test_what_took_the_files_place_is_left_alone_when_the_old_one_is_closed(path: Path) -> None:
