@@ -6,7 +6,7 @@ PYTEST_ARGS ?=
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install check test sim soak mutants kills verify kafka kafka-stop bench bench-short bench-profile fuzz
+.PHONY: help demo install check test sim soak mutants kills flood verify kafka kafka-stop bench bench-short bench-profile fuzz
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -50,7 +50,7 @@ sim: $(INSTALLED) ## simulate the system under faults: SEEDS=1000 seeds, or SEED
 soak: $(INSTALLED) ## fresh seeds for HOURS=1; ends with the seeds that found something
 	@PYTHONHASHSEED=0 .venv/bin/python -m tests.simulation --hours $(or $(HOURS),1)
 
-mutants: $(INSTALLED) ## break the code in 47 ways; the simulator must notice each (a few minutes)
+mutants: $(INSTALLED) ## break the code in 52 ways; the simulator must notice each (a few minutes)
 	@.venv/bin/python -m tests.simulation.mutants
 
 kills: $(INSTALLED) ## kill -9 real processes on a real Kafka at every failpoint: ROUNDS=10 times (two minutes each), SEED=7 for the same hits
@@ -58,6 +58,10 @@ kills: $(INSTALLED) ## kill -9 real processes on a real Kafka at every failpoint
 
 fuzz: $(INSTALLED) ## hostile bytes into everything that reads messages, SECONDS=60; with atheris where it is installed
 	@.venv/bin/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
+
+flood: $(INSTALLED) ## ORDERS=20000 orders at once through real processes, and again while the broker is stopped and killed
+	@SAGA_TEST_BROKER=real SAGA_TEST_FLOOD=$(or $(ORDERS),20000) SAGA_TEST_ORDERS=$(or $(ORDERS),20000) .venv/bin/python -m pytest \
+	  tests/integration/test_load_and_crashes.py tests/crash/test_broker.py -k flood
 
 verify: ## what CI does: check, then test against a real Kafka (SAGA_TEST_BROKER=real)
 	@bash .ci/run

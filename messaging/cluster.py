@@ -219,12 +219,12 @@ class Cluster:
                         await client.close()
                         raise kafka_errors.KafkaConnectionError("closed")
                     self._client = client
-                client = used = self._client
+                used = self._client
             try:
-                return await work(client)
+                return await work(used)
             finally:
-                if client is not self._client:  # it was given up meanwhile, and what opened after that is open still
-                    await client.close()
+                if used is not None and used is not self._client:  # given up meanwhile, and it may have opened more
+                    await used.close()
 
         try:
             answer = await within(limits.REQUEST_TIMEOUT_MS, what, connected())

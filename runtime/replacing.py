@@ -59,13 +59,13 @@ def _begin(path: Path, suffix: str) -> str:
     """Mark a database; the suffix of what is kept of it, which the mark remembers."""
     mark = _mark(path)
     with translated_errors(path):
-        begun = mark.read_text() if mark.exists() else ""
+        begun = mark.read_text(encoding="utf-8") if mark.exists() else ""
         if not begun:
             begun = suffix
             while _beside(path, begun).exists():  # of a restore that ended within the same moment
                 begun += "+"
             mark.touch(mode=0o600)
-            mark.write_text(begun)
+            mark.write_text(begun, encoding="utf-8")
             sync(mark)
             sync(path.parent)
     return begun

@@ -92,8 +92,7 @@ def restore(
     registry = registry_of(settings)
     wanted = [*([ORCHESTRATOR] if orchestrator else []), *dict.fromkeys(service)]
     _check_choice(wanted, every=every, dry_run=dry_run)
-    found = _copies(source, wanted, settings, registry)
-    targets = _chosen(found, wanted, source)
+    targets = _chosen(_copies(source, wanted, settings, registry), wanted, source)
     _check_one_cut(source, targets, force=force)
     _check_targets(targets, force=force)
     if not dry_run:
@@ -106,23 +105,27 @@ def restore(
         _report(outlooks, json=json)
         return 0
     with ExitStack() as stack:
-        for target in targets:
-            lock = StoreLock(target.path)
-            asyncio.run(lock.take("saga restore", SystemClock()))
-            stack.callback(lock.release)
+        _lock(targets, stack)
         if not json:
             _report(outlooks, json=False)
-        owners = ", ".join(target.owner for target in targets)
-        if not confirmed(f"replace the databases of {owners}?", yes=yes):
+        if not confirmed(f"replace the databases of {', '.join(target.owner for target in targets)}?", yes=yes):
             say("nothing was changed")
             return 1
         if any(target.owner == ORCHESTRATOR for target in targets):
             asyncio.run(_wait_for_services(targets, settings, registry, force=force))
-        ends = asyncio.run(_ends(settings, registry))  # nobody whose database is replaced writes any more
+        ends = asyncio.run(_ends(settings, registry))  # again: nobody whose database is replaced writes any more
         stack.callback(forget_prepared, [target.path for target in targets])  # where it fails: they may be large
         done = asyncio.run(_restore(targets, settings, registry, ends))
     _say_done(targets, done, json=json)
     return 0
+
+
+def _lock(targets: Sequence[Target], stack: ExitStack) -> None:
+    """Be the owner of what is replaced, until `stack` is left."""
+    for target in targets:
+        lock = StoreLock(target.path)
+        asyncio.run(lock.take("saga restore", SystemClock()))
+        stack.callback(lock.release)
 
 
 def _check_choice(wanted: Sequence[str], *, every: bool, dry_run: bool) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tests.simulation.breaking import Mutant
 from tests.simulation.owner_breakages import OWNERS, RESTORE
+from tests.simulation.refusal_breakages import REFUSALS
 
 _FENCE = "participants/fence.py"
 _GUARD = "participants/guard.py"
@@ -175,82 +176,6 @@ ENGINE = (
         "I14|I19|R3|R21|R26",
     ),
     Mutant(
-        "a timer fires for a command that waits for its topic",
-        _WORKER,
-        "        if topic in self._publisher.held_topics:\n            return self._store.now()",
-        "        if False:\n            return 0",
-        "R21|I4|I10",
-        {"orders": 30, "spread_ms": 60_000, "refusals": 6},
-    ),
-    Mutant(
-        "what is held counts as published",
-        "messaging/outlet.py",
-        "        parcel.owed += 1\n        hold.items.append((parcel, message))",
-        "        return",
-        "I14|I19|R3|R21|R26",
-        {"orders": 30, "spread_ms": 60_000, "refusals": 6},
-    ),
-    Mutant(
-        "a command that was said not to be sent stays in its row",
-        "orchestrator/engine/publish.py",
-        "        return {row: parcel.left for",
-        "        return {} if rows else {row: parcel.left for",
-        "R56|I5|I4",
-        {
-            "orders": 80,
-            "spread_ms": 60_000,
-            "refusals": 12,
-            "latency_ms_max": 500,
-            "crash": [["orchestrator.hint.before", 0.05], ["orchestrator.poll.after", 0.01]],
-        },
-    ),
-    Mutant(
-        "that the way out was blocked is heeded only after what is held was tried again",
-        "orchestrator/engine/publish.py",
-        "                self._heed_interruption()\n            if self._outlet.holds:",
-        "            if self._outlet.holds:",
-        "R21|I4|I10",
-        {
-            "orders": 80,
-            "spread_ms": 60_000,
-            "refusals": 12,
-            "latency_ms_max": 500,
-            "crash": [["orchestrator.hint.before", 0.2]],
-        },
-    ),
-    Mutant(
-        "a participant forgets the replies that wait for their topic",
-        "messaging/outlet.py",
-        "            if messages:\n                await self._sender.publish(messages)\n        except",
-        "            pass\n        except",
-        "I14|I19|R3|R21|R26|R56",
-        {"orders": 40, "spread_ms": 60_000, "refusals": 8},
-    ),
-    Mutant(
-        "a topic that takes nothing holds back the others",
-        "messaging/outlet.py",
-        "            except BrokerUnavailableError as error:\n                if self",
-        "            except (BrokerUnavailableError, PublishRefusedError) as error:\n                if self",
-        "R56",
-        {"orders": 40, "spread_ms": 60_000, "refusals": 8},
-    ),
-    Mutant(
-        "a saga does not hear that its command was not sent",
-        "messaging/outlet.py",
-        "            self.unsent.append(Unsent(",
-        "            (Unsent(",
-        "I14|I18",
-        {"orders": 40, "spread_ms": 60_000, "refusals": 8},
-    ),
-    Mutant(
-        "a command of which a copy may be out counts as surely not sent",
-        "messaging/outlet.py",
-        "                for parcel in parcels:\n                    parcel.may_be_out = True\n",
-        "",
-        "R56|I4",
-        {"orders": 80, "spread_ms": 60_000, "refusals": 12, "lose_ack": 0.3, "fault_phase_ms": 120_000},
-    ),
-    Mutant(
         "dead letters are not published",
         _DECIDE,
         "batch.messages += self._inputs.dead_letters",
@@ -408,4 +333,4 @@ STORE = (
     ),
 )
 
-MUTANTS = PARTICIPANT + MACHINE + ENGINE + STORE + OWNERS + RESTORE
+MUTANTS = PARTICIPANT + MACHINE + ENGINE + REFUSALS + STORE + OWNERS + RESTORE

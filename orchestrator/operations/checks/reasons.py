@@ -180,7 +180,7 @@ def held_back_reasons(behind: Collection[TopicPartition], closed: Mapping[str, s
         own: the topic that this saga's reply comes on.
 
     """
-    places = {f"{tp.topic}[{tp.partition}]": OPEN_TRANSACTION for tp in sorted(behind)} | dict(closed)
+    places = {**{f"{tp.topic}[{tp.partition}]": OPEN_TRANSACTION for tp in sorted(behind)}, **closed}
     if not places:
         return []
     why = [f"{listed(place for place in places if places[place] == one)}: {one}" for one in sorted({*places.values()})]
