@@ -230,7 +230,7 @@ class Cluster:
             answer = await within(limits.REQUEST_TIMEOUT_MS, what, connected())
         except BrokerUnavailableError as error:
             # The next question starts from the bootstrap addresses: the brokers may have moved.
-            if used is not None and used is self._client:  # and not what another question has connected since
+            if used is self._client and used is not None:  # and not what another question has connected since
                 self._client = None
                 abandon(asyncio.ensure_future(used.close()))
             if self._answered_once:  # an outage, and nobody has time to look closer

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kafka_saga.orchestrator.machine.decision import LogEntry
 from kafka_saga.orchestrator.machine.states import LogStatus
 from kafka_saga.schemas.ids import CommandId, Phase, parse_command_id
+from tests.simulation.broker import SimRecord
 from tests.simulation.checkers.evidence import SERVICES, STEPS, Attempt, Evidence
+from tests.simulation.virtual_time import START_MS
 
 PHASES = {LogStatus.IN_PROGRESS: Phase.FORWARD, LogStatus.COMPENSATING: Phase.COMPENSATE}
 
@@ -71,12 +74,22 @@ def _read(attempt: Attempt) -> tuple[CommandId, int]:
 def _unsent(evidence: Evidence) -> Iterator[str]:
     """R56: what the log says was not sent was refused, and never stored unless the log knows that it may have been."""
     for saga_id, log in evidence.logs.items():
-        for detail in (entry.detail for entry in log if entry.detail.get("event") == "NotSent"):
+        for entry in log:
+            detail = entry.detail
+            if detail.get("event") != "NotSent":
+                continue
             attempt = f"order/{saga_id}/{detail['step']}/{detail['phase']}/{detail['epoch']}", detail["attempt"]
             if attempt not in evidence.refused:
                 yield f"R56: {saga_id} says that {attempt} was not sent, and nobody refused it"
-            if not detail["may_be_out"] and any(map(evidence.is_of_this_life, evidence.copies.get(attempt, ()))):
+            copies = filter(evidence.is_of_this_life, evidence.copies.get(attempt, ()))
+            if not detail["may_be_out"] and any(not _asked_again(evidence, entry, copy) for copy in copies):
                 yield f"R56: {saga_id} says that {attempt} was surely not sent, and there it is"
+
+
+def _asked_again(evidence: Evidence, told: LogEntry, copy: SimRecord) -> bool:
+    """Whether a new life sent an undoing that an earlier one had told of: a parked saga still awaits it (R59)."""
+    is_undoing = told.detail["phase"] == Phase.COMPENSATE
+    return is_undoing and told.at - START_MS < evidence.world.restored_at_ms <= copy.appended_ms
 
 
 def _in_order(evidence: Evidence, first: dict[tuple[str, str], list[Phase]]) -> Iterator[str]:
