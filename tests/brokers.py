@@ -13,11 +13,13 @@ from __future__ import annotations
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
+
+from confluent_kafka.admin import AdminClient
 
 from deploy.kafka import kafka as local_kafka
 from kafka_saga.messaging.embedded import embedded_broker
@@ -46,6 +48,14 @@ class BrokerUnderTest:
     @property
     def settings(self) -> KafkaSettings:
         return KafkaSettings(bootstrap_servers=self.bootstrap_servers)
+
+    def delete_topics(self, parts: Collection[str]) -> None:
+        """Delete the topics that have one of `parts` in their names."""
+        admin = AdminClient({"bootstrap.servers": self.bootstrap_servers})
+        names = admin.list_topics(timeout=30).topics
+        found = [name for name in names if any(part in name for part in parts)]
+        for deleted in admin.delete_topics(found).values() if found else ():
+            deleted.result()
 
     def describe(self) -> str:
         lines = [f"broker under test: {self.kind} at {self.bootstrap_servers}"]

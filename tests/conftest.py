@@ -15,6 +15,7 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _BROKER = pytest.StashKey[BrokerUnderTest]()
+_USED_PREFIXES: list[str] = []
 _SUITE_SECONDS: dict[str, float] = {}
 
 
@@ -40,9 +41,18 @@ def _real_kafka_where_marked(request: pytest.FixtureRequest) -> None:
 
 
 @pytest.fixture
-def topic_prefix() -> str:
-    """A prefix that no other test, and no other run on the same broker, uses."""
-    return f"test-{os.urandom(5).hex()}."
+def topic_prefix(pytestconfig: pytest.Config) -> str:
+    """A prefix that no other test, and no other run on the same broker, uses.
+
+    The topics of the test before are deleted: with thousands of partitions a broker takes minutes to start again.
+    """
+    broker = pytestconfig.stash.get(_BROKER, None)
+    if broker is not None and broker.is_real and _USED_PREFIXES:
+        broker.delete_topics(_USED_PREFIXES)
+        _USED_PREFIXES.clear()
+    prefix = f"test-{os.urandom(5).hex()}."
+    _USED_PREFIXES.append(prefix)
+    return prefix
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
