@@ -35,13 +35,15 @@ class OwnCancels:
 
     def send(self, running: Coroutine[Any, Any, Any], answer: Any) -> Any:
         """Run it up to where it waits next, or to its end; nobody else runs meanwhile."""
-        before = self._task.cancelling()
+        cancelling = self._task.cancelling
+        before = cancelling()
         try:
             return running.send(answer)
         except GeneratorExit as error:  # nobody closes it here
             raise RuntimeError("the handler raised GeneratorExit") from error
         finally:
-            self._note(before)
+            if cancelling() > before:
+                self._note(before)
 
     def throw(self, running: Coroutine[Any, Any, Any], error: BaseException) -> Any:
         """The same with an error where it waits."""
