@@ -3,10 +3,11 @@ PYTHON ?= .venv/bin/python
 PYTHON3 ?= python3
 PORT ?= 9092
 PYTEST_ARGS ?=
+WORKERS ?= 2
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install check test sim soak mutants kills flood verify kafka kafka-stop bench bench-short bench-profile fuzz
+.PHONY: help demo install check test browser screenshots sim soak mutants kills chaos flood verify kafka kafka-stop bench bench-short bench-profile fuzz schemathesis
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -41,23 +42,38 @@ imports: $(INSTALLED)
 generated: $(INSTALLED)
 	@if test -f orchestrator/contract.py; then set -x; .venv/bin/python -m kafka_saga.orchestrator.contract --check; fi
 
-test: $(INSTALLED) ## every test; says which Kafka it had, what it skipped and why (PYTEST_ARGS='-k seed' for less)
-	.venv/bin/python -m pytest $(PYTEST_ARGS)
+# Tests mostly wait. A file stays with one worker; each worker has a broker and a database server of its own.
+test: $(INSTALLED) ## every test; says which Kafka it had, what it skipped and why (PYTEST_ARGS='-k seed' for less; WORKERS=0: one by one)
+	.venv/bin/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS)
 
-sim: $(INSTALLED) ## simulate the system under faults: SEEDS=1000 seeds, or SEED=7 to repeat one
-	@PYTHONHASHSEED=0 .venv/bin/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),100) --first $(or $(FIRST),1))
+browser: $(INSTALLED) ## the dashboard in a real Chromium; STORE=postgresql: with its sagas in a database of a server
+	@SAGA_TEST_BROWSER=required $(if $(STORE),SAGA_TEST_BROWSER_STORE=$(STORE) SAGA_TEST_POSTGRES=$(or $(SAGA_TEST_POSTGRES),required)) \
+	  .venv/bin/python -m pytest tests/browser $(PYTEST_ARGS)
 
-soak: $(INSTALLED) ## fresh seeds for HOURS=1; ends with the seeds that found something
-	@PYTHONHASHSEED=0 .venv/bin/python -m tests.simulation --hours $(or $(HOURS),1)
+screenshots: $(INSTALLED) ## take the documentation's pictures anew, of sagas that really run, into docs/images (a minute; needs Chromium)
+	@mkdir -p docs/images
+	@SAGA_SCREENSHOTS=docs/images SAGA_TEST_BROWSER=required .venv/bin/python -m pytest tests/browser/test_saga_page.py -k 'live or parked'
 
-mutants: $(INSTALLED) ## break the code in 52 ways; the simulator must notice each (a few minutes)
+sim: $(INSTALLED) ## simulate the system under faults: SEEDS=1000 seeds, or SEED=7 to repeat one; REPLICAS=1: replicas on one store
+	@PYTHONHASHSEED=0 .venv/bin/python -m tests.simulation $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),100) --first $(or $(FIRST),1)) $(if $(REPLICAS),--replicas)
+
+soak: $(INSTALLED) ## fresh seeds for HOURS=1; ends with the seeds that found something; REPLICAS=1: replicas on one store
+	@PYTHONHASHSEED=0 .venv/bin/python -m tests.simulation --hours $(or $(HOURS),1) $(if $(REPLICAS),--replicas)
+
+mutants: $(INSTALLED) ## break the code in 69 ways; the simulator must notice each (a few minutes)
 	@.venv/bin/python -m tests.simulation.mutants
 
 kills: $(INSTALLED) ## kill -9 real processes on a real Kafka at every failpoint: ROUNDS=10 times (two minutes each), SEED=7 for the same hits
 	@.venv/bin/python -m tests.crash --rounds $(or $(ROUNDS),1) $(if $(SEED),--seed $(SEED))
 
+chaos: $(INSTALLED) ## break a cluster of 3 orchestrators and 6 workers at random for MINUTES=10 (root, Kafka and PostgreSQL; SEED=7 for the same faults)
+	@.venv/bin/python -m tests.chaos --minutes $(or $(MINUTES),10) $(if $(ORDERS),--orders $(ORDERS)) $(if $(RATE),--rate $(RATE)) $(if $(SEED),--seed $(SEED))
+
 fuzz: $(INSTALLED) ## hostile bytes into everything that reads messages, SECONDS=60; with atheris where it is installed
 	@.venv/bin/python -m tests.fuzz --seconds $(or $(SECONDS),60) $(if $(SEED),--seed $(SEED))
+
+schemathesis: $(INSTALLED) ## made-up requests for every operation of the HTTP API: EXAMPLES=50 each that its schema allows, and 50 that it does not
+	@SAGA_TEST_EXAMPLES=$(or $(EXAMPLES),50) .venv/bin/python -m pytest -q tests/http/test_schema.py
 
 flood: $(INSTALLED) ## ORDERS=20000 orders at once through real processes, and again while the broker is stopped and killed
 	@SAGA_TEST_BROKER=real SAGA_TEST_FLOOD=$(or $(ORDERS),20000) SAGA_TEST_ORDERS=$(or $(ORDERS),20000) .venv/bin/python -m pytest \

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.broker import open_kafka
-from bench.report import HEADLINE_RATE, last_line, report
+from bench.report import HEADLINE_RATE, last_line, report, stores_line
 from bench.results import RESULTS, Results
 from bench.run import FULL, SHORT, Bench
 from bench.sections import SECTIONS, SHORT_SECTIONS
@@ -56,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     text = report(results.sections, results.machine)
     (results.directory / "report.txt").write_text(text + "\n")
     _draw(results)
-    sys.stdout.write(text + "\n\n" + last_line(results.sections) + "\n")
+    lines = [line for line in (stores_line(results.sections), last_line(results.sections)) if line is not None]
+    sys.stdout.write(text + "\n\n" + "\n".join(lines) + "\n")
     return _EXIT_PARTLY if failed else 0
 
 

@@ -44,6 +44,26 @@ def last_line(sections: Sections) -> str:
     return "bench: " + " ".join(words)
 
 
+def stores_line(sections: Sections) -> str | None:
+    """`stores: sqlite=… postgres1=… … p50_sqlite_ms=…`; None where neither of its sections was measured."""
+    one, many = sections.get("stores", {}), sections.get("replicas", {})
+    if not one and not many:
+        return None
+    rates = {
+        "sqlite": _median_per_s(one, "sqlite"),
+        **{f"postgres{n}": _median_per_s(many, f"{n} orchestrators, 1 workers each, 4") for n in (1, 2, 3)},
+        "all_postgres": _median_per_s(one, "all on postgres #"),
+    }
+    alone = {"p50_sqlite_ms": _median_alone(one, "sqlite"), "p50_postgres_ms": _median_alone(one, "store on postgres")}
+    words = [f"{name}={_number(value, 0)}" for name, value in rates.items()]
+    return "stores: " + " ".join(words + [f"{name}={_number(value, 1)}" for name, value in alone.items()])
+
+
+def _median_alone(parts: Parts, name: str) -> float | None:
+    values = [float(result["alone_ms"]["p50"]) for part, result in parts.items() if part.startswith(name)]
+    return median(values) if values else None
+
+
 def _number(value: float | None, digits: int) -> str:
     return "-" if value is None else f"{value:.{digits}f}"
 
@@ -91,15 +111,32 @@ def report(sections: Sections, machine: Mapping[str, Any]) -> str:
 
 
 def _tables(sections: Sections) -> Iterator[tuple[str, list[list[str]]]]:
-    for name in ("throughput", "limit", "partitions", "timers", "finished"):
+    for name in ("throughput", "limit", "partitions", "stores", "replicas", "timers", "finished", "watching"):
         if name in sections:
             yield name, [*_rates(sections[name])]
             yield f"{name}: CPU, ms per saga", [*_cpu(sections[name])]
     for name, (title, rows) in _OTHERS.items():
         if name in sections:
             yield title, [*rows(sections[name])]
+    if "stores" in sections:
+        alone = {
+            part: {"others_share": 0.0, **result, "latency_ms": result["alone_ms"]}
+            for part, result in sections["stores"].items()
+        }
+        yield "stores: one at a time, ms", [*_latencies(alone)]
+        yield "stores: the server, per saga", [*_server(sections["stores"])]
+    if "dashboard" in sections:
+        yield "dashboard: pages, ms", [*_pages(sections["dashboard"])]
     if "throughput" in sections:
         yield "bytes on the disk per saga", [*_bytes(sections["throughput"])]
+
+
+def _pages(parts: Parts) -> Iterator[list[str]]:
+    yield ["", *parts]
+    for page, value in next(iter(parts.values())).items():
+        if not isinstance(value, int | float):
+            continue
+        yield [page, *(_number(result.get(page), 1) for result in parts.values())]
 
 
 def _rates(parts: Parts) -> Iterator[list[str]]:
@@ -115,6 +152,13 @@ def _cpu(parts: Parts) -> Iterator[list[str]]:
     for part, result in parts.items():
         used = result["cpu_ms_per_saga"]
         yield [part, *(_number(used.get(name), 3) for name in names), f"{sum(used.values()):.3f}"]
+
+
+def _server(parts: Parts) -> Iterator[list[str]]:
+    names = list(dict.fromkeys(name for result in parts.values() for name in result["server_per_saga"]))
+    yield ["", *(name.replace("_", " ") for name in names)]
+    for part, result in parts.items():
+        yield [part, *(f"{result['server_per_saga'][name]:,.3f}" for name in names)]
 
 
 def _latencies(parts: Parts) -> Iterator[list[str]]:

@@ -17,8 +17,9 @@ from aiokafka.errors import KafkaError
 
 from bench.broker import Kafka
 from kafka_saga.messaging.settings import KafkaSettings
-from kafka_saga.orchestrator.app import ensure_topics, registry_of, topic_specs
+from kafka_saga.orchestrator.app import ensure_topics, registry_of
 from kafka_saga.orchestrator.config import Settings
+from kafka_saga.orchestrator.operations.kafka.needed_topics import topic_specs
 from kafka_saga.orchestrator.supervisor.child import Child, Program, saga_command
 from kafka_saga.orchestrator.supervisor.lines import Line
 from kafka_saga.orchestrator.supervisor.stack import ORCHESTRATOR, SERVICES
@@ -48,6 +49,10 @@ class Options:
         apps: modules with the sagas that it carries.
         flags: more flags of the orchestrator.
         wrappers: by process name, what its program is run by: `("strace", "-D", …)`.
+        store: the URL of the orchestrator's store, where it is no file.
+        databases: by service, the URL of its database, where that is no file.
+        copies: by role, how many processes share its work.
+        participants: by service, what `saga participant` is told, where that is not its name.
 
     """
 
@@ -55,6 +60,19 @@ class Options:
     apps: tuple[str, ...] = ("kafka_saga.orchestrator.sagas.order",)
     flags: tuple[str, ...] = ()
     wrappers: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    store: str | None = None
+    databases: Mapping[str, str] = field(default_factory=dict)
+    copies: Mapping[str, int] = field(default_factory=dict)
+    participants: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def processes(self) -> tuple[str, ...]:
+        """The names of all processes: a second of one role is `orders#2`."""
+        return tuple(
+            role if number == 1 else f"{role}#{number}"
+            for role in (ORCHESTRATOR, *SERVICES)
+            for number in range(1, self.copies.get(role, 1) + 1)
+        )
 
 
 class System:
@@ -65,6 +83,8 @@ class System:
         self.directory = directory
         self.topics = TopicNames(prefix=f"bench-{new_id()[:8]}.")
         self.options = options
+        self.servers: dict[str, int] = {}
+        """Process ids of the database servers that it uses, by name."""
         self._children: dict[str, Child] = {}
         self._words: list[str] = []
 
@@ -72,7 +92,7 @@ class System:
     def processes(self) -> dict[str, int]:
         """Process ids by name; the broker's too, where it is ours."""
         broker = {} if self.kafka.pid is None else {"kafka": self.kafka.pid}
-        return {name: child.pid for name, child in self._children.items()} | broker
+        return {name: child.pid for name, child in self._children.items()} | self.servers | broker
 
     @property
     def settings(self) -> Settings:
@@ -111,7 +131,7 @@ class System:
 
         """
         began = time.perf_counter()
-        wanted = names or (ORCHESTRATOR, *SERVICES)
+        wanted = names or self.options.processes
         for name in wanted:
             self._children[name] = await Child.start(self._program(name), self._hear)
         ready = await asyncio.gather(*(self._children[name].until_ready(READY_TIMEOUT_S) for name in wanted))
@@ -151,13 +171,18 @@ class System:
         flags += ["--data-dir", str(self.directory)]
         own = {key: value for key, value in os.environ.items() if not key.startswith(("SAGA_", "KAFKA_"))}
         environment = {**own, "SAGA_LOG_FORMAT": "json"}
-        if name == ORCHESTRATOR:
+        role, _, _ = name.partition("#")
+        if role == ORCHESTRATOR:
             apps = [word for app in self.options.apps for word in ("--app", app)]
-            command = saga_command(ORCHESTRATOR, *flags, *apps, *self.options.flags)
+            store = [] if self.options.store is None else ["--store", self.options.store]
+            command = saga_command(ORCHESTRATOR, *flags, *apps, *store, *self.options.flags)
         else:
-            command = saga_command("participant", name, *flags)
+            url = self.options.databases.get(role)
+            database = [] if url is None else ["--database", url]
+            command = saga_command("participant", self.options.participants.get(role, role), *flags, *database)
         wrapper = tuple(self.options.wrappers.get(name, ()))
-        return Program(name, (*wrapper, *command), environment, f"{_kind(name)}.ready")
+        named = dict.fromkeys(("SAGA_REPLICA", "SAGA_WORKER"), name.replace("#", "-"))
+        return Program(name, (*wrapper, *command), environment | named, f"{_kind(role)}.ready")
 
     def _hear(self, line: Line) -> None:
         if line.level in {"warning", "error", "critical"}:

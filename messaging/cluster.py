@@ -18,6 +18,8 @@ from aiokafka.protocol.api import Request
 from aiokafka.protocol.commit import OffsetCommitRequest, OffsetFetchRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
+from kafka_saga.messaging import broken_writes
+from kafka_saga.messaging.connecting import close_for_good
 from kafka_saga.messaging.errors import GroupInUseError
 from kafka_saga.messaging.probing import explained
 from kafka_saga.messaging.records import TopicPartition
@@ -61,6 +63,7 @@ class Cluster:
     """
 
     def __init__(self, settings: KafkaSettings, *, clock: Clock | None = None) -> None:
+        broken_writes.install()
         self._settings = settings
         self._clock = clock or SystemClock()
         self._client: AIOKafkaClient | None = None
@@ -73,7 +76,7 @@ class Cluster:
         self._closed = True
         client, self._client = self._client, None
         if client is not None:
-            await within(limits.STOP_TIMEOUT_MS, "closing the connection", client.close())
+            await within(limits.STOP_TIMEOUT_MS, "closing the connection", close_for_good(client))
 
     async def partition_counts(
         self, topics: Iterable[str], *, create: bool = False, wait_ms: int = _TOPIC_WAIT_MS
@@ -216,7 +219,7 @@ class Cluster:
                     client = AIOKafkaClient(**self._settings.client_options())
                     await client.bootstrap()
                     if self._closed:  # while we connected, late
-                        await client.close()
+                        abandon(asyncio.ensure_future(close_for_good(client)))
                         raise kafka_errors.KafkaConnectionError("closed")
                     self._client = client
                 used = self._client
@@ -224,7 +227,7 @@ class Cluster:
                 return await work(used)
             finally:
                 if used is not None and used is not self._client:  # given up meanwhile, and it may have opened more
-                    await used.close()
+                    abandon(asyncio.ensure_future(close_for_good(used)))
 
         try:
             answer = await within(limits.REQUEST_TIMEOUT_MS, what, connected())
@@ -232,7 +235,7 @@ class Cluster:
             # The next question starts from the bootstrap addresses: the brokers may have moved.
             if used is self._client and used is not None:  # and not what another question has connected since
                 self._client = None
-                abandon(asyncio.ensure_future(used.close()))
+                abandon(asyncio.ensure_future(close_for_good(used)))
             if self._answered_once:  # an outage, and nobody has time to look closer
                 raise
             raise await explained(self._settings, error) from error

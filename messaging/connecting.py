@@ -1,10 +1,14 @@
-"""Opening a client of aiokafka's, with a deadline and a reason where it fails."""
+"""Opening a client of aiokafka's, with a deadline and a reason where it fails, and closing it with all it opened."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
+from aiokafka.client import AIOKafkaClient
+
+from kafka_saga.messaging import broken_writes
 from kafka_saga.messaging.probing import explained
 from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.messaging.waiting import within
@@ -26,6 +30,7 @@ async def opened(client: _C, close: Callable[[_C], Coroutine[Any, Any, None]], s
         BrokerUnavailableError: no broker of `settings` takes us; it says why.
 
     """
+    broken_writes.install()
     late = False
 
     async def work() -> None:
@@ -46,3 +51,26 @@ async def opened(client: _C, close: Callable[[_C], Coroutine[Any, Any, None]], s
         late = True
         raise
     return client
+
+
+async def close_for_good(client: AIOKafkaClient) -> None:
+    """Close `client` and the connections that somebody was making just then, which its own close() does not know of.
+
+    And whoever asks it about topics, or did so just then, has its answer: there is none. Otherwise they wait for ever.
+    """
+    client._get_conn = _no_connection  # noqa: SLF001
+    await client.close()
+    _answer_who_asks(client)
+    async with client._get_conn_lock:  # noqa: SLF001 -- whoever is connecting holds it, and others have queued before us
+        await client.close()
+
+
+def _answer_who_asks(client: AIOKafkaClient) -> None:
+    if client._md_update_fut is None:  # noqa: SLF001
+        client._md_update_fut = asyncio.get_running_loop().create_future()  # noqa: SLF001
+    if not client._md_update_fut.done():  # noqa: SLF001
+        client._md_update_fut.set_result(False)  # noqa: SLF001 -- whether metadata came
+
+
+async def _no_connection(*_node: object, **_options: object) -> None:
+    """To who asks for one: the broker is not ready."""

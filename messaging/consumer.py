@@ -91,9 +91,7 @@ class Consumer:
         self._resets: list[Reset] = []
         self._stopped = self._embedded = False
         self._looked_at_ms = self._compared_at_ms = 0
-        self._last_answer = 0
-        self._answered_at_ms = 0
-        self._rebuilt_at_ms = 0
+        self._last_answer = self._answered_at_ms = self._rebuilt_at_ms = 0
 
     async def start(self, positions: Mapping[TopicPartition, int]) -> None:
         """Connect and take position: `positions` holds the next offset per partition.
@@ -146,7 +144,7 @@ class Consumer:
         await self._look_after(self._running())
         decompression.allowance.begin()
         try:
-            fetched = await self._running().getmany(timeout_ms=timeout_ms, max_records=records_max)
+            fetched = await self._fetch(timeout_ms, records_max)
         except Exception as error:  # noqa: BLE001 - a record's bytes can raise anything
             return await self._recover(error, records_max)
         records: list[Record] = []
@@ -154,6 +152,13 @@ class Consumer:
             self._positions[TopicPartition(tp.topic, tp.partition)] = batch[-1].offset + 1
             records += batch
         return records
+
+    async def _fetch(self, timeout_ms: int, records_max: int) -> Mapping[KafkaPartition, list[Record]]:
+        running = self._running()
+        taken: dict[KafkaPartition, list[Record]] = await running.getmany(
+            timeout_ms=timeout_ms, max_records=records_max
+        )
+        return taken
 
     async def _recover(self, error: Exception, records_max: int) -> list[Record]:
         """What a failed poll returns instead, after the cause was seen to."""
@@ -232,6 +237,11 @@ class Consumer:
     def partitions(self) -> frozenset[TopicPartition]:
         """All partitions that are read; it grows when partitions are added to a topic."""
         return frozenset(self._positions)
+
+    @property
+    def read_to(self) -> Mapping[TopicPartition, int]:
+        """The next offset to read of each of them."""
+        return self._positions
 
     @property
     def silent_ms(self) -> int:

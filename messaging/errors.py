@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import ClassVar, Literal
+from collections.abc import Iterable, Sequence
+from typing import ClassVar, Literal, NamedTuple
 
 from kafka_saga.messaging.records import Message
 from kafka_saga.runtime.errors import BrokerUnavailableError, NotFoundError, SagaError, StoreRefusedError
@@ -63,6 +63,15 @@ class BrokerRefusesError(BrokerUnreachableError):
     retryable = False
 
 
+class Parted(NamedTuple):
+    """The messages of a call that was refused, by what became of them; each in their order."""
+
+    refused: list[Message]
+    left: list[Message]
+    """Not known to be stored, and nothing is against sending them again."""
+    stored: list[Message]
+
+
 class PublishRefusedError(SagaError):
     """The broker refused messages of one topic: sending the same ones again at once cannot help."""
 
@@ -87,3 +96,17 @@ class PublishRefusedError(SagaError):
         self.detail = detail
         self.messages = tuple(messages)
         self.left = None if left is None else tuple(left)
+
+    def part(self, messages: Iterable[Message]) -> Parted:
+        """What became of `messages`, those of the refused call; all of the topic are refused where none is named."""
+        refused = set(map(id, self.messages))
+        left = None if self.left is None else set(map(id, self.left))
+        parted = Parted([], [], [])
+        for message in messages:
+            if id(message) in refused or (not refused and message.topic == self.topic):
+                parted.refused.append(message)
+            elif left is None or id(message) in left:
+                parted.left.append(message)
+            else:
+                parted.stored.append(message)
+        return parted

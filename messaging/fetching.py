@@ -1,16 +1,18 @@
-"""aiokafka's consumer with four habits changed, for which it has no settings."""
+"""aiokafka's consumer with five habits changed, for which it has no settings."""
 
 from __future__ import annotations
 
 import asyncio
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer.fetcher import PartitionRecords
+from aiokafka.coordinator.assignors.range import RangePartitionAssignor
+from aiokafka.errors import ConsumerStoppedError, KafkaError
 
-from kafka_saga.messaging.connecting import opened
+from kafka_saga.messaging.connecting import close_for_good, opened
 from kafka_saga.messaging.settings import KafkaSettings
 
 TURNS = 4
@@ -24,10 +26,19 @@ GATHER_MS = 8
 """For how long after such a poll more is not asked for, in milliseconds. The requests and commits of small batches
 fill both cores at 1,000 sagas a second; this takes a sixth of it away. Handling a full batch takes longer anyway."""
 
+GATHER_MS_MAX = 32
+"""Of several members each gets its share of what comes, and waits for as many times longer; but not for ever longer."""
+
 LEADERS_PAUSE_MS = 100
 """Between two questions about leaders while a partition has none. An election takes longer."""
 
 _LEADERS_AGE_MS = 30_000
+_ADDED_AGE_MS = 5_000
+"""A group's leader looks for added partitions: while nobody reads one, what waits in it is late."""
+
+_POLL_INTERVAL_MS_MAX = 24 * 3_600_000
+"""Who handles a long batch is no dead member: its heartbeats say so. (aiokafka has no way to turn this off.)"""
+
 _FETCH_BYTES_MAX = 16 * 1024 * 1024
 
 _unpack = PartitionRecords._unpack_records  # noqa: SLF001
@@ -48,6 +59,10 @@ def install() -> None:
     PartitionRecords._unpack_records = _unpack_weakly  # noqa: SLF001
 
 
+class SubscriptionEndedError(ConsumerStoppedError, KafkaError):  # type: ignore[misc]  # aiokafka ships no types
+    """For who polls: there will be nothing. aiokafka's own fetcher waits on, as at every KafkaError."""
+
+
 class Fetching(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships no types
     """A consumer without a group that knows `topics` once it has started, and lets answers go out first.
 
@@ -60,11 +75,15 @@ class Fetching(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships no typ
 
     While a partition has no leader it asks for one now and then. Otherwise it does so as fast as it is answered: 1,300
     requests and 0.4 s of CPU a second.
+
+    A poll ends with its subscription. Otherwise one that came while the group was settling, or came for a subscription
+    that had just ended, waits for an assignment without a deadline.
     """
 
     def __init__(self, topics: Iterable[str], **options: Any) -> None:
         super().__init__(**options)
         self._known_topics = tuple(topics)
+        self.gather_ms: float = GATHER_MS
         self._taken = 0
         self._taken_at = 0.0
 
@@ -73,6 +92,24 @@ class Fetching(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships no typ
         await self._client.set_topics(self._known_topics)
         self._fetcher._notify = self._later(self._fetcher)  # noqa: SLF001
         self._client.force_metadata_update = _with_pauses(self._client.force_metadata_update)
+
+    async def stop(self) -> None:
+        try:
+            await super().stop()
+        finally:
+            self._let_go_of_polls()
+            await close_for_good(self._client)
+
+    def unsubscribe(self) -> None:
+        super().unsubscribe()
+        self._let_go_of_polls()
+
+    def _let_go_of_polls(self) -> None:
+        waiters = self._subscription._assignment_waiters  # noqa: SLF001
+        while waiters:
+            waiter = waiters.pop()
+            if not waiter.done():
+                waiter.set_exception(SubscriptionEndedError())
 
     async def getmany(self, *partitions: Any, **options: Any) -> dict[Any, list[Any]]:
         taken: dict[Any, list[Any]] = await super().getmany(*partitions, **options)
@@ -102,7 +139,7 @@ class Fetching(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships no typ
         return known and 0 <= stable <= position < end
 
     def _later(self, fetcher: Any) -> Callable[[asyncio.Future[None] | None], None]:
-        """What tells `fetcher` that its records were taken: `TURNS` turns later, if they were many after GATHER_MS."""
+        """What tells `fetcher` that its records were taken: `TURNS` turns later, or after `gather_ms` of many."""
         notify = fetcher._notify  # noqa: SLF001
         loop = asyncio.get_running_loop()
 
@@ -113,7 +150,7 @@ class Fetching(AIOKafkaConsumer):  # type: ignore[misc]  # aiokafka ships no typ
             elif turns:
                 loop.call_soon(notify_later, future, turns - 1)
             elif self._taken > CROWD:
-                loop.call_at(self._taken_at + GATHER_MS / 1000, notify, future)
+                loop.call_at(self._taken_at + self.gather_ms / 1000, notify, future)
             else:
                 notify(future)
 
@@ -142,20 +179,43 @@ def _with_pauses(update: Callable[[], asyncio.Future[bool]]) -> Callable[[], asy
     return update_later
 
 
-async def connect(settings: KafkaSettings, topics: Iterable[str], fetch_wait_ms: int) -> Fetching:
-    """A consumer of `topics` that is connected, and has no partitions yet."""
+class GroupMember(NamedTuple):
+    """Who joins a consumer group, and after how long without a word it is taken for dead."""
+
+    group: str
+    name: str
+    session_timeout_ms: int
+    heartbeat_interval_ms: int
+
+    def options(self) -> dict[str, Any]:
+        """For aiokafka. Two assignors would have it join twice each time."""
+        return {
+            "group_id": self.group,
+            "group_instance_id": self.name,
+            "session_timeout_ms": self.session_timeout_ms,
+            "heartbeat_interval_ms": self.heartbeat_interval_ms,
+            "max_poll_interval_ms": _POLL_INTERVAL_MS_MAX,
+            "partition_assignment_strategy": (RangePartitionAssignor,),
+            "metadata_max_age_ms": _ADDED_AGE_MS,
+        }
+
+
+async def connect(
+    settings: KafkaSettings, topics: Iterable[str], fetch_wait_ms: int, member: GroupMember | None = None
+) -> Fetching:
+    """A consumer of `topics` that is connected, and has no partitions yet; `member` of a group, or of none."""
     install()
+    of_a_group = member.options() if member is not None else {"group_id": None, "metadata_max_age_ms": _LEADERS_AGE_MS}
     consumer = Fetching(
         topics,
         **settings.client_options(),
-        group_id=None,
+        **of_a_group,
         enable_auto_commit=False,
         auto_offset_reset="none",  # a lost position is an alarm, never a silent jump
         isolation_level="read_committed",  # a foreign participant's aborted reply was never given
         fetch_min_bytes=1,
         fetch_max_wait_ms=fetch_wait_ms,
         fetch_max_bytes=_FETCH_BYTES_MAX,
-        metadata_max_age_ms=_LEADERS_AGE_MS,
     )
     opened_consumer: Fetching = await opened(consumer, Fetching.stop, settings)
     return opened_consumer

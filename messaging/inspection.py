@@ -7,13 +7,15 @@ of failing the whole of it.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Mapping
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
 from aiokafka import errors as kafka_errors
-from aiokafka.protocol.admin import DescribeConfigsRequest
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment
+from aiokafka.protocol.admin import DescribeConfigsRequest, DescribeGroupsRequest
 from aiokafka.protocol.api import Request, RequestStruct, Response
 from aiokafka.protocol.commit import OffsetFetchRequest
 from aiokafka.protocol.offset import OffsetRequest
@@ -21,9 +23,9 @@ from aiokafka.protocol.types import CompactArray, CompactString, Int16, Int32, I
 
 from kafka_saga.messaging.cluster import Cluster, Committed
 from kafka_saga.messaging.records import TopicPartition
+from kafka_saga.messaging.survey import EARLIEST, LATEST
 
-EARLIEST: Final = -2
-LATEST: Final = -1
+__all__ = ["EARLIEST", "LATEST", "BrokerTime", "Inspection", "Member", "PartitionState"]
 
 _TOPIC = 2
 _GROUPS_AT_ONCE = 32
@@ -36,6 +38,17 @@ class PartitionState(NamedTuple):
     leader: int
     replicas: int
     in_sync: int
+
+
+class Member(NamedTuple):
+    """A member of a consumer group: what it is called, where it runs, and what it was given to read.
+
+    It is called by its own name in the group (`group.instance.id`); where it has none, as its client is (`client.id`).
+    """
+
+    name: str
+    host: str
+    partitions: frozenset[TopicPartition]
 
 
 class BrokerTime(NamedTuple):
@@ -109,6 +122,24 @@ class Inspection(Cluster):
         found = await asyncio.gather(*(of(group, partitions) for group, partitions in groups.items()))
         return dict(zip(groups, found, strict=True))
 
+    async def members(self, groups: Iterable[str]) -> dict[str, tuple[Member, ...]]:
+        """Who is in each group now.
+
+        Nobody where programs assign partitions to themselves, and on a broker that cannot tell.
+        """
+        room = asyncio.Semaphore(_GROUPS_AT_ONCE)
+
+        async def of(group: str) -> tuple[Member, ...]:
+            async with room:
+                try:
+                    response = await self._send_to_coordinator(group, DescribeGroupsRequest([group]), _group_codes)
+                except kafka_errors.IncompatibleBrokerVersion:
+                    return ()
+            return tuple(_member(row) for described in response.groups for row in described[5])
+
+        wanted = list(groups)
+        return dict(zip(wanted, await asyncio.gather(*map(of, wanted)), strict=True))
+
     async def effective_configs(
         self, topics: Iterable[str], names: Collection[str]
     ) -> dict[str, dict[str, str]] | None:
@@ -157,6 +188,23 @@ class Inspection(Cluster):
             for number, offset, metadata, code in rows
             if code == 0 and offset > _UNCOMMITTED
         }
+
+
+def _group_codes(response: Any) -> set[int]:
+    return {described[0] for described in response.groups if described[0]}
+
+
+def _member(row: tuple[Any, ...]) -> Member:
+    member_id, client, host, _metadata, assignment = row[:5]
+    given = ConsumerProtocolMemberAssignment.decode(assignment).assignment if assignment else []
+    name, is_of_broker = _MEMBER_ID.subn("", member_id)
+    read = frozenset(TopicPartition(topic, n) for topic, ns in given for n in ns)
+    return Member(name if is_of_broker else client, host.removeprefix("/"), read)
+
+
+_MEMBER_ID: Final = re.compile(r"-[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")
+"""What a broker puts behind the name to make it an id. The version of the answer that has the name by itself is newer
+than the newest that aiokafka reads."""
 
 
 def _codes(response: Any) -> set[int]:

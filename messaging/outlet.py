@@ -10,7 +10,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from kafka_saga.messaging.dead_letters import instead_of
 from kafka_saga.messaging.errors import PublishRefusedError, RefusalReason
@@ -49,7 +49,7 @@ class Parcel:
     """
 
     messages: Sequence[Message]
-    ticket: int = 0
+    ticket: Any = None
     may_be_out: bool = False
     owed: int = 0
     told: set[int] = field(default_factory=set)
@@ -128,9 +128,23 @@ class Outlet:
         """How many messages wait for topics that take nothing."""
         return sum(len(hold.items) for hold in self.holds.values())
 
+    @property
+    def held_ms(self) -> int:
+        """For how long the first of these topics takes nothing."""
+        return max((self._clock.monotonic_ms() - hold.since_ms for hold in self.holds.values()), default=0)
+
     def held_of(self, kind: MessageKind) -> int:
         """How many of them are of this kind."""
         return sum(len(hold.items) for topic, hold in self.holds.items() if self._kind_of(topic) is kind)
+
+    def held_alone(self) -> list[tuple[Parcel, str]]:
+        """Parcels of which only what one topic does not take is left, each with that topic."""
+        found: list[tuple[Parcel, str]] = []
+        for hold in self.holds.values():
+            parcels = {id(parcel): parcel for parcel, _ in hold.items}
+            counts = Counter(id(parcel) for parcel, _ in hold.items)
+            found += [(parcel, hold.topic) for place, parcel in parcels.items() if parcel.owed == counts[place]]
+        return found
 
     @property
     def retry_in_ms(self) -> int | None:
@@ -206,6 +220,12 @@ class Outlet:
             if one.parcel in self.settled:
                 self.settled.remove(one.parcel)
 
+    def forget(self) -> None:
+        """Owe nothing of what waits here any more: somebody else does."""
+        self.holds.clear()
+        self.settled.clear()
+        self.unsent.clear()
+
     async def _try(self, hold: Hold) -> None:
         items = list(hold.items)
         messages = [message for _, message in items]
@@ -219,7 +239,8 @@ class Outlet:
         except PublishRefusedError as error:
             self._refused_again(hold, error)
         else:
-            del self.holds[hold.topic]
+            if self.holds.get(hold.topic) is hold:  # it may have been forgotten meanwhile
+                del self.holds[hold.topic]
             if items:
                 self.interrupted = True  # waits for what was held begin now
                 _log.info("publish.topic_takes_again", topic=hold.topic, messages=len(items))
@@ -283,12 +304,10 @@ class Outlet:
         self, messages: list[Message], error: PublishRefusedError, owners: dict[int, Parcel]
     ) -> list[Message]:
         """What is still to be published: the others of the call, and what takes the place of those refused."""
-        refused = {id(message) for message in error.messages}
-        if not refused:
-            refused = {id(message) for message in messages if message.topic == error.topic}
+        parted = error.part(messages)
+        refused, stored = set(map(id, parted.refused)), set(map(id, parted.stored))
         kinds = answer(error.reason, self._kind_of(error.topic))
         hold = self._hold(error) if kinds is Answer.HOLD else None
-        stored = set() if error.left is None else {id(m) for m in messages} - refused - {id(m) for m in error.left}
         rest: list[Message] = []
         for message in messages:
             parcel = owners[id(message)]

@@ -20,6 +20,7 @@ from aiokafka.conn import AIOKafkaConnection
 from aiokafka.protocol.admin import SaslHandShakeRequest
 from aiokafka.protocol.metadata import MetadataRequest
 
+from kafka_saga.messaging import broken_writes
 from kafka_saga.messaging.addresses import Address
 from kafka_saga.messaging.errors import BrokerRefusesError, BrokerUnreachableError
 from kafka_saga.messaging.greeting import Greeting, accepts_tls, greet, hang_up
@@ -116,6 +117,7 @@ class _Probe:
         await _close(connection)
 
     async def _connect(self, address: Address, **options: Any) -> AIOKafkaConnection:
+        broken_writes.install()
         connection = AIOKafkaConnection(
             address.host,
             address.port,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from zlib import crc32
 
 from aiokafka import AIOKafkaProducer
+from aiokafka import errors as kafka_errors
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from kafka_saga.messaging.connecting import opened
@@ -210,6 +211,9 @@ class Producer:
         known: set[int] | None = cluster.partitions_for_topic(topic)
         deadline = self._clock.monotonic_ms() + (0 if topic in self._missing else _TOPIC_WAIT_MS)
         while known is None:
+            given_up = producer is not self._producer
+            if given_up:
+                raise kafka_errors.ProducerClosed  # nobody waits for this any more
             producer.client.add_topic(topic)
             answered = await producer.client.force_metadata_update()
             known = cluster.partitions_for_topic(topic)

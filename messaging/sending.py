@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka import errors as kafka_errors
 from aiokafka.producer.message_accumulator import BatchBuilder
 
+from kafka_saga.messaging.connecting import close_for_good
 from kafka_saga.messaging.errors import RefusalReason
 from kafka_saga.messaging.records import Message
 from kafka_saga.runtime.failpoints import failpoint
@@ -141,6 +142,7 @@ async def close_producer(producer: AIOKafkaProducer) -> None:
     if sender is not None:
         sender.cancel()
     await producer.stop()
+    await close_for_good(producer.client)
     accumulator = producer._message_accumulator  # noqa: SLF001
     left = accumulator._pending_batches  # noqa: SLF001
     for queued in accumulator._batches.values():  # noqa: SLF001

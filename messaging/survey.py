@@ -19,8 +19,8 @@ from kafka_saga.messaging.cluster import Cluster
 from kafka_saga.messaging.records import TopicPartition
 from kafka_saga.runtime.errors import BrokerUnavailableError
 
-_EARLIEST: Final = -2
-_LATEST: Final = -1
+EARLIEST: Final = -2
+LATEST: Final = -1
 NO_LEADER: Final = -1
 
 
@@ -48,12 +48,17 @@ class Survey(Cluster):
 
     async def first_offsets(self, leaders: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         """The first offset of each partition, as `leaders` returned them."""
-        return await self._offsets(leaders, _EARLIEST, whole=True)
+        return await self._offsets(leaders, EARLIEST, whole=True)
+
+    async def offsets_at(self, leaders: Mapping[TopicPartition, int], at_ms: int) -> dict[TopicPartition, int]:
+        """The first record of `at_ms` or later in each partition; those that have none are left out."""
+        found = await self._offsets(leaders, at_ms, whole=False)
+        return {tp: offset for tp, offset in found.items() if offset >= 0}
 
     async def extents(self, leaders: Mapping[TopicPartition, int]) -> dict[TopicPartition, Extent]:
         """How far each partition reaches, as `leaders` returned them."""
         ends, stable = await asyncio.gather(
-            self._offsets(leaders, _LATEST, whole=True), self._offsets(leaders, _LATEST, whole=False)
+            self._offsets(leaders, LATEST, whole=True), self._offsets(leaders, LATEST, whole=False)
         )
         return {tp: Extent(stable[tp], end) for tp, end in ends.items()}
 

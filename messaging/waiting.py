@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 
 from aiokafka.errors import IncompatibleBrokerVersion, KafkaError
 
+from kafka_saga.messaging.broken_writes import is_refused_write
 from kafka_saga.runtime.errors import BrokerUnavailableError
 from kafka_saga.runtime.telemetry import log
 
@@ -71,6 +72,10 @@ async def within(timeout_ms: int, what: str, work: Coroutine[Any, Any, _T]) -> _
         raise  # the broker answered: it does not know this request
     except (TimeoutError, KafkaError, OSError) as error:
         raise BrokerUnavailableError(f"{what}: {describe(error)}") from error
+    except RuntimeError as error:
+        if not is_refused_write(error):
+            raise
+        raise BrokerUnavailableError(f"{what}: the connection was closed") from error
 
 
 def describe(error: BaseException) -> str:

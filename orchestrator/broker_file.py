@@ -1,39 +1,26 @@
 """`<data dir>/broker`: where the embedded broker of a running `saga up` is, for commands in other terminals.
 
-The process that wrote it holds a lock on it (`flock`) while the broker lives. A file that nobody holds was left
-behind by a process that was killed: it is reported, and never believed.
+A note that no living process holds is reported, and never believed.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.runtime.errors import BrokerUnavailableError, StoreRefusedError, StoreUnavailableError
+from kafka_saga.runtime.held_note import HeldNote, Note, read_note
 
 NAME = "broker"
-_BYTES_MAX = 1_000
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerNote:
-    """What the file says, and whether the process that wrote it still lives."""
-
-    path: Path
-    address: str
-    alive: bool
 
 
 class BrokerFile:
     """The file, for the one process that runs the embedded broker of a data directory."""
 
     def __init__(self, data_dir: Path) -> None:
-        self.path = data_dir / NAME
-        self._descriptor: int | None = None
+        self._note = HeldNote(data_dir / NAME)
 
     def acquire(self) -> None:
         """Create the file and hold its lock; it says nothing yet.
@@ -43,55 +30,28 @@ class BrokerFile:
             StoreUnavailableError: the file cannot be written.
 
         """
+        path = self._note.path
         try:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            raise StoreUnavailableError(f"cannot write {self.path}: {error.strerror}") from error
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            os.close(descriptor)
+            self._note.take()
+        except BlockingIOError as error:
             raise StoreRefusedError(
-                f"another `saga up` runs in {self.path.parent}: use that one, or choose another --data-dir"
+                f"another `saga up` runs in {path.parent}: use that one, or choose another --data-dir"
             ) from error
-        os.ftruncate(descriptor, 0)
-        self._descriptor = descriptor
+        except OSError as error:
+            raise StoreUnavailableError(f"cannot write {path}: {error.strerror}") from error
 
     def write(self, address: str) -> None:
         """Say where the broker is."""
-        assert self._descriptor is not None, "acquire() comes first"
-        text = f"{address}\n# The embedded broker of `saga up`, process {os.getpid()}, which removes this file.\n"
-        os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, text.encode(), 0)
+        self._note.write(address, f"The embedded broker of `saga up`, process {os.getpid()}, which removes this file.")
 
     def remove(self) -> None:
         """Take the file away and give the lock back."""
-        if self._descriptor is not None:
-            self.path.unlink(missing_ok=True)
-            os.close(self._descriptor)
-            self._descriptor = None
+        self._note.remove()
 
 
-def read_broker_file(data_dir: Path) -> BrokerNote | None:
+def read_broker_file(data_dir: Path) -> Note | None:
     """What the file of `data_dir` says; None where there is none, or nothing in it yet."""
-    path = data_dir / NAME
-    try:
-        descriptor = os.open(path, os.O_RDONLY)
-    except OSError:
-        return None
-    try:
-        lines = os.pread(descriptor, _BYTES_MAX, 0).decode(errors="replace").splitlines()
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            alive = False
-        except OSError:
-            alive = True
-    except OSError:
-        return None
-    finally:
-        os.close(descriptor)
-    return BrokerNote(path, lines[0].strip(), alive) if lines and lines[0].strip() else None
+    return read_note(data_dir / NAME)
 
 
 class DepartedBrokerError(BrokerUnavailableError):

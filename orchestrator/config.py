@@ -3,7 +3,8 @@
 Below them all stands what `saga up` was last told in the same data directory (`remembered.py`).
 
 `SAGA_KAFKA__BOOTSTRAP_SERVERS` sets `kafka.bootstrap_servers`, `SAGA_DATA_DIR` sets `data_dir`; the plain
-`KAFKA_BOOTSTRAP_SERVERS` of other tools is honoured too. Where none of them names a Kafka, the embedded broker of a
+`KAFKA_BOOTSTRAP_SERVERS` of other tools is honoured too, and their `DATABASE_URL`, where it names a PostgreSQL database
+and nobody else names a store. Where none of them names a Kafka, the embedded broker of a
 `saga up` in the same data directory is taken. Nothing below the command line reads the environment. Other programs may
 have `SAGA_…` variables too (Kubernetes makes `SAGA_SERVICE_PORT` for a service called saga): what is no setting is
 ignored, with a remark where a typo is likely.
@@ -11,11 +12,14 @@ ignored, with a remark where a typo is likely.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cache
+from itertools import chain
 from pathlib import Path
+from platform import node
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -23,7 +27,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.orchestrator.broker_file import DepartedBroker, read_broker_file
 from kafka_saga.orchestrator.config_file import read_config_file
+from kafka_saga.orchestrator.http.settings import HttpSettings
 from kafka_saga.orchestrator.remembered import REMEMBERED, recall
+from kafka_saga.orchestrator.store.location import (
+    DEFAULT_SCHEMA,
+    PostgresLocation,
+    SchemaName,
+    StoreAddress,
+    StoreLocation,
+)
+from kafka_saga.runtime.admin_port import LOOPBACK, AdminPort
 from kafka_saga.runtime.errors import ConfigError
 from kafka_saga.runtime.limits import (
     FENCE_RETENTION_MS,
@@ -33,20 +46,31 @@ from kafka_saga.runtime.limits import (
     PURGED_RETENTION_MS,
     SAGA_RETENTION_MS,
 )
+from kafka_saga.runtime.postgres import PostgresUrl, is_postgres_url
 from kafka_saga.runtime.telemetry import LogFormat
 from kafka_saga.schemas.topics import TopicNames
 
 DEFAULT_FILE = Path("saga.toml")
 ENV_PREFIX = "SAGA_"
 _PLAIN_NAMES = {"KAFKA_BOOTSTRAP_SERVERS": "kafka.bootstrap_servers"}
+DATABASE_URL = "DATABASE_URL"
+_DRIVER = re.compile(r"^(postgres(?:ql)?)\+\w+://")
+"""SQLAlchemy's URLs name the driver."""
+
 _OTHER_PREFIXES = ("SAGA_FAULT_", "SAGA_TEST_", "SAGA_ALLOW_FAULTS", "SAGA_CONFIG")
 """Variables of ours that are no settings."""
 _TYPO_CUTOFF = 0.8
 """How alike two names must be before one is taken for the other: `partition` and `partitions` are, `port` and `store`
 are not."""
 
-_FLAGS = {"participants": "--participant"}
-"""Flags that are not called as their setting: each names one of several."""
+_FLAGS = {"participants": "--participant", "http.listen": "--http", "service_databases": "--database"}
+"""Flags that are not called as their setting."""
+
+_MAPPINGS = ("active", "service_databases")
+"""Settings with a value for each name: `active.order`, `SAGA_ACTIVE__ORDER`, or `SAGA_ACTIVE=order=1,refund=2`."""
+
+_COMMA = re.compile(r",(?=[\w.-]+=)")
+"""Before a name: a database's URL may have commas between its hosts."""
 
 BOOTSTRAP_SERVERS = "kafka.bootstrap_servers"
 DAY_MS = 24 * 3_600_000
@@ -62,9 +86,28 @@ class Settings(BaseModel):
 
     kafka: KafkaSettings = Field(default_factory=KafkaSettings, description="How to reach Kafka")
     topics: TopicNames = Field(default_factory=TopicNames, description="How topics are called")
+    http: HttpSettings = Field(default_factory=HttpSettings, description="Dashboard and HTTP API")
     data_dir: Path = Field(default=Path(".saga"), description="Where databases live")
-    store: Path | None = Field(
-        default=None, description="The orchestrator's database; default: orchestrator.db in data_dir"
+    store: StoreAddress | None = Field(
+        default=None,
+        description="The orchestrator's store: a file, or postgresql://…; default: orchestrator.db in data_dir",
+    )
+    store_schema: SchemaName = Field(default=DEFAULT_SCHEMA, description="The schema of a PostgreSQL store's tables")
+    replica: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9._-]{1,128}$",
+        description="This orchestrator's name among those on one PostgreSQL store; default: the host's",
+    )
+    worker: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9._-]{1,128}$",
+        description="This process's name among a service's workers on PostgreSQL; default: the host's",
+    )
+    service_database: StoreAddress | None = Field(
+        default=None, description="A participant's database: a file, or postgresql://…; default: NAME.db in data_dir"
+    )
+    service_databases: dict[str, StoreAddress] = Field(
+        default={}, description="The databases of services by name, where they are not NAME.db in data_dir"
     )
     app: tuple[str, ...] = Field(
         default=("kafka_saga.orchestrator.sagas.order",), description="Modules with saga definitions"
@@ -111,6 +154,13 @@ class Settings(BaseModel):
         ge=0,
         description="How long a starting process waits for Kafka; 0: not at all; default: until it comes",
     )
+    admin_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65_535,
+        description="Where a process serves /livez, /readyz and /metrics; 0: any free port; default: nowhere",
+    )
+    admin_host: str = Field(default=LOOPBACK, description="The address that port is bound to; 0.0.0.0 in a container")
     log_level: LogLevel = Field(default="info", description="What is logged")
     log_format: LogFormat = Field(default="auto", description="json, text, or auto (text on a terminal)")
 
@@ -120,9 +170,20 @@ class Settings(BaseModel):
         return _listed(value)
 
     @property
-    def store_path(self) -> Path:
-        """The orchestrator's database."""
-        return self.store or self.data_dir / "orchestrator.db"
+    def admin_at(self) -> AdminPort:
+        """Where a process shows its health and its metrics."""
+        return AdminPort(self.admin_port, self.admin_host, self.data_dir)
+
+    @property
+    def store_at(self) -> StoreLocation:
+        """Where the orchestrator's store is."""
+        at = self.store or self.data_dir / "orchestrator.db"
+        return at if isinstance(at, Path) else PostgresLocation(at, self.store_schema)
+
+    @property
+    def replica_name(self) -> str:
+        """What this orchestrator is called, the same after each restart."""
+        return self.replica or node()
 
     @property
     def group_name(self) -> str:
@@ -130,8 +191,12 @@ class Settings(BaseModel):
         return self.group or f"{self.topics.prefix}orchestrator"
 
     def database(self, service: str) -> Path:
-        """A participant's database."""
+        """A participant's file, where nobody names another database."""
         return self.data_dir / f"{service}.db"
+
+    def database_of(self, service: str) -> Path | PostgresUrl:
+        """A participant's database."""
+        return self.service_databases.get(service) or self.database(service)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +223,8 @@ def load_settings(*, flags: Mapping[str, Any], environment: Mapping[str, str], f
     """
     values: dict[str, Any] = {}
     sources: dict[str, str] = {}
-    for source, layer in (*_file_layer(environment, file), *_environment_layer(environment)):
+    layers = (_weakest_layer(environment), _file_layer(environment, file), _environment_layer(environment))
+    for source, layer in chain.from_iterable(layers):
         _merge(values, sources, layer, source)
     given = {name: value for name, value in flags.items() if value is not None}
     for name, value in given.items():
@@ -182,9 +248,9 @@ def _with_embedded(settings: Settings, sources: dict[str, str]) -> Loaded:
     note = read_broker_file(settings.data_dir)
     if note is None:
         return Loaded(settings, sources, kafka_configured=False)
-    kind = KafkaSettings if note.alive else DepartedBroker
+    kind = KafkaSettings if note.is_held else DepartedBroker
     kafka = kind.model_validate({**settings.kafka.model_dump(), "bootstrap_servers": note.address})
-    sources[BOOTSTRAP_SERVERS] = str(note.path) if note.alive else f"{note.path} (of a `saga up` that is gone)"
+    sources[BOOTSTRAP_SERVERS] = str(note.path) if note.is_held else f"{note.path} (of a `saga up` that is gone)"
     return Loaded(settings.model_copy(update={"kafka": kafka}), sources, kafka_configured=False)
 
 
@@ -218,7 +284,7 @@ def unknown_setting(name: str) -> str:
 
 
 def _is_setting(name: str) -> bool:
-    return name in setting_names() or _within(name, "active")
+    return name in setting_names() or any(_within(name, mapping) for mapping in _MAPPINGS)
 
 
 def _within(name: str, section: str) -> bool:
@@ -240,6 +306,13 @@ def _file_layer(environment: Mapping[str, str], file: Path | None) -> Iterator[t
         if not _is_setting(name):
             raise ConfigError(f"{path}: {unknown_setting(name)}")
     yield str(path), {name: _value(name, value) if isinstance(value, str) else value for name, value in layer.items()}
+
+
+def _weakest_layer(environment: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What platforms set for whatever runs on them: it counts where nobody says otherwise, and only if we know it."""
+    url = _DRIVER.sub(r"\1://", environment.get(DATABASE_URL, "").strip())
+    if is_postgres_url(url):
+        yield DATABASE_URL, {"store": url}
 
 
 def _environment_layer(environment: Mapping[str, str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -272,8 +345,8 @@ def remarks(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def _value(name: str, text: str) -> Any:
-    if name == "active":
-        return dict(part.split("=", 1) for part in text.split(",") if "=" in part)
+    if name in _MAPPINGS:
+        return dict(part.split("=", 1) for part in _COMMA.split(text) if "=" in part)
     return text
 
 
@@ -307,7 +380,7 @@ def _listed(value: Any) -> Any:
 def _flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     flat: dict[str, Any] = {}
     for name, value in document.items():
-        if isinstance(value, dict) and name != "active":
+        if isinstance(value, dict) and name not in _MAPPINGS:
             flat.update(_flat(value, f"{prefix}{name}."))
         else:
             flat[f"{prefix}{name}"] = value

@@ -17,6 +17,7 @@ from pydantic import BaseModel, RootModel
 from kafka_saga.runtime.errors import DefinitionError
 from kafka_saga.schemas.faithful import complaint
 from kafka_saga.schemas.fit import Misfit, kinds_written, misfit, reads_null
+from kafka_saga.schemas.sensitive import member, sensitivity_of
 from kafka_saga.schemas.structure import FieldNode, Node, fields_of, of_model, of_type, reads_its_own_way, shown
 
 
@@ -147,7 +148,7 @@ def check_id(where: str, request: type[BaseModel], id_from: object) -> None:
     """Refuse an `id_from` that cannot be a saga's id.
 
     Raises:
-        DefinitionError: the request has no such field, or it is never text.
+        DefinitionError: the request has no such field, or it is never text, or sensitive.
 
     """
     if not isinstance(id_from, str):
@@ -161,6 +162,11 @@ def check_id(where: str, request: type[BaseModel], id_from: object) -> None:
         raise DefinitionError(
             f"{where}: id_from='{id_from}' is {shown(field.node)}, and a saga's id is text: make it str, choose "
             "another field, or leave id_from out and send the id as the record's key"
+        )
+    if member(id_from, sensitivity_of(request).field(id_from)).any:
+        raise DefinitionError(
+            f"{where}: id_from='{id_from}' is marked as sensitive, and a saga's id stands in every key, header and log "
+            "line: choose a field that may be seen"
         )
 
 

@@ -226,6 +226,11 @@ class Story:
         self._expected += 1
         return Command(self, sent)
 
+    @property
+    def unread(self) -> SendCommand | None:
+        """The next command that the saga sent and you have not expected yet; None where there is none."""
+        return self.sent[self._expected] if self._expected < len(self.sent) else None
+
     def expect_no_command(self) -> None:
         """Nothing was sent that you have not expected."""
         if self._expected != len(self.sent):

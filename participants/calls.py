@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import NamedTuple
 
 from pydantic import BaseModel
@@ -42,7 +44,15 @@ class Settled(NamedTuple):
     error: BaseException | None
 
 
-async def make_call(call: Call, faults: FaultInjector) -> Settled:
+Calling = Callable[[Command], AbstractContextManager[None]]
+"""What a call is made inside of: its span, where traces are made."""
+
+
+def _untraced(_command: Command) -> AbstractContextManager[None]:
+    return nullcontext()
+
+
+async def make_call(call: Call, faults: FaultInjector, calling: Calling = _untraced) -> Settled:
     """Make `call` once, within its time; never raises but when it is cancelled."""
     limit_ms = call.handler.timeout_ms or EXTERNAL_TIMEOUT_MS
     limit = asyncio.timeout(limit_ms / 1000)
@@ -51,8 +61,9 @@ async def make_call(call: Call, faults: FaultInjector) -> Settled:
     try:
         async with limit:
             faults.before_handler(call.command.head)
-            running = call.handler.function(call.body, call.idempotency_key)
-            reply = await begun(running, cancels)
+            with calling(call.command):
+                running = call.handler.function(call.body, call.idempotency_key)
+                reply = await begun(running, cancels)
         if cancels.count:
             await cancels.take_back()
         return Settled(call, reply, None)
@@ -80,6 +91,7 @@ class ExternalCalls:
     def __init__(self, faults: FaultInjector, *, calls_max: int = EXTERNAL_CALLS_MAX) -> None:
         self.changed = asyncio.Event()
         """Set when a call ended; `take` clears it."""
+        self.calling: Calling = _untraced
         self._faults = faults
         self._slots = asyncio.Semaphore(calls_max)
         self._open: dict[SagaRef, asyncio.Task[None]] = {}
@@ -123,10 +135,14 @@ class ExternalCalls:
         self._waiting_count -= len(waited)
         return settled, waited
 
-    async def drain(self, timeout_ms: int) -> None:
-        """Give open calls `timeout_ms` to end, then cancel them; their rows stay `started`, to be called again."""
+    async def rest(self, timeout_ms: int) -> None:
+        """Give open calls `timeout_ms` to end; those that have not go on."""
         if self._open:
             await asyncio.wait(self._open.values(), timeout=timeout_ms / 1000)
+
+    async def drain(self, timeout_ms: int) -> None:
+        """Give open calls `timeout_ms` to end, then cancel them; their rows stay `started`, to be called again."""
+        await self.rest(timeout_ms)
         tasks = list(self._open.values())
         for task in tasks:
             task.cancel()
@@ -136,7 +152,7 @@ class ExternalCalls:
     async def _run(self, call: Call) -> None:
         async with self._slots:
             failpoint("participant.call.before")
-            ended = await make_call(call, self._faults)
+            ended = await make_call(call, self._faults, self.calling)
             failpoint("participant.call.after")
         # After the wait: `take` has put another list in place of the one that was there before it.
         self._settled.append(ended)

@@ -8,8 +8,9 @@ its own savepoint.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from pydantic import BaseModel
 
@@ -28,9 +29,10 @@ from kafka_saga.participants.outcomes import (
     try_again,
     why,
 )
-from kafka_saga.participants.running import Runner, TransactionLostError
+from kafka_saga.participants.running import Runner
 from kafka_saga.participants.store.port import ParticipantStore
-from kafka_saga.participants.transaction import Transaction
+from kafka_saga.participants.transaction import CommandContext
+from kafka_saga.participants.undone import TransactionLostError, UndoneError
 from kafka_saga.participants.witness import Nobody, Witness
 from kafka_saga.runtime.errors import BrokenStoreError, ContractError, StoreUnavailableError
 from kafka_saga.runtime.limits import FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS, PORTION_MS_MAX
@@ -39,6 +41,9 @@ from kafka_saga.runtime.wording import counted
 from kafka_saga.schemas.codec import decode_model
 from kafka_saga.schemas.envelope import CommandHead, Outcome, Reason
 from kafka_saga.schemas.ids import Phase
+
+if TYPE_CHECKING:
+    from kafka_saga.participants.spans import WorkerSpans
 
 _log = log("guard")
 
@@ -80,6 +85,7 @@ class Guard:
         handler_timeout_ms: int = HANDLER_TIMEOUT_MS,
         fence_retention_ms: int = FENCE_RETENTION_MS,
         witness: Witness | None = None,
+        on_handled: Callable[[Command, float], None] | None = None,
     ) -> None:
         """Nothing is read before `handle`.
 
@@ -90,8 +96,12 @@ class Guard:
             handler_timeout_ms: how long a handler may take inside the transaction.
             fence_retention_ms: for how long a missing row proves that nothing was done (R16).
             witness: remembers what the process dies of; without it nobody does.
+            on_handled: told of each command how many seconds it took.
 
         """
+        self._on_handled = on_handled
+        self.spans: WorkerSpans | None = None
+        """Makes traces, where somebody collects them."""
         self._participant = participant
         self._store = store
         self.faults = faults
@@ -109,9 +119,10 @@ class Guard:
         The fence rows are written, not committed. When it raises, the transaction must be rolled back.
 
         Raises:
-            TransactionLostError: a handler's SQL ended the transaction.
+            UndoneError: nothing of it can be kept; a handler's SQL ended the transaction, or others are in the way.
 
         """
+        batch = batch[: self._store.commands_max]
         self._rows = await self._store.load({command_of_work(work).key for work in batch})
         self._changed = {}
         handled: list[Handled] = []
@@ -125,14 +136,19 @@ class Guard:
                     break
                 witness.begins(command_of_work(work).head.command_id)
                 answer = self._settle if type(work) is Settled else self._answer
-                handled.append(await answer(work, now_ms))  # type: ignore[arg-type] # one of the two
+                if self.spans is None:
+                    handled.append(await answer(work, now_ms))  # type: ignore[arg-type] # one of the two
+                else:
+                    handled.append(await self.spans.around(work, partial(answer, work, now_ms)))  # type: ignore[arg-type]
                 ended_s = time_s()
+                if self._on_handled is not None:
+                    self._on_handled(command_of_work(work), ended_s - began_s)
                 if self._slow or ended_s >= until_s:
                     self._learn(work, ended_s - began_s)
                     if ended_s >= until_s:
                         break
                 began_s = ended_s
-        except (TransactionLostError, BrokenStoreError, StoreUnavailableError) as error:
+        except (UndoneError, BrokenStoreError, StoreUnavailableError) as error:
             if isinstance(error, TransactionLostError):
                 error.position = len(handled)
             witness.ended()  # whatever ends the process now, it is not the command
@@ -200,7 +216,8 @@ class Guard:
             return Handled(command, reply, is_fresh=True, contract_error=error)
         if handler.is_external:
             return self._begin_call(command, handler, body, row, now_ms)
-        reply = await self._runner.run(command, handler, handler.function, body, now_ms)
+        function = handler.function if not handler.takes_context else _in_context(handler.function, command, now_ms)
+        reply = await self._runner.run(command, handler, function, body, now_ms)
         self._store_reply(command, row, reply, now_ms)
         return Handled(command, reply, is_fresh=True)
 
@@ -265,7 +282,7 @@ class Guard:
             return await self._answer(command, now_ms)  # settled already, by a call for another copy
         log_subject.set(command.head)
         if ended.error is None:
-            reply = await self._runner.run(command, call.handler, _keep, ended, now_ms)
+            reply = await self._runner.run(command, call.handler, partial(_keep, now_ms), ended, now_ms)
         elif isinstance(ended.error, Rejected):
             reply = failed(Reason.REJECTED, why(ended.error))
         else:
@@ -287,11 +304,18 @@ def command_of_work(work: Work) -> Command:
     return work.call.command if type(work) is Settled else work  # type: ignore[return-value] # one of the two
 
 
-async def _keep(ended: Settled, tx: Transaction) -> BaseModel | None:
+async def _keep(now_ms: int, ended: Settled, given: Any) -> BaseModel | None:
     """Run the business part of a settled call."""
-    if ended.call.handler.store is not None:
-        await ended.call.handler.store(ended.call.body, ended.reply, tx)
+    handler = ended.call.handler
+    if handler.store is not None:
+        context = (CommandContext(ended.call.command.head, now_ms),) if handler.takes_context else ()
+        await handler.store(ended.call.body, ended.reply, given, *context)
     return ended.reply
+
+
+def _in_context(function: Callable[..., Any], command: Command, now_ms: int) -> Callable[[Any, Any], Any]:
+    context = CommandContext(command.head, now_ms)
+    return lambda body, given: function(body, given, context)
 
 
 def _send_stored(command: Command, handler: Handler, row: FenceRow) -> Handled:

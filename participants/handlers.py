@@ -10,15 +10,19 @@ import inspect
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from pydantic import BaseModel
 
-from kafka_saga.participants.signatures import check_function, check_handler, is_model, where
+from kafka_saga.participants.kinds import Kind
+from kafka_saga.participants.signatures import Signature, check_handler, check_store, is_model, where
 from kafka_saga.runtime.errors import DefinitionError
 from kafka_saga.runtime.limits import EXTERNAL_TIMEOUT_MS, HANDLER_TIMEOUT_MS_MAX
 from kafka_saga.schemas.ids import NAME_PATTERN, Phase, is_name
 from kafka_saga.schemas.topics import DEAD_LETTER_PREFIX
+
+if TYPE_CHECKING:
+    from sqlalchemy.ext.asyncio import async_sessionmaker
 
 HandlerFunction = TypeVar("HandlerFunction", bound=Callable[..., Coroutine[Any, Any, Any]])
 StoreFunction = Callable[..., Awaitable[None]]
@@ -36,6 +40,8 @@ class Handler:
     function: Callable[..., Coroutine[Any, Any, Any]]
     is_external: bool = False
     store: StoreFunction | None = None
+    takes_context: bool = False
+    """Whether `function`, or `store`, has one parameter more, for the `CommandContext`."""
     timeout_ms: int | None = None
     """How long it may take; None: as long as the process's settings say. An external call always has its own."""
 
@@ -53,13 +59,21 @@ class Handler:
 class Participant:
     """A service's command handlers. `name` is the service's in the saga's definition and in the topics' names."""
 
-    def __init__(self, name: str, *, handler_timeout_ms: int | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        handler_timeout_ms: int | None = None,
+        sessions: async_sessionmaker[Any] | None = None,
+    ) -> None:
         """A participant that handles nothing yet.
 
         Args:
             name: the service's.
             handler_timeout_ms: how long a handler inside the transaction may take that says nothing else; where this
                 is not given either, the setting of that name holds (two seconds).
+            sessions: how the `AsyncSession`s are made that handlers take (their class, `expire_on_commit`, …); the
+                engine that it may name is not used.
 
         Raises:
             DefinitionError: the name cannot be a service's, or the time is out of bounds.
@@ -71,7 +85,10 @@ class Participant:
             raise DefinitionError(f"'{name}' begins the topics of dead letters: choose another name for the service")
         self.name = name
         self.handler_timeout_ms = _checked(handler_timeout_ms)
+        self.sessions = sessions
         self.handlers: dict[str, Handler] = {}
+        self.kind: Kind | None = None
+        """What the handlers are given to write with; None while none of them says."""
 
     def __repr__(self) -> str:
         return f"Participant({self.name!r}, handles {', '.join(sorted(self.handlers)) or 'nothing yet'})"
@@ -170,26 +187,40 @@ class Participant:
     ) -> Callable[[HandlerFunction], HandlerFunction]:
         if type(timeout_ms) is not int or timeout_ms < 1:
             raise DefinitionError(f"timeout_ms is a whole number of milliseconds above 0, not {timeout_ms!r}")
-        if store is not None:
-            check_function(store, ("command", "reply", "tx"), example="async def store(command, reply, tx) -> None")
-        return self._registering(model, phase, is_external=True, store=store, timeout_ms=timeout_ms)
+        storing = None if store is None else check_store(store, self.kind)
+        return self._registering(model, phase, is_external=True, storing=storing, store=store, timeout_ms=timeout_ms)
 
     def _registering(
-        self, model: type[BaseModel], phase: Phase, *, is_external: bool = False, **options: Any
+        self,
+        model: type[BaseModel],
+        phase: Phase,
+        *,
+        is_external: bool = False,
+        storing: Signature | None = None,
+        **options: Any,
     ) -> Callable[[HandlerFunction], HandlerFunction]:
         if not is_model(model):
             decorator = "action" if phase is Phase.FORWARD else "compensation"
             raise DefinitionError(_no_command(model, f"@{self.name}.{'external_' if is_external else ''}{decorator}"))
 
         def register(function: HandlerFunction) -> HandlerFunction:
-            reply_model = check_handler(function, model, is_external=is_external)
+            handling = check_handler(function, model, is_external=is_external, kind=self.kind)
+            writing = storing or handling
             command_type = wire_type(model)
             known = self.handlers.get(command_type)
             if known is not None:
                 both = f"{where(known.function)} and {where(function)}"
                 raise DefinitionError(f"{self.name} has two handlers for {command_type}: {both}; keep one")
+            self.kind = self.kind or writing.kind
             self.handlers[command_type] = Handler(
-                command_type, phase, model, reply_model, function, is_external, **options
+                command_type,
+                phase,
+                model,
+                handling.reply_model,
+                function,
+                is_external,
+                takes_context=writing.takes_context,
+                **options,
             )
             return function
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -32,8 +33,16 @@ class Batch:
 class Intake:
     """Reads the headers of a participant's commands."""
 
-    def __init__(self, participant: Participant, topics: TopicNames, *, group: str) -> None:
-        """`group` is the consumer group that dead letters name."""
+    def __init__(
+        self,
+        participant: Participant,
+        topics: TopicNames,
+        *,
+        group: str,
+        counts: Counter[tuple[str, str]] | None = None,
+    ) -> None:
+        """`group` is the consumer group that dead letters name; `counts` are of dead letters, by topic and stage."""
+        self._counts = Counter() if counts is None else counts
         self._participant = participant
         self._reply_pattern = topics.reply_pattern(participant.name)
         self._reply_topics: set[str] = set()
@@ -54,6 +63,7 @@ class Intake:
 
     def set_aside(self, record: Record, error: ContractError, *, stage: str, now_ms: int) -> Message:
         """The dead letter of `record`, counted and logged."""
+        self._counts[record.topic, stage] += 1
         _log.warning(
             "message.dead_lettered",
             topic=record.topic,

@@ -84,9 +84,9 @@ def failed(reason: Reason, error: str) -> Reply:
     return Reply(Outcome.FAILURE, Effect.DONE, reason, _error_body(error))
 
 
-def try_again(error: str) -> Reply:
+def try_again(error: str, reason: Reason | None = None) -> Reply:
     """A `retry`: nothing of it is kept here, and the same command may succeed later."""
-    return Reply(Outcome.RETRY, Effect.DONE, None, _error_body(error))
+    return Reply(Outcome.RETRY, Effect.DONE, reason, _error_body(error))
 
 
 NOTHING_TO_UNDO = Reply(Outcome.SUCCESS, Effect.NONE)

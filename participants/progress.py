@@ -21,6 +21,27 @@ class Progress:
         self._stored = dict(stored)
         self._published = dict(stored)
         self._held: dict[TopicPartition, set[int]] = {}
+        self.tenure = 0
+        """Counts how often the partitions were given back: what was begun before is not marked after (R60)."""
+
+    def begin(self, positions: Mapping[TopicPartition, int]) -> None:
+        """Partitions were assigned, and these are the stored positions of those that have one."""
+        self._stored |= positions
+        self._published |= positions
+
+    def end(self) -> None:
+        """All partitions are given back: nothing of them is ours to mark."""
+        self.tenure += 1
+        self._stored, self._published, self._held = {}, {}, {}
+
+    def correct(self, stored: Mapping[TopicPartition, int]) -> None:
+        """What we took for stored was not: another worker has written, or a commit of ours was in doubt."""
+        for partition, offset in list(self._published.items()):
+            theirs = stored.get(partition)
+            self._stored.pop(partition, None)
+            if theirs is not None:
+                self._stored[partition] = theirs
+                self._published[partition] = max(offset, theirs)
 
     def hold(self, source: Source) -> None:
         """A command's reply will come later (an external call, a late answer): its offset must not be passed."""
@@ -32,8 +53,15 @@ class Progress:
         """Whether any command at all is held; while none is, there is nothing to release."""
         return bool(self._held)
 
-    def publish(self, following: Mapping[TopicPartition, int], released: Iterable[Source] = ()) -> None:
-        """All replies before the `following` offsets are out, but for held ones; those of `released` are out too."""
+    def publish(
+        self, following: Mapping[TopicPartition, int], released: Iterable[Source] = (), *, tenure: int = 0
+    ) -> None:
+        """All replies before the `following` offsets are out, but for held ones; those of `released` are out too.
+
+        Nothing is marked of what was begun in another tenure.
+        """
+        if tenure != self.tenure:
+            return
         self._published |= following
         for partition, offset in released:
             held = self._held.get(partition, set())

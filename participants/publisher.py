@@ -31,6 +31,10 @@ class Outgoing:
     messages: list[Message]
     following: dict[TopicPartition, int] = field(default_factory=dict)
     released: list[Source] = field(default_factory=list)
+    tenure: int = 0
+    """In which the partitions were ours (`Progress.tenure`)."""
+    put_at_ms: int = 0
+    """When it was handed over, by the monotonic clock."""
 
 
 class Publisher:
@@ -68,9 +72,20 @@ class Publisher:
         self._idle = asyncio.Event()
         self._idle.set()
 
+    @property
+    def waiting(self) -> int:
+        """How many messages are not known to be published."""
+        return sum(len(outgoing.messages) for _, outgoing in self._unmarked)
+
+    @property
+    def oldest_ms(self) -> int:
+        """For how long the oldest batch of them has been on its way; 0 where there is none."""
+        return self._clock.monotonic_ms() - self._unmarked[0][1].put_at_ms if self._unmarked else 0
+
     async def put(self, outgoing: Outgoing) -> None:
         """Have `outgoing` published after what was put before; waits while too much is waiting."""
         if not self._is_closed:
+            outgoing.put_at_ms = self._clock.monotonic_ms()
             self._in_hand += 1
             self._idle.clear()
             try:
@@ -116,7 +131,7 @@ class Publisher:
         marked = 0
         while self._unmarked and not self._unmarked[0][0].owed:
             _, outgoing = self._unmarked.popleft()
-            self._progress.publish(outgoing.following, outgoing.released)
+            self._progress.publish(outgoing.following, outgoing.released, tenure=outgoing.tenure)
             marked += 1
         if marked:
             self._settle(marked)

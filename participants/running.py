@@ -1,14 +1,9 @@
-"""Running one handler: in a savepoint of its own, within its time, and whatever it does becomes a reply (R57).
-
-The savepoint's name is drawn at the start and told to nobody. Only the transaction in which it was made can release
-it: so that it can still be released proves, after a handler, that the transaction is the one that was begun.
-"""
+"""Running one handler: in a savepoint of its own, within its time, and whatever it does becomes a reply (R57)."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from sqlite3 import OperationalError
 from types import TracebackType
 from typing import Any
 
@@ -21,29 +16,20 @@ from kafka_saga.participants.faults import FaultInjector
 from kafka_saga.participants.handlers import Handler
 from kafka_saga.participants.outcomes import EMPTY_BODY, Rejected, Reply, describe_error, failed, try_again, why
 from kafka_saga.participants.store.port import ParticipantStore
-from kafka_saga.participants.transaction import Transaction
-from kafka_saga.runtime.clock import new_id
+from kafka_saga.participants.undone import TransactionEscapedError, TransactionLostError
 from kafka_saga.runtime.errors import BrokenStoreError, ContractError, StoreUnavailableError, UsageError
 from kafka_saga.runtime.keyboard import is_pressed
 from kafka_saga.runtime.stacks import LoggedStacks, trace_of
 from kafka_saga.runtime.telemetry import log
+from kafka_saga.runtime.wording import with_article
 from kafka_saga.schemas.envelope import Effect, Outcome, Reason
 from kafka_saga.schemas.faithful import ChangedError
 from kafka_saga.schemas.reading import told_by_handler
 
 _log = log("guard")
 
-Work = Callable[[Any, Transaction], Coroutine[Any, Any, BaseModel | None]]
+Work = Callable[[Any, Any], Coroutine[Any, Any, BaseModel | None]]
 """What runs in the transaction: a handler, or the business part of a call that was made."""
-
-
-class TransactionLostError(Exception):
-    """The batch's transaction is not the one that was begun: nothing may be kept of it."""
-
-    def __init__(self, why: str) -> None:
-        super().__init__(why)
-        self.position = 0
-        """Of the one that lost it, in the batch; all before it had kept to their savepoints."""
 
 
 class Runner:
@@ -58,43 +44,40 @@ class Runner:
             handler_timeout_ms: how long a handler may take that says nothing else.
 
         """
-        self._connection = store.connection
-        self._confinement = store.confine()
+        self._workplace = store.workplace()
         self._faults = faults
         self._handler_timeout_ms = handler_timeout_ms
         self._logged_stacks = LoggedStacks()
-        name = f"command_{new_id()}"
-        self._begin, self._keep, self._undo = f"SAVEPOINT {name}", f"RELEASE {name}", f"ROLLBACK TO {name}"
 
     async def run(self, command: Command, handler: Handler, work: Work, subject: Any, now_ms: int) -> Reply:
-        """The reply of what `work(subject, tx)` returns or raises; what it wrote stays only for a success.
+        """The reply of what `work(subject, given)` returns or raises; what it wrote stays only for a success.
 
         Raises:
-            TransactionLostError: its SQL ended the transaction, or had SQLite roll it back.
+            TransactionLostError: its SQL ended the transaction, or had the database roll it back.
+            UndoneError: the whole batch must be done again, for another reason.
+            TransactionEscapedError: it committed what was not its own.
 
         """
-        tx = Transaction(self._connection, command.head, now_ms)
-        await self._connection.execute(self._begin)
-        self._confinement.is_on = True
+        workplace, limit_ms = self._workplace, self._limit_ms(handler)
+        given = await workplace.enter(command.head, now_ms, limit_ms)
         try:
-            reply = await self._outlived(command, handler, work, subject, tx)
-        finally:
-            self._confinement.is_on = False
+            reply = await self._outlived(command, handler, limit_ms, work, subject, given)
+        except BaseException:
+            workplace.shut()
+            raise
         try:
-            if reply.outcome is not Outcome.SUCCESS:
-                tx.close()
-                await self._connection.execute(self._undo)
-            await self._connection.execute(self._keep)
-        except OperationalError:  # what the disk does has another name: there is no such savepoint
-            raise TransactionLostError(_lost(handler, reply)) from None
-        return reply
+            refused = await workplace.leave(given, keep=reply.outcome is Outcome.SUCCESS)
+        except (TransactionLostError, TransactionEscapedError) as error:
+            said = f" ({reply.error})" if reply.error else ""
+            raise type(error)(_named(str(error), handler).replace("{said}", said)) from error.__cause__
+        return reply if refused is None else self.technical(command, _named(refused, handler), None)
 
-    def technical(self, command: Command, text: str, error: BaseException) -> Reply:
+    def technical(self, command: Command, text: str, error: BaseException | None) -> Reply:
         """The `retry` for `error`, which is logged with the stack of whoever raised it."""
         head = command.head
         stack: dict[str, Any] = {}
-        trace = _from_the_handler(trace_of(error))
-        if trace is not None:
+        trace = None if error is None else _from_the_handler(trace_of(error))
+        if error is not None and trace is not None:
             told = self._logged_stacks.attempt(
                 head.command_id, head.attempt, BaseException.with_traceback(error, trace)
             )
@@ -102,50 +85,73 @@ class Runner:
         _log.warning("command.retry", error=text, **stack)
         return try_again(text)
 
-    async def _outlived(self, command: Command, handler: Handler, work: Work, subject: Any, tx: Transaction) -> Reply:
+    async def _outlived(  # noqa: PLR0917 -- all that a handler runs with
+        self, command: Command, handler: Handler, limit_ms: int, work: Work, subject: Any, given: Any
+    ) -> Reply:
         """As `_limited`; a handler that cancels the task it runs in, which is ours, does not end it."""
         cancels = OwnCancels()
         try:
-            reply = await self._limited(command, handler, work, subject, tx, cancels)
+            reply = await self._limited(command, handler, limit_ms, work, subject, given, cancels)
         except asyncio.CancelledError as error:
             if not await cancels.take_back() and cancels.from_outside:
                 raise
-            return self.technical(command, _CANCELLED, error)
+            return self._interrupted(command, _CANCELLED, error)
         if cancels.count and await cancels.take_back():
-            return self.technical(command, _CANCELLED, asyncio.CancelledError())
+            return self._interrupted(command, _CANCELLED, asyncio.CancelledError())
         return reply
 
+    def _interrupted(self, command: Command, text: str, error: BaseException) -> Reply:
+        """It was cancelled while it waited, maybe for the database: what that has done by now is not known."""
+        undone = self._workplace.interrupted(text)
+        if undone is not None:
+            raise undone from error
+        return self.technical(command, text, error)
+
     async def _limited(  # noqa: PLR0917 -- all that a handler runs with
-        self, command: Command, handler: Handler, work: Work, subject: Any, tx: Transaction, cancels: OwnCancels
+        self,
+        command: Command,
+        handler: Handler,
+        limit_ms: int,
+        work: Work,
+        subject: Any,
+        given: Any,
+        cancels: OwnCancels,
     ) -> Reply:
         limit: asyncio.Timeout | None = None
-        limit_ms = self._limit_ms(handler)
         began_s = asyncio.get_running_loop().time()
         try:
             if not handler.is_external:
                 self._faults.before_handler(command.head)
-            running = work(subject, tx)
+            running = work(subject, given)
             try:
                 waits_for = cancels.send(running, None)
             except StopIteration as returned:  # most handlers never wait: their statements run inline
                 model = returned.value
             else:
-                limit = asyncio.timeout_at(began_s + limit_ms / 1000)
+                limit = asyncio.timeout_at(began_s + (limit_ms + self._workplace.grace_ms) / 1000)
                 async with limit:
                     model = await go_on(running, waits_for, cancels)
-            return _success(handler, model, tx)
+            unfinished = self._workplace.finish(given)
+            return _success(handler, model, unfinished if isinstance(unfinished, int) else await unfinished)
         except Rejected as rejected:
             return self._refused(command, handler, rejected)
         except (BrokenStoreError, StoreUnavailableError, asyncio.CancelledError, GeneratorExit):
             raise  # no handler's fault, as a rule: the batch cannot be kept
         except TimeoutError as error:
-            text = f"the handler took longer than {limit_ms} ms"
-            is_late = limit is not None and limit.expired()
-            return self.technical(command, text if is_late else describe_error(error), error)
+            if limit is not None and limit.expired():
+                return self._interrupted(command, _too_slow(limit_ms), error)
+            return self.technical(command, describe_error(error), error)
         except BaseException as error:  # whatever it raises, `sys.exit()` too, means "try again" (R57)
             if is_pressed(error):
                 raise
-            return self.technical(command, describe_error(error), error)
+            return self._failed(command, error, limit_ms)
+
+    def _failed(self, command: Command, error: BaseException, limit_ms: int) -> Reply:
+        undone = self._workplace.undone_by(error)
+        if undone is not None:
+            raise undone from error
+        text = _too_slow(limit_ms) if self._workplace.is_too_slow(error) else describe_error(error)
+        return self.technical(command, text, error)
 
     def _limit_ms(self, handler: Handler) -> int:
         """Of what runs inside the transaction; of an external handler that is its `store=`."""
@@ -158,8 +164,8 @@ class Runner:
         return self.technical(command, f"the call was made, then refused here: {why(rejected)}", rejected)
 
 
-def _success(handler: Handler, model: BaseModel | None, tx: Transaction) -> Reply:
-    if unfinished := tx.close():
+def _success(handler: Handler, model: BaseModel | None, unfinished: int) -> Reply:
+    if unfinished:
         raise UsageError(f"{handler.name} did not await {unfinished} of its statements: write `await` before each")
     promised = handler.reply_model
     if promised is None:
@@ -181,17 +187,17 @@ def _wrong_reply(handler: Handler, returned: object) -> UsageError:
         returned.close()
         return UsageError(f"{handler.name} returned something that it did not await: write `return await …`")
     return UsageError(
-        f"{handler.name} returned {'nothing' if returned is None else f'a {type(returned).__name__}'}; "
+        f"{handler.name} returned {'nothing' if returned is None else with_article(type(returned).__name__)}; "
         f"its annotation says {promised}"
     )
 
 
-def _lost(handler: Handler, reply: Reply) -> str:
-    said = f" ({reply.error})" if reply.error else ""
-    return (
-        f"a statement of {handler.name} rolled back the whole transaction{said}: ROLLBACK in its tables' conflict "
-        "clauses or triggers must be ABORT"
-    )
+def _named(text: str, handler: Handler) -> str:
+    return text.replace("{handler}", handler.name)
+
+
+def _too_slow(limit_ms: int) -> str:
+    return f"the handler took longer than {limit_ms} ms"
 
 
 _CANCELLED = "the handler was cancelled by its own work"

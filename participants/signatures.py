@@ -6,42 +6,118 @@ import inspect
 import typing
 from collections.abc import Callable
 from types import UnionType
-from typing import Any, TypeGuard
+from typing import Any, NamedTuple, TypeGuard
 
 from pydantic import BaseModel, RootModel
 
-from kafka_saga.participants.transaction import Transaction
+from kafka_saga.participants.kinds import Kind, kind_of, likely_kind
+from kafka_saga.participants.transaction import CommandContext
 from kafka_saga.runtime.errors import DefinitionError
+from kafka_saga.runtime.wording import with_article
 from kafka_saga.schemas.faithful import complaint
 
 
+class Signature(NamedTuple):
+    """What a function's parameters and annotations say of it.
+
+    Attributes:
+        kind: what it is given to write with; None where it does not say.
+        takes_context: it has one parameter more, for the `CommandContext`.
+        reply_model: what it returns; None for nothing.
+
+    """
+
+    kind: Kind | None
+    takes_context: bool
+    reply_model: type[BaseModel] | None = None
+
+
 def check_handler(
-    function: Callable[..., Any], model: type[BaseModel], *, is_external: bool = False
-) -> type[BaseModel] | None:
-    """The model that `function`, a handler of the command `model`, says it returns; None where it returns nothing.
+    function: Callable[..., Any], model: type[BaseModel], *, is_external: bool = False, kind: Kind | None = None
+) -> Signature:
+    """What `function` says of itself as a handler of the command `model`.
+
+    Args:
+        function: what was decorated.
+        model: the command.
+        is_external: it makes a call, outside of any transaction.
+        kind: what the other handlers are given.
 
     Raises:
         DefinitionError: it cannot be a handler.
 
     """
-    second, kind = ("idempotency_key", str) if is_external else ("tx", Transaction)
     name = _name(function)
-    example = f"async def {name.rpartition('.')[2]}(command: {model.__name__}, {second}: {kind.__name__}) -> …"
-    check_function(function, ("command", second), example=example)
+    if is_external:
+        example = f"async def {_short(name)}(command: {model.__name__}, idempotency_key: str) -> …"
+        parameters, takes_context = ("command", "idempotency_key"), False
+        check_function(function, parameters, example=example)
+    else:
+        example = _example(name, f"command: {model.__name__}", kind or Kind.TRANSACTION)
+        parameters = ("command", (kind or Kind.TRANSACTION).parameter)
+        takes_context = _has_one_more(function, parameters)
+        check_function(function, (*parameters, "context") if takes_context else parameters, example=example)
     hints = _hints(function)
     takes, gets, *_ = [hints.get(parameter) for parameter in inspect.signature(function).parameters] + [None, None]
     if not _accepts(takes, model):
+        raise DefinitionError(f"{name} is registered for {model.__name__}, but takes {_a_type(takes)}: use one of them")
+    if not is_external:
+        found = _kind(name, gets, f"command: {model.__name__}", kind)
+        return Signature(found, takes_context, _reply_model(name, hints))
+    if not _accepts(gets, str):
+        why = "it runs outside of any transaction (write in `store=`), and gets a str"
+        raise DefinitionError(f"{name} takes {_a_type(gets)}, but {why}: write `{example}`")
+    return Signature(None, False, _reply_model(name, hints))
+
+
+def check_store(function: Callable[..., Any], kind: Kind | None) -> Signature:
+    """What the `store=` function of an external handler says of itself.
+
+    Raises:
+        DefinitionError: it cannot be one.
+
+    """
+    parameters = ("command", "reply", (kind or Kind.TRANSACTION).parameter)
+    takes_context = _has_one_more(function, parameters)
+    example = _example("store", "command, reply", kind or Kind.TRANSACTION).replace("…", "None")
+    check_function(function, (*parameters, "context") if takes_context else parameters, example=example)
+    hints = _hints(function)
+    gets = [hints.get(parameter) for parameter in inspect.signature(function).parameters][2]
+    return Signature(_kind(_name(function), gets, "command, reply", kind), takes_context)
+
+
+def _kind(name: str, hint: Any, before: str, others: Kind | None) -> Kind | None:
+    """What a parameter annotated with `hint` is given; None where it does not say, and takes what the others take."""
+    found = kind_of(hint)
+    if found is None and not (_accepts(hint, object) or hint is None):
+        likely = others or likely_kind(hint)
+        given = "a Transaction, an asyncpg.Connection or an AsyncSession"
         raise DefinitionError(
-            f"{name} is registered for {model.__name__}, but takes a {_type_name(takes)}: use one of them"
+            f"{name} takes {_a_type(hint)}, but it runs in a transaction, and gets {given}: "
+            f"write `{_example(name, before, likely)}`"
         )
-    if not _accepts(gets, kind):
-        why = (
-            "it runs outside of any transaction (write in `store=`), and gets"
-            if is_external
-            else "it runs in a transaction, and gets"
+    if found is not None and others is not None and found is not others:
+        raise DefinitionError(
+            f"{name} takes {with_article(found.value)}, and the other handlers take {with_article(others.value)}; "
+            f"they share a transaction, so all take the same: write `{_example(name, before, others)}`"
         )
-        raise DefinitionError(f"{name} takes a {_type_name(gets)}, but {why} a {kind.__name__}: write `{example}`")
-    return _reply_model(name, hints)
+    return found
+
+
+def _example(name: str, before: str, kind: Kind) -> str:
+    return f"async def {_short(name)}({before}, {kind.parameter}: {kind.value}) -> …"
+
+
+def _short(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _has_one_more(function: Callable[..., Any], parameters: tuple[str, ...]) -> bool:
+    """Whether it has one parameter more than these, annotated with `CommandContext`."""
+    if not (inspect.isfunction(function) or inspect.ismethod(function)):
+        return False
+    names = list(inspect.signature(function).parameters)
+    return len(names) > len(parameters) and _hints(function).get(names[len(parameters)]) is CommandContext
 
 
 def check_function(function: Callable[..., Any], parameters: tuple[str, ...], *, example: str) -> None:
@@ -106,6 +182,10 @@ def _reply_model(name: str, hints: dict[str, Any]) -> type[BaseModel] | None:
 
 def _type_name(hint: Any) -> str:
     return hint.__name__ if isinstance(hint, type) else str(hint)
+
+
+def _a_type(hint: Any) -> str:
+    return with_article(_type_name(hint))
 
 
 def _name(function: object) -> str:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Self
 
 from pydantic import BaseModel
@@ -24,11 +25,12 @@ from kafka_saga.participants.faults import FaultInjector, Faults
 from kafka_saga.participants.guard import Guard, Handled, Work
 from kafka_saga.participants.handlers import Participant
 from kafka_saga.participants.outcomes import Reply
-from kafka_saga.participants.portions import handle_portion
+from kafka_saga.participants.portions import Portions
+from kafka_saga.participants.store.opening import Opening, open_for
 from kafka_saga.participants.store.port import ParticipantStore, Prepare
-from kafka_saga.participants.store.sqlite import open_store
 from kafka_saga.runtime.clock import SystemClock
 from kafka_saga.runtime.limits import FENCE_RETENTION_MS, HANDLER_TIMEOUT_MS
+from kafka_saga.runtime.postgres import PostgresUrl
 from kafka_saga.runtime.sqlite import Row
 from kafka_saga.runtime.telemetry import configure_tests
 from kafka_saga.schemas.codec import decode_object
@@ -37,7 +39,7 @@ from kafka_saga.schemas.ids import CommandId
 
 
 class Harness:
-    """A participant with a private database in memory. `close` it, or use `async with`."""
+    """A participant with a database of its own, as a rule in memory. `close` it, or use `async with`."""
 
     def __init__(
         self, participant: Participant, store: ParticipantStore, guard: Guard, now_ms: Callable[[], int]
@@ -59,6 +61,8 @@ class Harness:
         handler_timeout_ms: int = HANDLER_TIMEOUT_MS,
         fence_retention_ms: int = FENCE_RETENTION_MS,
         now_ms: Callable[[], int] | None = None,
+        database: Path | str | PostgresUrl = ":memory:",
+        worker: str = "tests",
     ) -> Self:
         """A harness for `participant`.
 
@@ -70,13 +74,20 @@ class Harness:
             handler_timeout_ms: how long a handler may take.
             fence_retention_ms: for how long the fence remembers (R16).
             now_ms: the time; the machine's when not given.
+            database: `PostgresUrl("postgresql://…")` of an empty database, or a file; in memory when not given.
+            worker: its name, where several harnesses are workers of one service.
 
         """
         configure_tests()
-        store = await open_store(":memory:")
-        await store.connection.run_script(schema)
-        if prepare is not None:
-            await prepare(store.connection)
+        clock = SystemClock()
+        store = await open_for(Opening(participant, worker, clock, handler_timeout_ms), database)
+        try:
+            await store.connection.run_script(schema)
+            if prepare is not None:
+                await store.prepare(prepare)
+        except BaseException:
+            await store.close()
+            raise
         guard = Guard(
             participant,
             store,
@@ -84,7 +95,7 @@ class Harness:
             handler_timeout_ms=handler_timeout_ms,
             fence_retention_ms=fence_retention_ms,
         )
-        return cls(participant, store, guard, now_ms or SystemClock().now_ms)
+        return cls(participant, store, guard, now_ms or clock.now_ms)
 
     async def __aenter__(self) -> Self:
         return self
@@ -169,21 +180,23 @@ class Harness:
         """Handle a batch, as the worker does; for tests of the guard itself."""
         batch: list[Work] = [*settled, *commands]
         handled: list[Handled] = []
+        portions = Portions(self._in_one_transaction)
         while len(handled) < len(batch):
-            handled += await handle_portion(self._in_one_transaction, batch[len(handled) :])
+            handled += await portions.first_of(batch[len(handled) :])
         return handled
 
-    async def _in_one_transaction(self, works: Sequence[Work]) -> list[Handled]:
-        async with self._store.transaction():
+    async def _in_one_transaction(self, works: Sequence[Work], *, alone: bool = False) -> list[Handled]:
+        async with self._store.transaction(alone=alone):
             return await self._guard.handle(works, self._now_ms())
 
     async def fetch_all(self, sql: str, *params: Any) -> list[Row]:
         """Look into the database."""
+        await self._store.ready()
         return await self._store.connection.fetch_all(sql, params)
 
     async def prepare(self, prepare: Prepare) -> None:
         """Prepare the tables again, as every start does."""
-        await prepare(self._store.connection)
+        await self._store.prepare(prepare)
 
     async def run_script(self, sql: str) -> None:
         """Change the database, outside of any command."""

@@ -11,8 +11,8 @@ from kafka_saga.runtime.sqlite import Row, SqlConnection
 from kafka_saga.schemas.envelope import CommandHead
 
 
-class Transaction:
-    """One command's part of a batch's transaction: all it writes is kept if its handler returns, else nothing.
+class CommandContext:
+    """What a handler may know of its command beside the body: the third parameter, where it has one.
 
     Attributes:
         command: the command's head. What to undo is found by `command.parsed_id.saga_id` and `.step` (R15).
@@ -20,11 +20,9 @@ class Transaction:
 
     """
 
-    __slots__ = ("_connection", "_given", "command", "now_ms")
+    __slots__ = ("command", "now_ms")
 
-    def __init__(self, connection: SqlConnection, command: CommandHead, now_ms: int) -> None:
-        self._connection: SqlConnection | None = connection
-        self._given: list[Any] = []  # finished ones are small, and a handler has two seconds to give them out in
+    def __init__(self, command: CommandHead, now_ms: int) -> None:
         self.command = command
         self.now_ms = now_ms
 
@@ -37,6 +35,18 @@ class Transaction:
     def step(self) -> str:
         """The step's name; its action and its compensation have the same."""
         return self.command.parsed_id.step
+
+
+class Transaction(CommandContext):
+    """One command's part of a batch's transaction: all it writes is kept if its handler returns, else nothing."""
+
+    __slots__ = ("_connection", "_given")
+
+    def __init__(self, connection: SqlConnection, command: CommandHead, now_ms: int) -> None:
+        self._connection: SqlConnection | None = connection
+        self._given: list[Any] = []  # finished ones are small, and a handler has two seconds to give them out in
+        self.command = command
+        self.now_ms = now_ms
 
     def execute(self, sql: str, params: Params = ()) -> Coroutine[Any, Any, int]:
         """Run one statement; the number of rows it changed.

@@ -9,7 +9,6 @@ from __future__ import annotations
 from kafka_saga.participants.store.port import ParticipantStore
 from kafka_saga.runtime.clock import Clock
 from kafka_saga.runtime.telemetry import log
-from kafka_saga.runtime.wal import truncate_wal
 
 _log = log("upkeep")
 
@@ -52,7 +51,7 @@ class Upkeep:
             await self._prune(now_ms, at_ms, IDLE_ROWS_MAX if idle else BUSY_ROWS_MAX)
         elif idle and self._untidy and at_ms - self._tidied_at_ms >= TIDY_INTERVAL_MS:
             self._tidied_at_ms = at_ms
-            self._untidy = not await truncate_wal(self._store.connection)
+            self._untidy = not await self._store.tidy()
 
     async def _prune(self, now_ms: int, at_ms: int, rows_max: int) -> None:
         before_ms = now_ms - self._retention_ms - PRUNE_MARGIN_MS

@@ -63,7 +63,23 @@ def new_id() -> str:
     return os.urandom(16).hex()
 
 
+def chance() -> float:
+    """A fresh number from 0 up to 1, so that those who wait for each other do not wait equally long."""
+    return int.from_bytes(os.urandom(6)) / 2**48
+
+
 def rfc3339(at_ms: int) -> str:
     """`at_ms` as people and CloudEvents write it: `2026-11-23T10:42:07.123Z`."""
     moment = datetime.fromtimestamp(at_ms / 1000, UTC)
     return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{at_ms % 1000:03d}Z"
+
+
+async def rest(ending: asyncio.Event, clock: Clock, duration_ms: int) -> None:
+    """Wait for `duration_ms`, or until `ending` is set."""
+    waits = [asyncio.ensure_future(clock.sleep(duration_ms)), asyncio.ensure_future(ending.wait())]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for one in waits:
+            one.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)

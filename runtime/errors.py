@@ -13,7 +13,8 @@
     ├── UnavailableError      the broker or the store does not answer: try again
     │   ├── BrokerUnavailableError
     │   └── StoreUnavailableError
-    └── BrokenStoreError      the store is damaged or its disk is full: stop, and mend it first
+    │       └── StoreFullError … since its server's disk is full: make room, and it goes on
+    └── BrokenStoreError      the store's file is damaged or its disk is full: stop, and mend it first
 
 `code` is stable text for programs, `retryable` says whether the same call may succeed later, and
 `exit_code` is what a command exits with. Foreign errors are translated where they enter, with `from`.
@@ -79,11 +80,23 @@ class RefusedError(SagaError):
     exit_code = 4
 
 
+UNWRITTEN = "store"
+"""What a `ConflictError` says where there was none."""
+
+
 class ConflictError(RefusedError):
     """Somebody else changed it first."""
 
     code = "conflict"
     retryable = True
+
+    def __init__(self, message: str | None = None, *, what: str = "") -> None:
+        """`what` was changed: life, offsets, sagas, ids, settings or acts (R65); empty where that is not known.
+
+        `UNWRITTEN`: nobody was first, the store took nothing for a while.
+        """
+        super().__init__(message)
+        self.what = what
 
 
 class CommitRefusedError(RefusedError):
@@ -118,8 +131,14 @@ class StoreUnavailableError(UnavailableError):
     code = "store_unavailable"
 
 
+class StoreFullError(StoreUnavailableError):
+    """The disk of the store's server is full."""
+
+    code = "store_full"
+
+
 class BrokenStoreError(SagaError):
-    """The store is damaged or its disk is full."""
+    """The store's file is damaged or its disk is full."""
 
     code = "broken_store"
     exit_code = 5

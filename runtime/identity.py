@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kafka_saga.runtime.errors import BrokenStoreError, StoreRefusedError
-from kafka_saga.runtime.migrations import SCHEMA_TABLE
+from kafka_saga.runtime.migrations import GUEST_PREFIX, GUEST_SCHEMA_TABLE, SCHEMA_TABLE
 from kafka_saga.runtime.sqlite import BUSY_TIMEOUT_MS, address, copy_address, translated_errors
 
 _MAGIC = b"SQLite format 3\0"
@@ -21,16 +21,25 @@ class Identity:
     Attributes:
         tables: what is in it; of ours, the one that counts migrations is left out.
         first_migration: the file that began its schema, where a program of ours did.
+        schema: the version of that schema; 0 where it was never begun.
+        prefix: before the names of our tables, as they were told apart from a service's own.
 
     """
 
     tables: frozenset[str]
-    first_migration: str | None
+    first_migration: str | None = None
+    schema: int = 0
+    prefix: str = ""
 
     @property
     def is_empty(self) -> bool:
         """Whether nobody has made anything of it yet."""
         return not self.tables
+
+    def table(self, name: str) -> str | None:
+        """What our table `name` (`offsets`, `meta`) is called in it; None where it has none."""
+        full = f"{self.prefix}{name}"
+        return full if self.first_migration is not None and full in self.tables else None
 
 
 def identify(path: Path, *, is_copy: bool = False) -> Identity | None:
@@ -53,7 +62,7 @@ def identify(path: Path, *, is_copy: bool = False) -> Identity | None:
             what = "a folder" if path.is_dir() else "no ordinary file"
             raise StoreRefusedError(f"{path} is {what}, not a database: name another")
         if path.stat().st_size == 0:
-            return Identity(frozenset(), None)
+            return Identity(frozenset())
         with path.open("rb") as file:
             if file.read(len(_MAGIC)) != _MAGIC:
                 raise BrokenStoreError(
@@ -67,10 +76,12 @@ def identify(path: Path, *, is_copy: bool = False) -> Identity | None:
 
 def _look(connection: sqlite3.Connection) -> Identity:
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
-    columns = {name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (SCHEMA_TABLE,))}
-    first = None
-    if columns == {"version", "name"}:
-        found = connection.execute(f"SELECT name FROM {SCHEMA_TABLE} WHERE version = 1").fetchone()  # noqa: S608
-        first = None if found is None else str(found[0])
-        tables.discard(SCHEMA_TABLE)  # a first start that was killed got this far
-    return Identity(frozenset(tables), first)
+    for counts, prefix in ((GUEST_SCHEMA_TABLE, GUEST_PREFIX), (SCHEMA_TABLE, "")):
+        columns = {name for (name,) in connection.execute("SELECT name FROM pragma_table_info(?)", (counts,))}
+        if columns != {"version", "name"}:
+            continue
+        migrations = dict(connection.execute(f"SELECT version, name FROM {counts}"))  # noqa: S608
+        tables.discard(counts)  # a first start that was killed got this far
+        if 1 in migrations:
+            return Identity(frozenset(tables), str(migrations[1]), max(migrations), prefix)
+    return Identity(frozenset(tables))

@@ -164,9 +164,64 @@ DISK_FREE_BYTES_MIN: Final = 128 * 1024 * 1024
 EXPLAIN_TIMEOUT_MS: Final = 3_000
 """How long `saga explain` waits for what Kafka knows: the store's own answer is worth having without it."""
 
+PAGE_WINDOW_ROWS: Final = 20_000
+"""Sagas that one question of a list looks at: some twenty milliseconds of a reader, whatever the filter."""
+
+PAGE_WORK_MS_MAX: Final = 100
+"""After this a page of a list is handed out as it is, with where to go on: half of what a person takes for at once."""
+
+# --- over HTTP --------------------------------------------------------------------------------------
+HTTP_READERS_MAX: Final = 4
+"""Readers of the store that requests share: on SQLite each is a thread, on PostgreSQL a session."""
+
+HTTP_READER_AGE_MS_MAX: Final = 60_000
+"""A reader is opened anew after this: a file that was put back in a restore is another file."""
+
+HTTP_CONNECTIONS_MAX: Final = 500
+"""Connections that are served at once; each takes a file, of which a process has 1,024 by default."""
+
+HTTP_HEAD_TIMEOUT_MS: Final = 10_000
+"""For the head of a request to come whole: browsers and programs send it in one piece."""
+
+HTTP_READER_TIMEOUT_MS: Final = 30_000
+"""For the reader of an answer to take some of it; a browser that sleeps comes back by itself."""
+
+HTTP_BODY_BYTES_MAX: Final = 1024 * 1024
+"""The body of a request: four of the largest payloads, or a thousand ids."""
+
+HTTP_BODY_TIMEOUT_MS: Final = 15_000
+"""For a body to come whole: 70 KB a second at the worst."""
+
+HTTP_LOGIN_BYTES_MAX: Final = 8 * 1024
+"""What somebody may send before anybody knows who it is."""
+
+HTTP_FORM_FIELDS_MAX: Final = 2_000
+"""Fields of a form: a bulk act's list of ids is one of them."""
+
+HTTP_TOKEN_LENGTH_MIN: Final = 16
+HTTP_TOKEN_LENGTH_MAX: Final = 512
+"""Shorter ones are guessed; a longer one is a file given by mistake."""
+
+HTTP_BUCKETS_MAX: Final = 10_000
+"""Users whose requests are counted; beyond it those who asked longest ago are forgotten, and start anew."""
+
+HTTP_FAILURES_PER_SECOND: Final = 0.2
+HTTP_FAILURES_BURST: Final = 20
+"""Wrong tokens from one address: twenty, and then one each five seconds. A token of 16 characters outlasts that."""
+
+HTTP_STREAMS_MAX: Final = 200
+HTTP_STREAMS_OF_ONE_MAX: Final = 50
+"""Pages that are kept up to date at once, of all and of one user; each holds a connection."""
+
+HTTP_STOP_TIMEOUT_MS: Final = 3_000
+"""How long a request that is being answered keeps the process from ending."""
+
 # --- waiting --------------------------------------------------------------------------------------
 SESSION_TIMEOUT_MS: Final = 10_000
 HEARTBEAT_INTERVAL_MS: Final = 3_000
+REVOKE_TIMEOUT_MS: Final = 3_000
+"""How long a rebalance waits for a member to finish what it has in hand; what it then still writes is refused (R60)."""
+
 PUBLISH_TIMEOUT_MS: Final = 10_000
 """After this a producer is abandoned and everything unacknowledged is sent again by a new one."""
 
@@ -194,6 +249,19 @@ HANDLER_TIMEOUT_MS: Final = 2_000
 HANDLER_TIMEOUT_MS_MAX: Final = 60_000
 """Of one handler: for as long every other command of its service waits, and few steps wait that long for a reply."""
 
+HANDLER_LOCK_TIMEOUT_MS: Final = 100
+"""A row that somebody else holds for longer is a conflict and not a wait: deadlocks take a second to be found (R78)."""
+
+COMMANDS_PER_TRANSACTION_MAX: Final = 60
+"""On PostgreSQL, where each has a savepoint: from 64 on every other session's snapshots go to the disk. 500 of them in
+one transaction would cost 6 % less each."""
+
+SOLE_MS: Final = 10_000
+"""After a conflict over business rows a worker's batches run one at a time in its service, for this long (R78)."""
+
+WORKER_NAME_WAIT_MS: Final = 5_000
+"""How long a start waits for the session of the last process of its name to end."""
+
 PORTION_MS_MAX: Final = 250
 """Of a batch's handlers: what has taken this long is committed and answered before the next handler runs, so that a
 slow one costs those behind it its own time, and those before it none. A flood's batch takes a fifth of it."""
@@ -206,6 +274,79 @@ EXTERNAL_PENDING_MAX: Final = 1_000
 
 EXTERNAL_TIMEOUT_MS: Final = 30_000
 """One call to the outside; card processors promise an answer, if any, within half a minute."""
+
+POSTGRES_CONNECT_TIMEOUT_MS: Final = 10_000
+"""A server that has not answered by then is away: whoever waits for it says so and tries again."""
+
+POSTGRES_ANSWER_TIMEOUT_MS: Final = 15_000
+"""Longer than the server lets a statement run: whoever has no answer by then has lost the connection."""
+
+POSTGRES_CLOSE_TIMEOUT_MS: Final = 2_000
+"""How long a session's end is waited for: nothing depends on it."""
+
+POSTGRES_BESIDE_STATEMENT_TIMEOUT_MS: Final = 30_000
+"""For whoever works beside the replicas: time to count tens of millions of sagas, and not to hold their vacuum up."""
+
+POSTGRES_BESIDE_LOCK_TIMEOUT_MS: Final = 2_000
+"""A row that the replicas hold for longer is waited for by trying again."""
+
+POSTGRES_KEY_SLACK_MS: Final = 60_000
+"""Keys are given before transactions commit, by several machines: a saga may lie so far before its neighbour (R75)."""
+
+MOVED_ROWS_MAX: Final = 2_000
+"""Rows of one transaction while a store is moved: some megabytes."""
+
+REPLICA_WATCH_MS: Final = 2_000
+"""A beat comes every second: in this time one of a replica that lives is seen (R61)."""
+
+MIGRATION_LOCK_TIMEOUT_MS: Final = 2_000
+MIGRATION_TRIES_MAX: Final = 15
+"""A change of a table waits for its readers, and all others behind it: briefly, and for half a minute in all."""
+
+BEAT_MS: Final = 1_000
+LEASE_MS: Final = 5_000
+"""A replica says so often that it lives; one whose beat has stood still for so long is declared dead (R61). One that
+does not reach the store for so long leaves its partitions to others (R60)."""
+
+HEARTBEAT_MS: Final = 500
+HEARTBEAT_NOTE_MS: Final = 2_000
+HEARTBEAT_SILENCE_MS_MAX: Final = 10_000
+UNANSWERED_MS_MAX: Final = 10_000
+OUTBOX_AGE_MS_MAX: Final = 30_000
+READY_LOOK_TIMEOUT_MS: Final = 1_000
+SCRAPE_READ_TIMEOUT_MS: Final = 1_000
+ADMIN_CONNECTIONS_MAX: Final = 32
+"""Five notes missed: the process is gone. What waits for 30 s to be published is an outage. A probe has one."""
+
+TIMERS_PER_BATCH_MAX: Final = 500
+"""Timers that replicas fire in one batch: of what several may write, less is lost by a conflict (R71)."""
+
+CLIENT_WINDOW_MS: Final = 300_000
+CLIENT_OUTCOME_TIMEOUT_MS: Final = 60_000
+"""How long a client knows of an end that nobody waited for (a page is loaded again), and waits where nobody says."""
+
+CLIENT_LOOK_BACK_RECORDS_MAX: Final = 200_000
+"""Events that a client reads at its start to learn of those: some seconds, whatever the window."""
+
+CLIENT_ENDS_MAX: Final = 50_000
+CLIENT_ENDS_BYTES_MAX: Final = 64 * 1024 * 1024
+"""Ends that a client remembers: an event is half a kilobyte as a rule, and a quarter of a megabyte at most."""
+
+CLIENT_REFUSALS_MAX: Final = 10_000
+"""Dead letters of requests that a client remembers: a few megabytes; honest requests are checked before."""
+
+CLIENT_WAITERS_MAX: Final = 100_000
+"""Outcomes awaited at once: 100 MB of tasks in the caller's process; a service that has more has other troubles."""
+
+CLIENT_STARTS_PER_BATCH_MAX: Final = 500
+CLIENT_STARTS_WAITING_MAX: Final = 10_000
+"""Requests of one publish, and those that wait for the next ones: who brings more waits until some are published."""
+
+OUTBOX_RELAY_ROWS_MAX: Final = 200
+"""Requests that a relay of clients' outboxes has in hand: 50 MB at most, and a transaction of some milliseconds."""
+
+CLIENT_EVENT_IDS_MAX: Final = 10_000
+"""Ids of events that a stream has passed on: a copy that comes within so many is noticed."""
 
 STOP_TIMEOUT_MS: Final = 10_000
 """A stopping client that hangs (a broker that is away) is abandoned after this; the store is closed by then."""
@@ -226,3 +367,7 @@ assert POLL_RECORDS_MAX <= BATCH_RECORDS_MAX
 assert IN_FLIGHT_MIN < IN_FLIGHT_MAX <= PENDING_MAX
 assert PENDING_MAX // 2 + POLL_RECORDS_MAX <= PENDING_MAX, "intake pauses at half, and a poll may come on top"
 assert HEARTBEAT_INTERVAL_MS * 3 <= SESSION_TIMEOUT_MS
+assert BEAT_MS * 5 <= LEASE_MS
+assert HTTP_STREAMS_OF_ONE_MAX < HTTP_STREAMS_MAX < HTTP_CONNECTIONS_MAX, "streams leave connections to others"
+assert PAYLOAD_BYTES_MAX * 4 <= HTTP_BODY_BYTES_MAX
+assert REVOKE_TIMEOUT_MS < LEASE_MS < SESSION_TIMEOUT_MS

@@ -25,6 +25,7 @@ from uuid import UUID  # noqa: TID251 -- the class; no id is drawn
 from pydantic import AnyUrl, BaseModel, SecretBytes, SecretStr
 
 from kafka_saga.runtime.errors import UsageError
+from kafka_saga.runtime.wording import with_article
 
 Params = Sequence[Any] | Mapping[str, Any]
 """The values of a statement's parameters: a tuple or a list for `?`, a dict for `:name`."""
@@ -60,10 +61,23 @@ def register_adapters() -> None:
 
     Its default adapters write a datetime with a blank instead of the `T`, and are deprecated.
     """
-    for kind, as_text in _AS_TEXT[:5]:
+    for kind, written in _AS_TEXT[:5]:
         known = sqlite3.adapters.get((kind, sqlite3.PrepareProtocol))
         if known is None or getattr(known, "__module__", "") == "sqlite3.dbapi2":
-            sqlite3.register_adapter(kind, as_text)
+            sqlite3.register_adapter(kind, written)
+
+
+def check_params(params: Params) -> None:
+    """Refuse a lone value where parameters stand.
+
+    Raises:
+        UsageError: it is neither a sequence of values nor a mapping.
+
+    """
+    if isinstance(params, str | bytes) or not isinstance(params, Sequence | Mapping):
+        raise UsageError(
+            f"parameters stand in a tuple, a list or a dict, not in {with_article(_name(params))}: write `(value,)`"
+        )
 
 
 def taken(params: Params, error: Exception) -> Params | None:
@@ -75,8 +89,7 @@ def taken(params: Params, error: Exception) -> Params | None:
     """
     if not isinstance(error, _BINDING_ERRORS):
         return None
-    if isinstance(params, str | bytes) or not isinstance(params, Sequence | Mapping):
-        raise UsageError(f"parameters stand in a tuple, a list or a dict, not in a {_name(params)}: write `(value,)`")
+    check_params(params)
     if all(_is_plain(value) for _, value in _named(params)):
         return None
     if isinstance(params, Mapping):
@@ -101,11 +114,18 @@ def _converted(name: str, value: Any) -> Any:
         return value
     if isinstance(value, Enum):
         return _converted(name, value.value)
-    for kind, as_text in _AS_TEXT:
-        if isinstance(value, kind):
-            return as_text(value)
+    text = as_text(value)
+    if text is not value:
+        return text
     remedy = next((text for kinds, text in _REMEDIES if isinstance(value, kinds)), _REMEDY)
     raise UsageError(f"parameter {name} is of type {_name(value)}, which SQL does not take: {remedy}")
+
+
+def as_text(value: Any) -> Any:
+    """What stands for `value` in a column of text, by the table above; itself where nothing does."""
+    if isinstance(value, Enum):
+        return as_text(value.value)
+    return next((text(value) for kind, text in _AS_TEXT if isinstance(value, kind)), value)
 
 
 def _name(value: object) -> str:

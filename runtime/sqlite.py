@@ -41,12 +41,13 @@ WAL_PAGES_MAX = 4_000
 WAL_KEPT_BYTES_MAX = 4 * WAL_PAGES_MAX * 4_096
 """A log that was longer, because a reader held it up, is cut to this size once it starts again."""
 
-
 SLOW_COMMIT_MS = 10
 """A commit that took this long is worth a thread. On a busy machine the hop to it and back waits twice for a
 processor, which costs a flood's batch, of some five milliseconds, more than an event loop that stands still."""
 
 _CLOCK = SystemClock()
+BEGIN = "BEGIN IMMEDIATE"
+"""How a transaction in which something is written begins, on any `SqlConnection`."""
 
 
 class SqlConnection(Protocol):
@@ -154,6 +155,14 @@ class InlineConnection:
                 raise
         return await self.execute(sql, values)
 
+    def run(self, sql: str) -> None:
+        """Run one statement without parameters, here and now: a coroutine costs a tenth of a savepoint."""
+        try:
+            self._connection.execute(sql)
+        except sqlite3.Error as error:
+            self._failed(error)
+            raise
+
     async def execute_many(self, sql: str, rows: Iterable[Params]) -> int:
         try:
             return self._connection.executemany(sql, rows).rowcount
@@ -229,7 +238,7 @@ async def open_threaded(path: Path) -> ThreadedConnection:
     """
     with translated_errors(path):
         _create_private(path)
-        return await _configured(ThreadedConnection(await aiosqlite.connect(path, isolation_level=None), path))
+        return await configured(ThreadedConnection(await aiosqlite.connect(path, isolation_level=None), path))
 
 
 async def open_inline(path: Path | str) -> InlineConnection:
@@ -241,7 +250,7 @@ async def open_inline(path: Path | str) -> InlineConnection:
             _create_private(path)
             pool = ThreadPoolExecutor(1, thread_name_prefix="sqlite-commit")
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        return await _configured(InlineConnection(connection, pool, path))
+        return await configured(InlineConnection(connection, pool, path))
 
 
 async def open_reader(path: Path) -> ThreadedConnection:
@@ -297,18 +306,13 @@ class transaction:  # noqa: N801 -- reads like the context manager it is
 
     async def __aenter__(self) -> None:
         # A deferred transaction that turns into a write fails at once with SQLITE_BUSY_SNAPSHOT, whatever the timeout.
-        await self._connection.execute("BEGIN IMMEDIATE")
+        await self._connection.execute(BEGIN)
 
     async def __aexit__(self, kind: type[BaseException] | None, _error: object, _trace: object) -> None:
         if kind is None:
             await self._connection.commit()
         else:
             await self._connection.rollback()
-
-
-async def has_table(connection: SqlConnection, name: str) -> bool:
-    """Whether the database has a table of that name: another program's has not, nor has one that was never begun."""
-    return bool(await connection.fetch_all("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?", (name,)))
 
 
 class translated_errors:  # noqa: N801 -- reads like the context manager it is
@@ -358,7 +362,7 @@ def _unwritable(path: Path | str, why: object) -> str:
     return f"cannot write {path}: {why}; free or mend the disk, then start again"
 
 
-async def _configured(connection: _Connection) -> _Connection:
+async def configured(connection: _Connection) -> _Connection:
     try:
         await connection.run_script(
             f"PRAGMA busy_timeout={BUSY_TIMEOUT_MS}; PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"

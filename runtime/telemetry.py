@@ -37,6 +37,7 @@ log_subject: ContextVar[Subject | None] = ContextVar("log_subject", default=None
 _LEVELS_OF_LIBRARIES = {
     # It logs keys and values of messages at DEBUG (I24), and repeats connection errors that we report ourselves.
     "aiokafka": (logging.CRITICAL, logging.WARNING),
+    "uvicorn": (logging.WARNING, logging.INFO),  # we say ourselves that we serve, and where
     "aiosqlite": (logging.WARNING, logging.WARNING),  # statements with their parameters at DEBUG (I24)
 }
 """What is heard of libraries of ours: usually, and with `log_level = "debug"`."""
@@ -109,10 +110,19 @@ def _about(process: str) -> structlog.typing.Processor:
         about = log_subject.get()
         for name, value in () if about is None else about.log_fields().items():
             event.setdefault(name, value)
+        if "trace_id" not in event and (trace_id := _current_trace_id()):
+            event["trace_id"] = trace_id
         event.setdefault("process", process)
         return event
 
     return add
+
+
+def _current_trace_id() -> str | None:
+    """Of the span that the line is written in; where nobody traces, the API is not imported for asking."""
+    api = sys.modules.get("opentelemetry.trace")
+    found = None if api is None else api.get_current_span().get_span_context()
+    return f"{found.trace_id:032x}" if found is not None and found.is_valid else None
 
 
 def _unpacked(_logger: Any, _method: str, event: _Event) -> _Event:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from kafka_saga.runtime.sqlite import BUSY_TIMEOUT_MS, SqlConnection
+from kafka_saga.runtime.sqlite import BUSY_TIMEOUT_MS, WAL_PAGES_MAX, SqlConnection
 
 
 def wal_bytes(store: Path) -> int:
@@ -18,6 +18,15 @@ def wal_bytes(store: Path) -> int:
         return store.with_name(store.name + "-wal").stat().st_size
     except FileNotFoundError:
         return 0
+
+
+def room_needed(store: Path) -> int:
+    """How many bytes of disk the database at `store` still needs to go on as it is.
+
+    Its log grows until it is copied into the file, which may grow by as much then.
+    """
+    until_copied = WAL_PAGES_MAX * 4_096
+    return max(0, until_copied - wal_bytes(store)) + until_copied
 
 
 async def truncate_wal(connection: SqlConnection) -> bool:

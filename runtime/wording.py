@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import re
+
+_SOUNDS_LIKE_A_CONSONANT = re.compile(r"u(ni|s|ui|ri|rl|tc)|eu|one", re.IGNORECASE)
 _CONTROLS = {code: f"\\x{code:02x}" for code in (*range(32), 127, *range(128, 160))}
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """`1 saga`, `2,000 sagas`; `plural` where it is not the noun and an s."""
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"
+
+
+def with_article(name: str) -> str:
+    """`a str`, `an int`, `an AsyncSession`, `a UUID`: a class's name or another noun, as it is spoken."""
+    is_vowel = name[:1].lower() in {*"aeiou"} and not _SOUNDS_LIKE_A_CONSONANT.match(name)
+    return f"{'an' if is_vowel else 'a'} {name}"
 
 
 def duration(length_ms: int) -> str:

@@ -21,6 +21,7 @@ from kafka_saga.runtime.keyboard import is_pressed
 from kafka_saga.runtime.limits import JSON_DEPTH_MAX, PAYLOAD_BYTES_MAX
 from kafka_saga.runtime.stacks import complaints, words_of
 from kafka_saga.schemas.causes import Cause
+from kafka_saga.schemas.sensitive import redacted, sensitivity_of
 
 JsonObject = dict[str, Any]
 Model = TypeVar("Model", bound=BaseModel)
@@ -204,11 +205,20 @@ def fit(model: type[Model], checked: bytes) -> Model:
             raise _not_json(checked, describe(error)) from error
         if not first["loc"] and not isinstance(first["input"], dict):
             raise _no_object(first["input"]) from error
-        raise ContractError(Cause.BAD_SCHEMA, f"the value does not fit {model.__name__}: {describe(error)}") from error
+        raise misfit(model, checked, describe(error)) from error
     except BaseException as error:  # a user's validator may raise anything (R57)
         if is_pressed(error):
             raise
-        raise ContractError(Cause.BAD_SCHEMA, f"the value does not fit {model.__name__}: {told(error)}") from error
+        raise misfit(model, checked, told(error)) from error
+
+
+def misfit(model: type[BaseModel], value: bytes, why: str) -> ContractError:
+    """What is said of a value that does not fit: users' validators may quote what is sensitive of it."""
+    try:
+        secrets = sensitivity_of(model).secrets(orjson.loads(value))
+    except ValueError:  # pydantic reads what we do not
+        secrets = frozenset()
+    return ContractError(Cause.BAD_SCHEMA, redacted(f"the value does not fit {model.__name__}: {why}", secrets))
 
 
 def told(error: BaseException) -> str:

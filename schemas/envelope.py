@@ -6,6 +6,7 @@ Who sends what (names: CloudEvents core and its correlation extension, `ce_saga�
     reply    ce_specversion ce_id ce_source ce_type content-type · ce_causationid ce_sagaoutcome ce_sagaattempt
              and, only where they say something, ce_sagaeffect ce_sagareason
     event    ce_specversion ce_id ce_source ce_type content-type · ce_sequence
+    all      traceparent tracestate, where the request had them or traces are made (`traces`)
 
 Of a reply we require only the key (or `ce_correlationid`), `ce_causationid` and `ce_sagaoutcome` (R6): a foreign
 participant needs no more. Headers are few because each costs as much to build as the whole body.
@@ -21,10 +22,11 @@ from functools import lru_cache
 from typing import NamedTuple, TypeVar
 
 from kafka_saga.runtime.errors import ContractError
-from kafka_saga.runtime.limits import ATTEMPTS_MAX, HEADERS_BYTES_MAX, HEADERS_MAX
+from kafka_saga.runtime.limits import ACT_TEXT_LENGTH_MAX, ATTEMPTS_MAX, HEADERS_BYTES_MAX, HEADERS_MAX
 from kafka_saga.schemas.causes import Cause
 from kafka_saga.schemas.codec import decode_object, encode, framing
 from kafka_saga.schemas.ids import CommandId, parse_command_id
+from kafka_saga.schemas.traces import read_trace, trace_headers, trace_id_of
 
 Headers = tuple[tuple[str, bytes], ...]
 
@@ -42,6 +44,7 @@ OUTCOME = "ce_sagaoutcome"
 EFFECT = "ce_sagaeffect"
 REASON = "ce_sagareason"
 SEQUENCE = "ce_sequence"
+ACTOR = "ce_sagaactor"
 
 _FIXED: Headers = ((SPECVERSION, b"1.0"), (CONTENT_TYPE, b"application/json"))
 _STRUCTURED = b"application/cloudevents"
@@ -68,13 +71,15 @@ class Effect(StrEnum):
 
 
 class Reason(StrEnum):
-    """Why a participant answers `failure`."""
+    """Why a participant answers `failure`, or `retry`."""
 
     REJECTED = "rejected"
     FENCED = "fenced"
     STALE = "stale"
     FENCE_EXPIRED = "fence_expired"
     UNREADABLE = "unreadable"
+    BUSY = "busy"
+    """Of a `retry`: not now, for somebody else holds what the command needs; nothing failed."""
 
 
 class CommandHead(NamedTuple):
@@ -87,11 +92,17 @@ class CommandHead(NamedTuple):
     attempt: int
     started_at_ms: int
     """When the saga was accepted; 0 where a foreign orchestrator does not say (R16)."""
+    trace: str | None = None
+    """The trace that it belongs to (`schemas.traces`)."""
 
     def log_fields(self) -> dict[str, str | int]:
         """What log lines about this command say of it."""
         _, saga_id, step, *_ = self.parsed_id
-        return {"saga_id": saga_id, "step": step, "command_id": self.command_id, "attempt": self.attempt}
+        fields: dict[str, str | int] = {"saga_id": saga_id, "step": step, "attempt": self.attempt}
+        fields["message_id"] = self.command_id
+        if self.trace is not None:
+            fields["trace_id"] = trace_id_of(self.trace)
+        return fields
 
 
 class ReplyHead(NamedTuple):
@@ -122,16 +133,24 @@ def _same(message_type: str, source: str, *more: tuple[str, str]) -> Headers:
 
 
 def command_headers(
-    command_id: str, *, command_type: str, source: str, reply_to: str, attempt: int, started_at_ms: int
+    command_id: str,
+    *,
+    command_type: str,
+    source: str,
+    reply_to: str,
+    attempt: int,
+    started_at_ms: int,
+    trace: str | None = None,
 ) -> Headers:
     """The headers of a command."""
-    return (
+    headers = (
         *_FIXED,
         (ID, command_id.encode()),
         *_same(command_type, source, (REPLY_TO, reply_to)),
         _attempt(attempt),
         (STARTED, b"%d" % started_at_ms),
     )
+    return headers if trace is None else headers + trace_headers(trace)
 
 
 def reply_headers(
@@ -149,6 +168,8 @@ def reply_headers(
         optional += ((EFFECT, b"none"),)
     if reason is not None:
         optional += ((REASON, reason.value.encode()),)
+    if head.trace is not None:
+        optional += trace_headers(head.trace)
     command_id = head.command_id.encode()
     return (
         *_FIXED,
@@ -161,9 +182,28 @@ def reply_headers(
     )
 
 
-def event_headers(event_id: str, *, event_type: str, source: str, sequence: int) -> Headers:
+def event_headers(event_id: str, *, event_type: str, source: str, sequence: int, trace: str | None = None) -> Headers:
     """The headers of a lifecycle event; `sequence` orders and dedupes them per saga (R26)."""
-    return (*_FIXED, (ID, event_id.encode()), *_same(event_type, source), (SEQUENCE, b"%d" % sequence))
+    headers = (*_FIXED, (ID, event_id.encode()), *_same(event_type, source), (SEQUENCE, b"%d" % sequence))
+    return headers if trace is None else headers + trace_headers(trace)
+
+
+def request_headers(request_id: str, *, request_type: str) -> Headers:
+    """The headers of a request that an outbox's relay publishes. A request needs none; these say which copy it is."""
+    return (*_FIXED, (ID, request_id.encode()), *_same(request_type, "/outbox"))
+
+
+def actor_headers(actor: str) -> Headers:
+    """The header of a request that says who asks."""
+    return ((ACTOR, actor.encode(errors="replace")),)
+
+
+def read_actor(headers: Mapping[str, bytes]) -> str | None:
+    """Who asks, as a request says: anybody's words, in one line, cut short. None where it says nothing."""
+    told = headers.get(ACTOR)
+    if told is None:
+        return None
+    return "".join(filter(str.isprintable, told.decode(errors="replace"))).strip()[:ACT_TEXT_LENGTH_MAX] or None
 
 
 def read_headers(headers: Sequence[tuple[str, bytes | None]]) -> dict[str, bytes]:
@@ -217,6 +257,7 @@ def read_command(headers: Mapping[str, bytes], key: bytes | None) -> CommandHead
         reply_to=_text(headers, REPLY_TO),
         attempt=_number(headers, ATTEMPT) or 1,
         started_at_ms=_number(headers, STARTED) or 0,
+        trace=read_trace(headers),
     )
 
 

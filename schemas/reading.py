@@ -9,8 +9,16 @@ from pydantic import BaseModel
 
 from kafka_saga.runtime.errors import ContractError
 from kafka_saga.runtime.keyboard import is_pressed
-from kafka_saga.schemas.causes import Cause
-from kafka_saga.schemas.codec import JsonObject, Model, decode_model, decode_trusted, encode_model, to_document, told
+from kafka_saga.schemas.codec import (
+    JsonObject,
+    Model,
+    decode_model,
+    decode_trusted,
+    encode_model,
+    misfit,
+    to_document,
+    told,
+)
 from kafka_saga.schemas.faithful import ChangedError, character_of, check_exact, refuse_change, written
 
 
@@ -41,11 +49,11 @@ def rewritten(model: type[Model], made: Model, value: bytes) -> bytes:
     except ContractError:
         raise
     except ChangedError as error:
-        raise ContractError(Cause.BAD_SCHEMA, f"the value does not fit {model.__name__}: {error}") from error
+        raise misfit(model, value, str(error)) from error
     except BaseException as error:  # a user's serializer may raise anything (R57)
         if is_pressed(error):
             raise
-        raise ContractError(Cause.BAD_SCHEMA, f"the value does not fit {model.__name__}: {told(error)}") from error
+        raise misfit(model, value, told(error)) from error
 
 
 def told_by_handler(made: BaseModel) -> bytes:

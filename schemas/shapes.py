@@ -47,11 +47,25 @@ def differences(writer: type[BaseModel], reader: type[BaseModel]) -> list[Differ
     if writer is reader:
         return []
     try:
-        written = writer.model_json_schema(mode="serialization", schema_generator=_AsWritten)
-        read = reader.model_json_schema(mode="validation", schema_generator=_Lenient)
+        written, read = schema_as_written(writer), schema_as_read(reader)
     except Exception as error:  # noqa: BLE001 -- a user's own schema function may raise anything
         return [Difference("", f"they cannot be compared: {type(error).__name__}: {error}", fails=False)]
     return list(_Comparison(written, read).run())
+
+
+def schema_as_written(model: type[BaseModel]) -> Schema:
+    """The JSON Schema of what a model writes; a type that has none may be anything.
+
+    Raises:
+        Exception: whatever a user's own schema function raises.
+
+    """
+    return model.model_json_schema(mode="serialization", schema_generator=_AsWritten)
+
+
+def schema_as_read(model: type[BaseModel]) -> Schema:
+    """The same of what it reads."""
+    return model.model_json_schema(mode="validation", schema_generator=_Lenient)
 
 
 class _Lenient(GenerateJsonSchema):

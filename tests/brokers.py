@@ -19,17 +19,19 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from deploy.kafka import kafka as local_kafka
 from kafka_saga.messaging.embedded import embedded_broker
 from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.runtime.clock import SystemClock
+from tests.servers import NoServerError, first_of
 
 DOCKER_PING_TIMEOUT_S = 2
-
-
-class NoBrokerError(Exception):
-    """No broker of the kind that was asked for can be had here."""
+QUESTION_TIMEOUT_S = 5
+COORDINATOR_TIMEOUT_MS = 120_000
+CLOCK = SystemClock()
 
 
 @dataclass
@@ -68,11 +70,11 @@ Starter = Callable[[ExitStack, Mapping[str, str]], BrokerUnderTest]
 def _from_environment(_stack: ExitStack, environ: Mapping[str, str]) -> BrokerUnderTest:
     address = environ.get("KAFKA_BOOTSTRAP_SERVERS")
     if not address:
-        raise NoBrokerError("KAFKA_BOOTSTRAP_SERVERS is not set")
+        raise NoServerError("KAFKA_BOOTSTRAP_SERVERS is not set")
     return BrokerUnderTest("env", address)
 
 
-def _ping_docker(host: str) -> None:
+def ping_docker(host: str) -> None:
     """Ask the engine before believing in it: a client without an engine is common."""
     url = urlsplit(host)
     try:
@@ -88,23 +90,43 @@ def _ping_docker(host: str) -> None:
             connection.connect(address)
             connection.sendall(b"GET /_ping HTTP/1.0\r\n\r\n")
             if b"200" not in connection.recv(64):
-                raise NoBrokerError(f"the Docker engine at {host} is not well")
+                raise NoServerError(f"the Docker engine at {host} is not well")
     except OSError as error:
-        raise NoBrokerError(f"no Docker engine at {host} ({error})") from error
+        raise NoServerError(f"no Docker engine at {host} ({error})") from error
 
 
 def _from_docker(stack: ExitStack, environ: Mapping[str, str]) -> BrokerUnderTest:
-    _ping_docker(environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
+    ping_docker(environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
     try:
         from testcontainers.community.kafka import KafkaContainer  # noqa: PLC0415 - only where it is tried
     except ImportError as error:
-        raise NoBrokerError(f"{error.name} is not installed") from error
+        raise NoServerError(f"{error.name} is not installed") from error
     container = KafkaContainer().with_kraft().with_env("KAFKA_AUTO_CREATE_TOPICS_ENABLE", "false")
     try:
         stack.enter_context(container)
     except Exception as error:
-        raise NoBrokerError(f"the container did not start: {error}") from error
+        raise NoServerError(f"the container did not start: {error}") from error
     return BrokerUnderTest("docker", container.get_bootstrap_server())
+
+
+def await_coordinator(bootstrap_servers: str) -> None:
+    """Wait until a new broker has made its topic of groups, which takes a busy machine longer than clients wait.
+
+    The first question about a group has it made.
+    """
+    admin = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0})
+    deadline = CLOCK.monotonic_ms() + COORDINATOR_TIMEOUT_MS
+    while True:
+        described = admin.describe_consumer_groups(["nobodys"], request_timeout=QUESTION_TIMEOUT_S)
+        try:
+            described["nobodys"].result()
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.GROUP_ID_NOT_FOUND:
+                return
+            if CLOCK.monotonic_ms() > deadline:
+                raise NoServerError(f"the broker at {bootstrap_servers} coordinates no group: {error}") from error
+        else:
+            return
 
 
 def _from_maven(stack: ExitStack, _environ: Mapping[str, str]) -> BrokerUnderTest:
@@ -114,7 +136,8 @@ def _from_maven(stack: ExitStack, _environ: Mapping[str, str]) -> BrokerUnderTes
     try:
         broker.start()
     except local_kafka.KafkaError as error:
-        raise NoBrokerError(str(error)) from error
+        raise NoServerError(str(error)) from error
+    await_coordinator(broker.bootstrap_servers)
     return BrokerUnderTest("maven", broker.bootstrap_servers, process=broker)
 
 
@@ -138,7 +161,7 @@ def kinds(choice: str) -> list[str]:
         return [kind for kind in _STARTERS if kind != "embedded"]
     if choice in _STARTERS:
         return [choice]
-    raise NoBrokerError(f"SAGA_TEST_BROKER={choice}: it must be real, {', '.join(_STARTERS)}, or not set")
+    raise NoServerError(f"SAGA_TEST_BROKER={choice}: it must be real, {', '.join(_STARTERS)}, or not set")
 
 
 @contextmanager
@@ -146,15 +169,5 @@ def open_broker(
     environ: Mapping[str, str] = os.environ, starters: Mapping[str, Starter] = _STARTERS
 ) -> Iterator[BrokerUnderTest]:
     """The first broker that can be had; stopped at the end, unless somebody else runs it."""
-    skipped: list[str] = []
-    for kind in kinds(environ.get("SAGA_TEST_BROKER", "")):
-        with ExitStack() as stack:
-            try:
-                broker = starters[kind](stack, environ)
-            except NoBrokerError as error:
-                skipped.append(f"{kind}: {error}")
-                continue
-            broker.skipped = skipped
-            yield broker
-            return
-    raise NoBrokerError("no broker for the tests: " + "; ".join(skipped))
+    with first_of(kinds(environ.get("SAGA_TEST_BROKER", "")), starters, environ, "broker") as broker:
+        yield broker

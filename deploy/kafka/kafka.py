@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import base64
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -64,7 +65,15 @@ def fetch_jars() -> None:
         raise KafkaError(
             f"{missing}. Install it, or use the embedded broker (python -m kafka_saga.messaging.embedded)."
         )
-    if _jars_present():
+    if not _jars_present():
+        JARS.parent.mkdir(exist_ok=True)
+        with (JARS.parent / "lock").open("w") as lock:  # two may start at once, each with a broker of its own
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            _fetch_jars()
+
+
+def _fetch_jars() -> None:
+    if _jars_present():  # somebody else fetched them meanwhile
         return
     print("fetching Apache Kafka with Maven (once) ...", file=sys.stderr)
     result = subprocess.run(["mvn", "-q", "-B", "package"], cwd=HERE, capture_output=True, text=True, check=False)
@@ -111,10 +120,11 @@ class Listener:
     protocol: str  # PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL
     port: int = field(default_factory=free_port)
     advertised: str | None = None  # host:port that clients are sent to; its own when not given
+    host: str = "127.0.0.1"  # the address that it listens on; another where a network namespace leads to it
 
     @property
     def bootstrap_servers(self) -> str:
-        return f"127.0.0.1:{self.port}"
+        return f"{self.host}:{self.port}"
 
 
 @dataclass
@@ -209,7 +219,7 @@ class Broker:
     def _properties(self) -> str:
         controller = free_port()
         plain = {"PLAINTEXT": Listener("PLAINTEXT", self.port), **self.listeners}
-        bound = [f"{name}://127.0.0.1:{one.port}" for name, one in plain.items()]
+        bound = [f"{name}://{one.host}:{one.port}" for name, one in plain.items()]
         told = [f"{name}://{one.advertised or one.bootstrap_servers}" for name, one in plain.items()]
         protocols = [f"{name}:{one.protocol}" for name, one in plain.items()]
         properties = {

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
-from kafka_saga.orchestrator.app import registry_of
-from kafka_saga.orchestrator.cli.asking import actor
+from kafka_saga.orchestrator.app import registry_of, sight_of
 from kafka_saga.orchestrator.cli.edge import EXIT_FAILED, EXIT_TIMED_OUT
 from kafka_saga.orchestrator.cli.naming import meant
 from kafka_saga.orchestrator.cli.options import AS_DURATION, Output
@@ -18,21 +18,21 @@ from kafka_saga.orchestrator.cli.output import console, print_json, say, styled
 from kafka_saga.orchestrator.config import Settings
 from kafka_saga.orchestrator.machine.events import Act
 from kafka_saga.orchestrator.machine.states import EventKind, SagaState
-from kafka_saga.orchestrator.operations.acting import HOLDER_GRACE_MS, meant_for, send, wait
-from kafka_saga.orchestrator.operations.following import Result, Standing
-from kafka_saga.orchestrator.operations.pausing import NO_SAGA, on_scope, scope_text
-from kafka_saga.orchestrator.operations.show import Shown
-from kafka_saga.orchestrator.operations.show import show as show_saga
+from kafka_saga.orchestrator.operations.acts import asking
+from kafka_saga.orchestrator.operations.acts.acting import HOLDER_GRACE_MS, meant_for, send, wait
+from kafka_saga.orchestrator.operations.acts.following import Result, Standing
+from kafka_saga.orchestrator.operations.acts.pausing import on_scope, scope_text
+from kafka_saga.orchestrator.operations.acts.telling import standing_document
+from kafka_saga.orchestrator.operations.sagas.show import Shown
+from kafka_saga.orchestrator.operations.sagas.show import show as show_saga
 from kafka_saga.orchestrator.store.act_queue import ActQueue
 from kafka_saga.orchestrator.store.act_rows import verb_word
-from kafka_saga.orchestrator.store.port import QueuedAct
+from kafka_saga.orchestrator.store.port import NO_SAGA, QueuedAct
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.runtime.clock import SystemClock, new_id
 from kafka_saga.runtime.errors import RefusedError, UnavailableError, UsageError
-from kafka_saga.runtime.store_lock import StoreLock
+from kafka_saga.runtime.user import this_user
 from kafka_saga.runtime.wording import plain
-
-NO_REASON = "no reason given"
 
 
 @Parameter(name="*", group=Group("The act", sort_key=1))
@@ -72,11 +72,11 @@ class Asked:
     def act(self) -> Act:
         """The act, signed."""
         flags = self.flags
-        given = {name: value for name, value in self.arguments.items() if value is not None}
-        state = None if flags.if_state is None else flags.if_state.value
-        reason = NO_REASON if flags.reason is None else flags.reason
-        who = actor() if flags.actor is None else flags.actor
-        return Act(flags.act_id or new_id(), self.verb, who, reason, state, flags.if_version, given)
+        who = this_user() if flags.actor is None else flags.actor
+        asked = asking.Asked(
+            self.verb, who, flags.act_id or new_id(), flags.reason, flags.if_state, flags.if_version, self.arguments
+        )
+        return asked.act()
 
 
 def act_on_saga(asked: Asked, saga_id: str) -> int:
@@ -104,7 +104,7 @@ def act_on_scope(asked: Asked, scope: str, *, under_way: bool = False) -> int:
 
 
 async def _act_on_saga(asked: Asked, saga_id: str) -> int:
-    reader = await StoreReader.open(asked.settings.store_path)
+    reader = await StoreReader.open(asked.settings.store_at)
     try:
         saga_type, found = await meant(reader, saga_id, asked.saga_type, to_change=True)
         queued = await meant_for(reader, asked.act(), found, saga_type)
@@ -115,18 +115,18 @@ async def _act_on_saga(asked: Asked, saga_id: str) -> int:
 
 async def _act_on(asked: Asked, queued: QueuedAct) -> int:
     settings, flags = asked.settings, asked.flags
-    clock, lock = SystemClock(), StoreLock(settings.store_path)
-    reader = await StoreReader.open(settings.store_path)
+    clock = SystemClock()
+    reader = await StoreReader.open(settings.store_at, sight_of(settings))
     try:
         await _send(settings, reader, queued, clock.now_ms())
-        held = lock.holder() is not None
+        held = await reader.owners.now(clock) is not None
         if flags.no_wait:
             _say_sent(queued, held=held, output=asked.output)
             return 0
         if not held:
             seconds = HOLDER_GRACE_MS // 1000
             say(f"no orchestrator runs on this store: act {queued.act.act_id} is sent, waiting {seconds} s for one …")
-        standing = await _wait(reader, queued, clock, flags.timeout, lock)
+        standing = await _wait(reader, queued, clock, flags.timeout)
         saga_type, saga_id = queued.ref
         shown = None
         if queued.ref != NO_SAGA:
@@ -137,18 +137,17 @@ async def _act_on(asked: Asked, queued: QueuedAct) -> int:
 
 
 async def _send(settings: Settings, reader: StoreReader, queued: QueuedAct, now: int) -> None:
-    queue = await ActQueue.open(settings.store_path)
+    queue = await ActQueue.open(settings.store_at)
     try:
         await send(queue, reader, [queued], now)
     finally:
         await queue.close()
 
 
-async def _wait(
-    reader: StoreReader, queued: QueuedAct, clock: SystemClock, timeout_ms: int, lock: StoreLock
-) -> Standing:
+async def _wait(reader: StoreReader, queued: QueuedAct, clock: SystemClock, timeout_ms: int) -> Standing:
+    holder = partial(reader.owners.now, clock)
     try:
-        return await wait(reader, queued, clock=clock, timeout_ms=timeout_ms, holder=lock.holder)
+        return await wait(reader, queued, clock=clock, timeout_ms=timeout_ms, holder=holder)
     except asyncio.CancelledError:
         say(f"not waiting any more; the act is sent: {_audit(queued)}")
         raise
@@ -166,7 +165,7 @@ def _audit(queued: QueuedAct) -> str:
 
 def _say_sent(queued: QueuedAct, *, held: bool, output: Output) -> None:
     if output != "table":
-        print_json(_document(queued, Standing(Result.WAITING, "sent"), None))
+        print_json(standing_document(queued, Standing(Result.WAITING, "sent"), None))
         return
     word = verb_word(queued.act.verb.value)
     console().print(plain(f"{_subject(queued)}: {word} is sent as act {queued.act.act_id}"), soft_wrap=True)
@@ -174,25 +173,11 @@ def _say_sent(queued: QueuedAct, *, held: bool, output: Output) -> None:
     say(f"{nobody}what became of it: {_audit(queued)}")
 
 
-def _document(queued: QueuedAct, standing: Standing, shown: Shown | None) -> dict[str, Any]:
-    on_saga = {"sagaId": queued.ref.saga_id, "sagaType": queued.ref.saga_type}
-    document = {
-        "actId": queued.act.act_id,
-        **(on_saga if queued.ref != NO_SAGA else {"scope": queued.act.arguments.get("scope")}),
-        "verb": verb_word(queued.act.verb.value),
-        "result": standing.result.value,
-        "message": standing.message,
-    }
-    if shown is not None:
-        document |= {"state": shown.saga.state.value, "status": shown.status, "sentence": shown.sentence}
-    return document
-
-
 def _tell(queued: QueuedAct, standing: Standing, shown: Shown | None, output: Output) -> int:
     """What it came to: for programs on standard output, whatever it was; for people what did not work is an error."""
     act, subject, word = queued.act, _subject(queued), verb_word(queued.act.verb.value)
     if output != "table":
-        print_json(_document(queued, standing, shown))
+        print_json(standing_document(queued, standing, shown))
         return _EXIT_CODES.get(standing.result, 5 if standing.unattended else EXIT_TIMED_OUT)
     stands = "" if shown is None else f"{subject} is {shown.status}. {shown.sentence}"
     match standing.result:

@@ -11,10 +11,10 @@ from kafka_saga.orchestrator.cli.naming import meant
 from kafka_saga.orchestrator.cli.options import DEFAULTS, OutputFlag, SagaType, SettingFlags
 from kafka_saga.orchestrator.cli.output import clock, print_rows, say
 from kafka_saga.orchestrator.cli.sagas import read, said
-from kafka_saga.orchestrator.operations.pausing import scope_text
+from kafka_saga.orchestrator.operations.acts.pausing import scope_text
+from kafka_saga.orchestrator.operations.acts.telling import act_document
 from kafka_saga.orchestrator.store.act_rows import ActRow
 from kafka_saga.orchestrator.store.reader import StoreReader
-from kafka_saga.runtime.clock import rfc3339
 
 
 def acts(
@@ -55,25 +55,6 @@ def acts(
     print_rows(output, columns, map(_line, found), prose=("reason", "message"))
     if len(found) == limit:
         say(f"the newest {limit}; more with --limit")
-
-
-def act_document(row: ActRow) -> dict[str, Any]:
-    """An act for programs."""
-    return {
-        "actId": row.act_id,
-        "sagaId": row.ref.saga_id,
-        "sagaType": row.ref.saga_type,
-        "verb": row.verb,
-        "arguments": dict(row.arguments),
-        "actor": row.actor,
-        "reason": row.reason,
-        "expectedState": row.expected_state,
-        "expectedVersion": row.expected_version,
-        "at": rfc3339(row.created_at),
-        "outcome": row.outcome,
-        "message": row.message,
-        "decidedAt": None if row.decided_at is None else rfc3339(row.decided_at),
-    }
 
 
 def _line(row: ActRow) -> dict[str, Any]:

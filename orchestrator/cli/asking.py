@@ -1,22 +1,11 @@
-"""Before something is changed: who asks for it, and whether they are sure."""
+"""Before something is changed: whether they are sure."""
 
 from __future__ import annotations
 
-import getpass
-import socket
 import sys
 
 from kafka_saga.runtime.errors import UsageError
 from kafka_saga.runtime.wording import counted, plain
-
-
-def actor() -> str:
-    """Who runs this command: `user@host`, for the record."""
-    try:
-        user = getpass.getuser()
-    except (KeyError, OSError):  # a container's user without a name
-        user = "unknown"
-    return f"{user}@{socket.gethostname()}"
 
 
 def confirmed(question: str, *, yes: bool) -> bool:

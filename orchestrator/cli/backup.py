@@ -15,8 +15,9 @@ from kafka_saga.orchestrator.cli.options import DEFAULTS, SettingFlags
 from kafka_saga.orchestrator.cli.output import console, print_json, say
 from kafka_saga.orchestrator.cli.progress import progress_bar
 from kafka_saga.orchestrator.config import Settings
-from kafka_saga.orchestrator.operations.backing_up import Source, restore_line, sources, targets
-from kafka_saga.orchestrator.operations.backup_set import MANIFEST, write_manifest
+from kafka_saga.orchestrator.operations.store.backing_up import Source, restore_line, service_source, sources, targets
+from kafka_saga.orchestrator.operations.store.backup_set import MANIFEST, write_manifest
+from kafka_saga.orchestrator.store.location import file_of
 from kafka_saga.orchestrator.store.presence import check_store
 from kafka_saga.runtime.backup import back_up, one_cut
 from kafka_saga.runtime.clock import SystemClock, rfc3339
@@ -24,6 +25,10 @@ from kafka_saga.runtime.errors import RefusedError, UsageError
 from kafka_saga.runtime.replacing import check_finished
 
 _PAGE_BYTES = 4_096
+_BY_ITS_SERVER = (
+    "back it up with pg_dump or by archiving its log (point-in-time recovery), and services with --service; after such "
+    "a backup is put back, `saga store recovered` lets it go on (docs/operating.md)"
+)
 _Made = tuple[Source, Path, int]
 
 
@@ -53,9 +58,12 @@ def backup(
     if every and service is not None:
         raise UsageError("give --service or --all, not both")
     settings = common.settings()
-    chosen = sources(settings.store_path, _services(settings), service=service, every=every)
-    if service is None:
-        check_store(settings.store_path)
+    if service is not None:
+        chosen = [service_source(_services(settings), service)]
+    else:
+        store = file_of(settings.store_at, _BY_ITS_SERVER)
+        check_store(store)
+        chosen = sources(store, _services(settings) if every else [])
     for source in chosen:
         check_finished(source.path)
     if every:

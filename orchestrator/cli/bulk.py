@@ -6,44 +6,35 @@ import asyncio
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 from cyclopts.validators import Number
 
-from kafka_saga.orchestrator.app import registry_of
+from kafka_saga.orchestrator.app import registry_of, sight_of
 from kafka_saga.orchestrator.cli.acting import Asked
 from kafka_saga.orchestrator.cli.asking import check_terminal, confirmed_many
 from kafka_saga.orchestrator.cli.edge import EXIT_PARTLY_FAILED, EXIT_TIMED_OUT, EXIT_UNAVAILABLE
 from kafka_saga.orchestrator.cli.options import AS_DURATION
 from kafka_saga.orchestrator.cli.output import print_json, print_rows, say
 from kafka_saga.orchestrator.cli.progress import progress_bar
-from kafka_saga.orchestrator.machine.states import TERMINAL, EventKind, ParkReason, SagaState
-from kafka_saga.orchestrator.operations.bulk import Bulk, BulkRun, bulk_acts
-from kafka_saga.orchestrator.operations.choosing import Chosen, Frozen, Wanted, choose, choose_ids
-from kafka_saga.orchestrator.operations.following import Result
+from kafka_saga.orchestrator.machine.states import EventKind, ParkReason, SagaState
+from kafka_saga.orchestrator.operations.acts.asking import wanted_by
+from kafka_saga.orchestrator.operations.acts.bulk import Bulk, BulkRun, bulk_acts
+from kafka_saga.orchestrator.operations.acts.choosing import Chosen, Frozen, Wanted, choose, choose_ids
+from kafka_saga.orchestrator.operations.acts.following import Result
+from kafka_saga.orchestrator.operations.acts.telling import bulk_document, chosen_document
 from kafka_saga.orchestrator.store.act_queue import ActQueue
-from kafka_saga.orchestrator.store.listing import Filter
 from kafka_saga.orchestrator.store.port import QueuedAct
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.runtime.clock import SystemClock, new_id
 from kafka_saga.runtime.errors import UsageError
-from kafka_saga.runtime.store_lock import StoreLock
 from kafka_saga.runtime.wording import counted
 
 SAMPLE = 10
 """Sagas shown before the question; the whole list is `--dry-run -o jsonl`."""
-
-REACH = {
-    EventKind.RETRY_NOW: frozenset({SagaState.PARKED}),
-    EventKind.SKIP: frozenset({SagaState.PARKED}),
-    EventKind.RESOLVE: frozenset({SagaState.PARKED}),
-    EventKind.CANCEL: frozenset({SagaState.PENDING, SagaState.RUNNING}),
-    EventKind.PAUSE: frozenset({SagaState.PENDING, SagaState.RUNNING, SagaState.COMPENSATING}),
-    EventKind.RESUME: frozenset(SagaState) - TERMINAL,
-}
-"""The states that a verb is for where no --state is given."""
 
 
 @Parameter(name="*", group=Group("Many sagas at once", sort_key=2))
@@ -91,15 +82,18 @@ class BulkFlags:
 
     def wanted(self, verb: EventKind, saga_type: str | None, step: str | None, now: int) -> Wanted:
         """The filter."""
-        listed = Filter(
-            states=frozenset(self.state) or REACH[verb],
+        return wanted_by(
+            verb,
+            now=now,
+            states=frozenset(self.state),
             saga_type=saga_type,
-            started_from=None if self.newer_than is None else now - self.newer_than,
-            started_before=None if self.older_than is None else now - self.older_than,
+            step=step,
+            cause=self.cause,
+            older_than_ms=self.older_than,
+            newer_than_ms=self.newer_than,
             error=self.error,
-            held=verb is EventKind.RESUME,
+            limit=self.limit,
         )
-        return Wanted(listed, step, self.cause, self.limit, held_by_hand=verb is EventKind.RESUME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +130,7 @@ def _check(many: Many) -> None:
 
 
 async def _act_on_many(many: Many) -> int:
-    reader = await StoreReader.open(many.asked.settings.store_path)
+    reader = await StoreReader.open(many.asked.settings.store_at, sight_of(many.asked.settings))
     try:
         frozen = await _freeze(many, reader, SystemClock().now_ms())
         _show(many, frozen)
@@ -172,7 +166,7 @@ def _show(many: Many, frozen: Frozen) -> None:
     """The count and a sample; a dry run for programs prints the whole list."""
     chosen = frozen.chosen
     if many.bulk.dry_run and many.asked.output != "table":
-        print_rows(many.asked.output, [], map(_row, chosen))
+        print_rows(many.asked.output, [], map(chosen_document, chosen))
         return
     word = many.asked.word
     unknown = f"; there is no saga for {counted(len(frozen.missing), 'id')}" if frozen.missing else ""
@@ -191,13 +185,14 @@ async def _run(many: Many, reader: StoreReader, bulk_id: str, acts: Sequence[Que
     def progress(bulk: Bulk) -> None:
         bar.update(task, completed=bulk.settled if follow else bulk.sent + bulk.known)
 
-    queue = await ActQueue.open(many.asked.settings.store_path)
-    lock = StoreLock(many.asked.settings.store_path)
-    if lock.holder() is None:
+    clock = SystemClock()
+    holder = partial(reader.owners.now, clock)
+    queue = await ActQueue.open(many.asked.settings.store_at)
+    if await holder() is None:
         say("no orchestrator runs on this store: acts wait there, and are taken when one starts")
     try:
         with bar:
-            running = BulkRun(reader, queue, SystemClock(), lock.holder, many.asked.flags.timeout, progress)
+            running = BulkRun(reader, queue, clock, holder, many.asked.flags.timeout, progress)
             return await running.run(acts, follow=follow)
     except asyncio.CancelledError:
         say(f"stopped; what was sent is sent. Go on with the rest: --bulk-id {bulk_id}")
@@ -207,19 +202,12 @@ async def _run(many: Many, reader: StoreReader, bulk_id: str, acts: Sequence[Que
 
 
 def _report(many: Many, bulk_id: str, frozen: Frozen, bulk: Bulk) -> int:
-    counts = {result.value: bulk.counts[result] for result in Result}
-    if many.asked.flags.no_wait:
-        counts["waiting"] = bulk.total
-    wrong = [
-        {"sagaId": ref.saga_id, "sagaType": ref.saga_type, "result": standing.result, "message": standing.message}
-        for ref, standing in bulk.standings.items()
-        if standing.result not in (Result.SUCCEEDED, Result.UNCHANGED)
-    ]
+    document = bulk_document(bulk_id, bulk, frozen.missing, followed=not many.asked.flags.no_wait)
+    counts = {result.value: document[result.value] for result in Result}
     if many.asked.output != "table":
-        summary = {"bulkId": bulk_id, "total": bulk.total, "sent": bulk.sent, "sentBefore": bulk.known, **counts}
-        print_json({**summary, "missing": frozen.missing, "notDone": wrong})
+        print_json(document)
     else:
-        _print_report(bulk, counts, wrong, frozen.missing)
+        _print_report(bulk, counts, document["notDone"], frozen.missing)
         say(f"bulk id {bulk_id}: `saga acts --bulk-id {bulk_id}` lists its acts; --bulk-id {bulk_id} goes on with it")
     if counts["failed"] or counts["refused"] or frozen.missing:
         return EXIT_PARTLY_FAILED
@@ -241,11 +229,6 @@ def _print_report(bulk: Bulk, counts: dict[str, int], wrong: Sequence[dict[str, 
         say(f"  {row['sagaId']}: {row['result']}: {row['message']}")
     if len(wrong) > SAMPLE:
         say(f"  … and {len(wrong) - SAMPLE:,} more: -o json lists all")
-
-
-def _row(chosen: Chosen) -> dict[str, Any]:
-    ref = chosen.ref
-    return {"sagaId": ref.saga_id, "sagaType": ref.saga_type, "state": chosen.state.value, "status": chosen.status}
 
 
 def _line(chosen: Chosen) -> dict[str, Any]:

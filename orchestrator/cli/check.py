@@ -14,7 +14,7 @@ from kafka_saga.orchestrator.cli.edge import EXIT_FAILED
 from kafka_saga.orchestrator.cli.offered import offered
 from kafka_saga.orchestrator.cli.options import DEFAULTS, OutputFlag, ParticipantFlag, SettingFlags
 from kafka_saga.orchestrator.cli.output import print_rows, say
-from kafka_saga.orchestrator.operations.fitting import Mismatch, compare
+from kafka_saga.orchestrator.operations.checks.fitting import Mismatch, compare
 from kafka_saga.runtime.errors import UsageError
 
 _FOUND = "found, and what to do"

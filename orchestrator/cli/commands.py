@@ -38,6 +38,8 @@ _COMMANDS = {
     "Run": (
         ("orchestrator", "processes:orchestrator", "Run the orchestrator."),
         ("participant", "participant:participant", "Run the participant of one service."),
+        ("dashboard", "dashboard:dashboard", "Serve the dashboard and the HTTP API beside the orchestrator."),
+        ("outbox", "outbox:app", "Start sagas in a service's own transaction: the table, and its relay."),
         ("broker", "broker:broker", "Run the embedded broker: for demos and quick tests."),
     ),
     "Use": (
@@ -46,6 +48,8 @@ _COMMANDS = {
         ("show", "sagas:show", "Show one saga and where it stands."),
         ("log", "sagas:log", "Show what happened to each step of one saga."),
         ("explain", "explain:explain", "Say in one sentence what a saga waits for."),
+        ("trace", "trace:trace", "Draw when each attempt of one saga ran."),
+        ("open", "opening:open_saga", "Open the page of one saga on the dashboard that runs."),
         ("watch", "watch:watch", "Watch sagas live."),
         ("tail", "tail:tail", "Read the messages of a saga or a topic, decoded."),
     ),
@@ -61,10 +65,13 @@ _COMMANDS = {
     ),
     "Look after": (
         ("doctor", "doctor:doctor", "Check broker, store, topics and settings."),
+        ("lag", "lag:lag", "Show how far behind every group is, by topic and partition."),
+        ("health", "health:health", "Say whether the processes here are alive and ready: for probes."),
         ("purge", "purge:purge", "Delete finished sagas that are older than a while."),
         ("backup", "backup:backup", "Copy a database while it is in use; say how to put it back."),
         ("adopt", "adopt:adopt", "Make a consumer group a database's own, and say where it reads on."),
         ("restore", "restore:restore", "Put a backup back, and go on from it."),
+        ("store", "store:app", "Move the orchestrator's store from a file to PostgreSQL."),
         ("topics", "topics:app", "Create and list the topics that sagas need."),
         ("dlq", "dlq:app", "Look at dead letters, send them again, put them away."),
         ("config", "config:app", "Show every setting, its value and its source; or get one."),

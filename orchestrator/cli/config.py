@@ -13,7 +13,9 @@ from pydantic import SecretStr
 from kafka_saga.orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
 from kafka_saga.orchestrator.cli.output import print_json, print_rows, say
 from kafka_saga.orchestrator.config import Loaded, describe, unknown_setting, variable_of
+from kafka_saga.orchestrator.store.location import PostgresLocation
 from kafka_saga.runtime.errors import NotFoundError
+from kafka_saga.runtime.postgres import PostgresUrl
 from kafka_saga.runtime.wording import plain
 
 app = cyclopts.App(name="config", help="Show every setting, its value and where it comes from; or one value.")
@@ -86,7 +88,7 @@ def _lines(value: Any) -> list[str]:
 def settings_rows(loaded: Loaded) -> list[dict[str, Any]]:
     """Every setting with its value, source, variable and purpose."""
     # Where the default follows from other settings, what holds is the value.
-    effective = {"store": loaded.settings.store_path, "group": loaded.settings.group_name}
+    effective = {"store": loaded.settings.store_at, "group": loaded.settings.group_name}
     return [
         {
             "setting": name,
@@ -102,14 +104,16 @@ def settings_rows(loaded: Loaded) -> list[dict[str, Any]]:
 def _plain_value(value: Any) -> Any:
     if isinstance(value, SecretStr):
         return MASK
-    if isinstance(value, Path):
+    if isinstance(value, Path | PostgresLocation | PostgresUrl):
         return str(value)
+    if isinstance(value, dict):
+        return {name: _plain_value(one) for name, one in value.items()}
     return list(value) if isinstance(value, tuple) else value
 
 
 def _text(value: Any) -> str:
     if value is None or value in ("", {}):
         return "-"
-    if isinstance(value, list):
-        return ", ".join(map(str, value))
+    if isinstance(value, list | dict):
+        return ", ".join(_lines(value))
     return str(value).lower() if isinstance(value, bool) else str(value)

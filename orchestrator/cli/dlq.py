@@ -12,11 +12,12 @@ from rich.text import Text
 
 from kafka_saga.messaging.dead_letters import ERROR_HEADERS
 from kafka_saga.orchestrator.app import registry_of
-from kafka_saga.orchestrator.cli.letters import LETTERS, Handled, LetterFlags, own_letters
+from kafka_saga.orchestrator.cli.letters import LETTERS, Handled, LetterFlags
 from kafka_saga.orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
 from kafka_saga.orchestrator.cli.output import console, print_json, print_rows, say
+from kafka_saga.orchestrator.cli.revealing import RevealFlag, note_messages
 from kafka_saga.orchestrator.config import Settings
-from kafka_saga.orchestrator.operations.dead_letters import (
+from kafka_saga.orchestrator.operations.dead_letters.letters import (
     By,
     DeadLetterFilter,
     count_dead_letters,
@@ -24,7 +25,8 @@ from kafka_saga.orchestrator.operations.dead_letters import (
     read_dead_letters,
     read_one,
 )
-from kafka_saga.orchestrator.operations.messages import id_fields
+from kafka_saga.orchestrator.operations.kafka.messages import id_fields
+from kafka_saga.orchestrator.operations.kafka.needed_topics import dead_letter_topics_of
 from kafka_saga.runtime.telemetry import configure_logging
 from kafka_saga.runtime.wording import counted, plain
 from kafka_saga.schemas.codec import encode
@@ -111,6 +113,7 @@ def show(
     position: Annotated[str, Parameter(help="topic/partition/offset, as `saga dlq list` prints it")],
     /,
     *,
+    reveal: RevealFlag = None,
     output: OutputFlag = "table",
     common: SettingFlags = DEFAULTS,
 ) -> None:
@@ -119,11 +122,13 @@ def show(
     Examples:
         saga dlq show dlq.order.requests/0/17
         saga dlq show dlq.order.requests/0/17 -o json | jq .value
+        saga dlq show dlq.order.requests/0/17 --reveal "which field is wrong?"
 
     """
     settings = common.settings()
     configure_logging(process="dlq", level="error")
-    fields = id_fields(registry_of(settings), settings.topics)
+    reveals = note_messages(settings, position, reveal)
+    fields = id_fields(registry_of(settings), settings.topics, reveals=reveals)
     letter = asyncio.run(read_one(settings.kafka, settings.topics, position, fields))
     if output == "table":
         _print_letter(letter)
@@ -142,7 +147,7 @@ def topics(*, output: OutputFlag = "table", common: SettingFlags = DEFAULTS) -> 
     settings = common.settings()
     configure_logging(process="dlq", level="error")
     names = asyncio.run(dead_letter_topics(settings.kafka, settings.topics))
-    ours = own_letters(settings)
+    ours = dead_letter_topics_of(registry_of(settings), settings.topics)
     rows = [{"topic": name, "ours": ours is None or name in ours} for name in names]
     if output == "table":
         rows = [{**row, "ours": "yes" if row["ours"] else "no"} for row in rows]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import Annotated
 
@@ -15,10 +15,10 @@ from kafka_saga.orchestrator.app import registry_of
 from kafka_saga.orchestrator.cli.edge import EXIT_FAILED, EXIT_PARTLY_FAILED, EXIT_UNAVAILABLE
 from kafka_saga.orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
 from kafka_saga.orchestrator.cli.output import print_rows, say
-from kafka_saga.orchestrator.cli.site import site_of
 from kafka_saga.orchestrator.config import DAY_MS, Loaded, remarks
 from kafka_saga.orchestrator.operations.checks.examination import examine, examine_without_definitions
 from kafka_saga.orchestrator.operations.checks.finding import Finding, Verdict
+from kafka_saga.orchestrator.site import site_of
 from kafka_saga.runtime.clock import SystemClock
 from kafka_saga.runtime.errors import SagaError
 from kafka_saga.runtime.telemetry import configure_logging
@@ -36,6 +36,13 @@ def doctor(
     thorough: Annotated[
         bool, Parameter(negative="", show_default=False, help="Also read every page of a large store: 4 s a gigabyte")
     ] = False,
+    database: Annotated[
+        dict[str, str] | None,
+        Parameter(
+            help="A service's database: --database.payment postgresql://… [default: the setting service_databases, "
+            "else NAME.db in the data directory]"
+        ),
+    ] = None,
     output: OutputFlag = "table",
     common: SettingFlags = DEFAULTS,
 ) -> int:
@@ -47,11 +54,12 @@ def doctor(
     Examples:
         saga doctor
         saga doctor --app shop.sagas --bootstrap-servers kafka:9092
+        saga doctor --database.payment postgresql://payment@db/payment
         saga doctor -o jsonl | jq 'select(.verdict == "wrong")'
 
     """
     configure_logging(process="doctor", level="error")
-    findings = _examine(common, thorough=thorough)
+    findings = _examine(common, database, thorough=thorough)
     rows = [asdict(finding) for finding in findings]
     if output == "table":
         shown = [
@@ -77,9 +85,9 @@ def _summary(findings: Collection[Finding]) -> str:
     return f"{len(findings)} checks: {', '.join(said) or 'all is well'}"
 
 
-def _examine(common: SettingFlags, *, thorough: bool) -> list[Finding]:
+def _examine(common: SettingFlags, databases: Mapping[str, str] | None, *, thorough: bool) -> list[Finding]:
     try:
-        loaded = common.loaded()
+        loaded = common.loaded(service_databases=databases)
     except SagaError as error:
         return [Finding("wrong", "settings", "they cannot be used", str(error))]
     settings, clock = loaded.settings, SystemClock()
@@ -90,9 +98,7 @@ def _examine(common: SettingFlags, *, thorough: bool) -> list[Finding]:
         registry = registry_of(settings)
     except SagaError as error:
         findings.append(Finding("wrong", "definitions", "they cannot be used", str(error)))
-        looking = examine_without_definitions(
-            settings.kafka, settings.store_path, settings.data_dir, clock, retention_ms
-        )
+        looking = examine_without_definitions(settings.kafka, settings.store_at, settings.data_dir, clock, retention_ms)
         return findings + asyncio.run(looking)
     names = [f"{definition.saga_type} v{definition.version}" for definition in registry]
     findings.append(Finding("ok", "definitions", ", ".join(names), "", {"definitions": names}))

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Annotated
 
 from cyclopts import Group, Parameter
 
-from kafka_saga.orchestrator.app import registry_of, topic_specs
+from kafka_saga.orchestrator.app import registry_of
 from kafka_saga.orchestrator.cli.options import read_duration
 from kafka_saga.orchestrator.config import Settings
-from kafka_saga.orchestrator.operations.dead_letters import DeadLetterFilter
-from kafka_saga.orchestrator.operations.messages import id_fields
+from kafka_saga.orchestrator.operations.dead_letters.letters import DeadLetterFilter
+from kafka_saga.orchestrator.operations.dead_letters.moments import read_date
+from kafka_saga.orchestrator.operations.kafka.messages import id_fields
+from kafka_saga.orchestrator.operations.kafka.needed_topics import dead_letter_topics_of
 from kafka_saga.runtime.clock import SystemClock, rfc3339
 from kafka_saga.runtime.errors import UsageError
-from kafka_saga.schemas.topics import dead_letter_topic
 
 Handled = Annotated[
     bool, Parameter(name="--all", negative="", help="Also those that were redriven or discarded", show_default=False)
@@ -51,29 +51,15 @@ class LetterFlags:
         now = SystemClock().now_ms()
         since = None if self.since is None else rfc3339(read_moment(self.since, now))
         until = None if self.until is None else rfc3339(read_moment(self.until, now))
-        among = None if self.every_topic else own_letters(settings)
-        fields = id_fields(registry_of(settings), settings.topics)
+        registry = registry_of(settings)
+        among = None if self.every_topic else dead_letter_topics_of(registry, settings.topics)
+        fields = id_fields(registry, settings.topics)
         return DeadLetterFilter(
             self.topic, self.cause, self.saga, since, until, handled=handled, among=among, fields=fields
         )
 
 
 LETTERS = LetterFlags()
-
-
-def own_letters(settings: Settings) -> frozenset[str] | None:
-    """The dead letter topics of what our sagas need; None with a prefix: then all that begin with it are ours.
-
-    Without one, a cluster that others use too may have dead letters of their making: none of ours to send again.
-
-    Raises:
-        ConfigError, DefinitionError: a module or a definition is wrong.
-
-    """
-    if settings.topics.prefix:
-        return None
-    needed = topic_specs(registry_of(settings), settings.topics, settings.partitions)
-    return frozenset(dead_letter_topic(spec.name) for spec in needed)
 
 
 def read_moment(text: str, now_ms: int) -> int:
@@ -86,8 +72,6 @@ def read_moment(text: str, now_ms: int) -> int:
     try:
         if "-" not in text:
             return max(0, now_ms - read_duration(text))
-        moment = datetime.fromisoformat(text)
-        at = moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
-        return max(0, int(at.timestamp() * 1000))
-    except (UsageError, ValueError, OverflowError) as error:
+        return read_date(text)
+    except UsageError as error:
         raise UsageError(f"'{text}' is no moment: write 2h (ago), 2026-11-23 or 2026-11-23T10:00:00Z") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kafka_saga.orchestrator.cli.output import say
-from kafka_saga.orchestrator.operations.naming import identify
+from kafka_saga.orchestrator.operations.sagas.naming import identify
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.schemas.ids import SagaRef
 

@@ -14,6 +14,7 @@ from cyclopts import Group, Parameter, Token
 
 from kafka_saga.orchestrator.config import Loaded, Settings, load_settings, remarks
 from kafka_saga.runtime.errors import UsageError
+from kafka_saga.runtime.telemetry import LogFormat
 
 Output = Literal["table", "json", "jsonl"]
 
@@ -31,7 +32,16 @@ ParticipantFlag = Annotated[
     ),
 ]
 
-_NAMES = {"bootstrap_servers": "kafka.bootstrap_servers", "prefix": "topics.prefix"}
+HttpFlag = Annotated[
+    str | None, Parameter(name="--http", help="Serve dashboard and HTTP API here, HOST:PORT; port 0: any free one")
+]
+
+_NAMES = {
+    "bootstrap_servers": "kafka.bootstrap_servers",
+    "prefix": "topics.prefix",
+    "http": "http.listen",
+    "read_only": "http.read_only",
+}
 
 
 @Parameter(name="*", group=Group("Settings", sort_key=9))
@@ -47,7 +57,7 @@ class SettingFlags:
     ] = None
     prefix: Annotated[str | None, Parameter(help="Put before every topic's name, e.g. `shop.`")] = None
     data_dir: Annotated[Path | None, Parameter(help="Where databases live [default: .saga]")] = None
-    store: Annotated[Path | None, Parameter(help="The orchestrator's database file")] = None
+    store: Annotated[str | None, Parameter(help="The orchestrator's store: a file, or postgresql://…")] = None
     app: Annotated[
         tuple[str, ...] | None,
         Parameter(help="A module with saga definitions; repeat for more", negative="", consume_multiple=False),
@@ -101,3 +111,34 @@ BrokerWait = Annotated[
     AS_DURATION,
     Parameter(help="How long to wait for a Kafka that is away, e.g. 30s; 0 ends at once [default: until it comes]"),
 ]
+
+AdminPortFlag = Annotated[
+    int | None,
+    Parameter(
+        name="--admin-port", help="Serve /livez, /readyz and /metrics there; 0: any free port [default: nowhere]"
+    ),
+]
+AdminHostFlag = Annotated[
+    str | None,
+    Parameter(name="--admin-host", help="The address of that port; 0.0.0.0 in a container [default: 127.0.0.1]"),
+]
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, slots=True)
+class ProcessFlags:
+    """How a process that stays shows itself."""
+
+    admin_port: AdminPortFlag = None
+    admin_host: AdminHostFlag = None
+    log_level: Literal["debug", "info", "warning", "error"] | None = None
+    log_format: LogFormat | None = None
+
+    @property
+    def given(self) -> dict[str, object]:
+        """As settings."""
+        return asdict(self)
+
+
+AS_SET = ProcessFlags()
+"""As files and variables say."""

@@ -14,7 +14,7 @@ from kafka_saga.orchestrator.cli.sagas import read
 from kafka_saga.orchestrator.cli.verbs import ACT, ONE, MaybeSagaId
 from kafka_saga.orchestrator.machine.saga import service_scope, type_scope
 from kafka_saga.orchestrator.machine.states import EventKind
-from kafka_saga.orchestrator.operations.pausing import PauseRow, list_pauses
+from kafka_saga.orchestrator.operations.acts.pausing import PauseRow, list_pauses
 from kafka_saga.runtime.clock import SystemClock
 from kafka_saga.runtime.errors import UsageError
 from kafka_saga.runtime.wording import duration

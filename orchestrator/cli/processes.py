@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import os
+from typing import Annotated
 
 from cyclopts import Parameter
 
 from kafka_saga.orchestrator.app import run_orchestrator
-from kafka_saga.orchestrator.cli.options import DEFAULTS, BrokerWait, SettingFlags
+from kafka_saga.orchestrator.cli.options import (
+    AS_SET,
+    DEFAULTS,
+    BrokerWait,
+    HttpFlag,
+    ProcessFlags,
+    SettingFlags,
+)
 from kafka_saga.orchestrator.cli.serving import log_remarks
 from kafka_saga.runtime.process import run_process
-from kafka_saga.runtime.telemetry import LogFormat, configure_logging
+from kafka_saga.runtime.telemetry import configure_logging
+from kafka_saga.runtime.trace_export import exported_traces
 
 
 def orchestrator(
@@ -25,18 +34,23 @@ def orchestrator(
     active: Annotated[
         dict[str, int] | None, Parameter(help="The version that starts new sagas: --active.order 1 [default: newest]")
     ] = None,
+    http: HttpFlag = None,
     broker_wait: BrokerWait = None,
-    log_level: Literal["debug", "info", "warning", "error"] | None = None,
-    log_format: LogFormat | None = None,
+    process: ProcessFlags = AS_SET,
 ) -> int:
     """Run the orchestrator: it reads requests and replies, and sends commands, until it is stopped.
 
-    One process owns one store. It stops cleanly on Ctrl-C or SIGTERM, and nothing is lost when it is killed.
+    One process owns one file; any number share a database. It stops cleanly on Ctrl-C or SIGTERM, and nothing is lost
+    when it is killed.
 
     Examples:
         saga orchestrator --bootstrap-servers localhost:9092
 
+        saga orchestrator --http 127.0.0.1:7242
+
         saga orchestrator --app shop.sagas --data-dir /var/lib/saga
+
+        SAGA_REPLICA=one saga orchestrator --store postgresql://saga@db/orders
 
     """
     settings = common.loaded(
@@ -45,10 +59,11 @@ def orchestrator(
         create_topics=create_topics,
         park_missing=park_missing,
         active=active,
+        http=http,
         broker_wait_ms=broker_wait,
-        log_level=log_level,
-        log_format=log_format,
+        **process.given,
     ).settings
     configure_logging(process="orchestrator", level=settings.log_level, log_format=settings.log_format)
     log_remarks()
-    return run_process(lambda lifecycle: run_orchestrator(lifecycle, settings))
+    with exported_traces("saga-orchestrator", os.environ):
+        return run_process(lambda lifecycle: run_orchestrator(lifecycle, settings))

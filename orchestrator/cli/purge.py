@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from kafka_saga.orchestrator.cli.asking import actor, confirmed
+from kafka_saga.orchestrator.cli.asking import confirmed
 from kafka_saga.orchestrator.cli.options import AS_DURATION, DEFAULTS, SettingFlags
 from kafka_saga.orchestrator.cli.output import console, print_json, say
 from kafka_saga.orchestrator.cli.progress import progress_bar
 from kafka_saga.orchestrator.cli.sagas import read
 from kafka_saga.orchestrator.config import Settings
 from kafka_saga.orchestrator.machine.states import TERMINAL, SagaState
-from kafka_saga.orchestrator.operations.purging import compact as compact_store
-from kafka_saga.orchestrator.operations.purging import purge as purge_sagas
-from kafka_saga.orchestrator.store.retention import Purge, QueuedPurge
+from kafka_saga.orchestrator.operations.acts.asking import NO_REASON
+from kafka_saga.orchestrator.operations.store.purging import compact as compact_store
+from kafka_saga.orchestrator.operations.store.purging import purge as purge_sagas
+from kafka_saga.orchestrator.store.location import file_of
+from kafka_saga.orchestrator.store.retention import Asker, Purge, QueuedPurge
 from kafka_saga.runtime.clock import SystemClock, new_id, rfc3339
 from kafka_saga.runtime.errors import RefusedError, UsageError
+from kafka_saga.runtime.limits import ACT_TEXT_LENGTH_MAX
 from kafka_saga.runtime.store_lock import StoreLock
+from kafka_saga.runtime.user import this_user
 from kafka_saga.runtime.wording import counted
 
 _MEGABYTE = 1_000_000
+_NOT_COMPACTED = "free space is used again there, and VACUUM FULL or pg_repack give it back"
 
 
 def purge(
@@ -33,6 +39,7 @@ def purge(
         tuple[str, ...],
         Parameter(help="Only those that ended so: COMPLETED, COMPENSATED", negative="", show_default=False),
     ] = (),
+    reason: Annotated[str | None, Parameter(help="Why; it is kept among the acts")] = None,
     dry_run: Annotated[bool, Parameter(negative="", help="Say how many, and change nothing")] = False,
     yes: Annotated[bool, Parameter(name=["--yes", "-y"], negative="", help="Do not ask", show_default=False)] = False,
     compact: Annotated[
@@ -54,11 +61,14 @@ def purge(
         saga purge --older-than 90d --yes --compact            # and give the space back to the disk
 
     """
+    if reason is not None and not 0 < len(reason) <= ACT_TEXT_LENGTH_MAX:
+        raise UsageError(f"the reason must have 1 to {ACT_TEXT_LENGTH_MAX} characters")
     settings = common.settings()
     now = SystemClock().now_ms()
     wanted = Purge(now - older_than, saga_type, _states(state))
-    if compact and not dry_run and (holder := StoreLock(settings.store_path).holder()) is not None:
-        raise RefusedError(f"{holder} has the store: stop it, then use --compact; free space is used again anyway")
+    path = file_of(settings.store_at, _NOT_COMPACTED) if compact and not dry_run else None
+    if path is not None:
+        _check_unused(path)
     count = read(settings, lambda reader: reader.count_purgeable(wanted))
     if dry_run or not count:
         _report(json, wanted, {"purgeable": count, "purged": 0})
@@ -66,11 +76,17 @@ def purge(
         say("nothing was changed")
         return 1
     else:
-        _report(json, wanted, {"purgeable": count, "purged": _purge(settings, wanted, count)})
-    if compact and not dry_run:
-        before, after = asyncio.run(compact_store(settings.store_path, SystemClock()))
+        asker = Asker(this_user(), reason or NO_REASON)
+        _report(json, wanted, {"purgeable": count, "purged": _purge(settings, wanted, asker, count)})
+    if path is not None:
+        before, after = asyncio.run(compact_store(path, SystemClock()))
         say(f"the store's file: {before / _MEGABYTE:,.1f} MB before, {after / _MEGABYTE:,.1f} MB now")
     return 0
+
+
+def _check_unused(path: Path) -> None:
+    if (holder := StoreLock(path).holder()) is not None:
+        raise RefusedError(f"{holder} has the store: stop it, then use --compact; free space is used again anyway")
 
 
 def _states(words: tuple[str, ...]) -> frozenset[SagaState]:
@@ -81,16 +97,16 @@ def _states(words: tuple[str, ...]) -> frozenset[SagaState]:
     return frozenset(SagaState(name) for name in names) or TERMINAL
 
 
-def _purge(settings: Settings, wanted: Purge, count: int) -> int:
+def _purge(settings: Settings, wanted: Purge, asker: Asker, count: int) -> int:
     bar = progress_bar()
     task = bar.add_task("purging", total=count)
     queued = QueuedPurge(new_id(), wanted)
     with bar:
         return asyncio.run(
             purge_sagas(
-                settings.store_path,
+                settings.store_at,
                 queued,
-                actor(),
+                asker,
                 SystemClock(),
                 on_progress=lambda done: bar.update(task, completed=done),
             )

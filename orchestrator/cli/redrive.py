@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 
-from kafka_saga.orchestrator.cli.asking import actor, confirmed
+from kafka_saga.orchestrator.cli.asking import confirmed
 from kafka_saga.orchestrator.cli.edge import EXIT_FAILED, EXIT_PARTLY_FAILED
 from kafka_saga.orchestrator.cli.letters import LETTERS, LetterFlags
 from kafka_saga.orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
 from kafka_saga.orchestrator.cli.output import print_json, print_rows, say
 from kafka_saga.orchestrator.cli.progress import progress_bar
 from kafka_saga.orchestrator.config import Settings
-from kafka_saga.orchestrator.operations import redriving
-from kafka_saga.orchestrator.operations.marks import parse_position
-from kafka_saga.orchestrator.operations.redriving import Author, Plan, plan_for
-from kafka_saga.runtime.clock import SystemClock
-from kafka_saga.runtime.errors import RefusedError, UsageError
+from kafka_saga.orchestrator.operations.dead_letters import redriving
+from kafka_saga.orchestrator.operations.dead_letters.marks import parse_position
+from kafka_saga.orchestrator.operations.dead_letters.noting import note_handled
+from kafka_saga.orchestrator.operations.dead_letters.redriving import Author, Plan, plan_for
+from kafka_saga.orchestrator.operations.dead_letters.reporting import report
+from kafka_saga.orchestrator.store.location import may_be_there
+from kafka_saga.runtime.clock import SystemClock, new_id
+from kafka_saga.runtime.errors import RefusedError, UnavailableError, UsageError
 from kafka_saga.runtime.limits import DEAD_LETTERS_PER_RUN_MAX
 from kafka_saga.runtime.telemetry import configure_logging
+from kafka_saga.runtime.user import this_user
 
 SHOWN_MAX = 10
 
@@ -76,7 +80,7 @@ def redrive(
     wanted = chosen.filter(settings) if position is None else parse_position(position)
     plan = asyncio.run(plan_for(settings.kafka, settings.topics, "redriven", wanted, limit, again=again, force=force))
     return _carry_out(
-        settings, plan, Author(who or actor(), reason), output, dry_run=dry_run, yes=yes or position is not None
+        settings, plan, Author(who or this_user(), reason), output, dry_run=dry_run, yes=yes or position is not None
     )
 
 
@@ -108,7 +112,7 @@ def discard(
     wanted = chosen.filter(settings) if position is None else parse_position(position)
     plan = asyncio.run(plan_for(settings.kafka, settings.topics, "discarded", wanted, limit))
     return _carry_out(
-        settings, plan, Author(who or actor(), reason), output, dry_run=dry_run, yes=yes or position is not None
+        settings, plan, Author(who or this_user(), reason), output, dry_run=dry_run, yes=yes or position is not None
     )
 
 
@@ -153,8 +157,16 @@ async def _run(settings: Settings, plan: Plan, author: Author) -> redriving.Prog
         bar.update(task, completed=progress.handled + len(progress.failed))
 
     work = redriving.redrive if plan.verdict == "redriven" else redriving.discard
+    clock = SystemClock()
     with bar:
-        return await work(settings.kafka, settings.topics, plan, author=author, clock=SystemClock(), on_progress=show)
+        progress = await work(settings.kafka, settings.topics, plan, author=author, clock=clock, on_progress=show)
+    if may_be_there(settings.store_at):
+        try:
+            act_id, now = new_id(), clock.now_ms()
+            await note_handled(settings.store_at, author, plan.verdict, progress, act_id=act_id, now=now)
+        except UnavailableError as error:
+            say(f"it is not kept among the acts, only with the dead letters: {error}")
+    return progress
 
 
 def _say_refused(plan: Plan) -> None:
@@ -167,15 +179,7 @@ def _say_refused(plan: Plan) -> None:
 def _report(plan: Plan, progress: redriving.Progress | None, output: str) -> None:
     failed = [] if progress is None else progress.failed
     if output != "table":
-        document: dict[str, Any] = {
-            "dryRun": progress is None,
-            plan.verdict: len(plan.letters) if progress is None else progress.handled,
-            "refused": [{"position": letter["position"], "why": why} for letter, why in plan.refused],
-            "failed": [{"position": position, "why": why} for position, why in failed],
-            "matching": plan.total,
-            "counts": plan.counts(),
-        }
-        print_json(document)
+        print_json(report(plan, progress))
         return
     for position, why in failed[:SHOWN_MAX]:
         say(f"failed: {position}: {why}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -21,15 +21,23 @@ from kafka_saga.orchestrator.cli.output import print_json, print_rows, say
 from kafka_saga.orchestrator.cli.progress import progress_bar
 from kafka_saga.orchestrator.config import Settings
 from kafka_saga.orchestrator.engine.new_life import begin_anew
-from kafka_saga.orchestrator.operations import restoring
-from kafka_saga.orchestrator.operations.backing_up import ORCHESTRATOR
-from kafka_saga.orchestrator.operations.backup_set import MANIFEST, Manifest, check_copy, read_manifest, store_id_of
-from kafka_saga.orchestrator.operations.outlook import Outlook, has_begun, look, number_of_life, schema_of
-from kafka_saga.orchestrator.operations.restoring import Ends, Target
-from kafka_saga.orchestrator.operations.told_errors import read_refusals, read_told_errors
+from kafka_saga.orchestrator.operations.kafka.told_errors import read_refusals, read_told_errors
+from kafka_saga.orchestrator.operations.store import restoring
+from kafka_saga.orchestrator.operations.store.backing_up import ORCHESTRATOR
+from kafka_saga.orchestrator.operations.store.backup_set import (
+    MANIFEST,
+    Manifest,
+    check_copy,
+    read_manifest,
+    store_id_of,
+)
+from kafka_saga.orchestrator.operations.store.outlook import Outlook, has_begun, look, number_of_life, schema_of
+from kafka_saga.orchestrator.operations.store.restoring import Ends, Target
 from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.orchestrator.store.lives import Life
+from kafka_saga.orchestrator.store.location import file_of
 from kafka_saga.orchestrator.store.sqlite import SqliteStore
+from kafka_saga.orchestrator.store.tables import SqliteTables
 from kafka_saga.participants.store.restoring import keep_refusals, read_on
 from kafka_saga.participants.store.sqlite import MIGRATIONS
 from kafka_saga.runtime.clock import SystemClock, rfc3339
@@ -41,6 +49,10 @@ from kafka_saga.runtime.sqlite import SqlConnection, copy_address
 from kafka_saga.runtime.store_lock import StoreLock
 from kafka_saga.runtime.telemetry import configure_logging
 
+_BY_ITS_SERVER = (
+    "put it back with PostgreSQL's own tools, then run `saga store recovered`; services with --service "
+    "(docs/operating.md)"
+)
 _SERVICES_WAIT_MS = 15_000
 """Participants that run tell Kafka each second how far they are."""
 
@@ -97,7 +109,7 @@ def restore(
     _check_targets(targets, force=force)
     if not dry_run:
         _check_stopped(targets)
-    ends = asyncio.run(_ends(settings, registry))
+    ends = asyncio.run(ends_of(settings, registry))
     outlooks = [
         look(choice, registry, settings.topics, ends) for choice in _choices(targets, named=every or bool(wanted))
     ]
@@ -112,8 +124,8 @@ def restore(
             say("nothing was changed")
             return 1
         if any(target.owner == ORCHESTRATOR for target in targets):
-            asyncio.run(_wait_for_services(targets, settings, registry, force=force))
-        ends = asyncio.run(_ends(settings, registry))  # again: nobody whose database is replaced writes any more
+            asyncio.run(wait_for_services([target.owner for target in targets], settings, registry, force=force))
+        ends = asyncio.run(ends_of(settings, registry))  # again: nobody whose database is replaced writes any more
         stack.callback(forget_prepared, [target.path for target in targets])  # where it fails: they may be large
         done = asyncio.run(_restore(targets, settings, registry, ends))
     _say_done(targets, done, json=json)
@@ -137,7 +149,9 @@ def _check_choice(wanted: Sequence[str], *, every: bool, dry_run: bool) -> None:
 
 def _copies(source: Path, wanted: Sequence[str], settings: Settings, registry: Registry) -> dict[str, Target]:
     """Every copy that `source` has, by whose it is."""
-    paths = {ORCHESTRATOR: settings.store_path, **{name: settings.database(name) for name in registry.services}}
+    paths = {name: settings.database(name) for name in registry.services}
+    if not wanted or ORCHESTRATOR in wanted or isinstance(settings.store_at, Path):
+        paths = {ORCHESTRATOR: file_of(settings.store_at, _BY_ITS_SERVER), **paths}
     unknown = [name for name in wanted if name not in paths]
     if unknown:
         raise UsageError(f"there is no service '{unknown[0]}'; known: {', '.join(registry.services)}")
@@ -242,7 +256,8 @@ def _present_id(target: Target) -> str | None:
         return None  # it is damaged: that is what backups are for
 
 
-async def _ends(settings: Settings, registry: Registry) -> Ends:
+async def ends_of(settings: Settings, registry: Registry) -> Ends:
+    """Where the topics that a new life must know of begin and end now."""
     inspection = Inspection(settings.kafka)
     try:
         return await restoring.topic_ends(inspection, restoring.topics_of(registry, settings.topics))
@@ -250,14 +265,14 @@ async def _ends(settings: Settings, registry: Registry) -> Ends:
         await inspection.close()
 
 
-async def _wait_for_services(targets: Sequence[Target], settings: Settings, registry: Registry, *, force: bool) -> None:
+async def wait_for_services(restored: Collection[str], settings: Settings, registry: Registry, *, force: bool) -> None:
     """Services that are not restored handle what the old life sent them, before the new one asks again.
 
     Raises:
         RefusedError: they do not, and that is not forced.
 
     """
-    restored, clock = {target.owner for target in targets}, SystemClock()
+    clock = SystemClock()
     ahead = [service for service in registry.services if service not in restored]
     inspection = Inspection(settings.kafka)
     try:
@@ -307,7 +322,7 @@ async def _restore(targets: Sequence[Target], settings: Settings, registry: Regi
 
             async def begin(connection: SqlConnection, begins: Begins = begins) -> int:
                 store = await SqliteStore.create(connection, SystemClock())
-                return await begin_anew(store, connection, begins, registry, settings.topics)
+                return await begin_anew(store, SqliteTables(connection), begins, registry, settings.topics)
 
             done["again"] = await restoring.prepare_orchestrator(target, begin)
             done |= {"life": begins[0].number, "reasons": len(errors)}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from cyclopts import Parameter
 from cyclopts.validators import Number
 from rich.text import Text
 
-from kafka_saga.orchestrator.app import registry_of
+from kafka_saga.orchestrator.app import registry_of, sight_of
 from kafka_saga.orchestrator.cli.naming import meant
 from kafka_saga.orchestrator.cli.options import (
     AS_DURATION,
@@ -32,18 +31,21 @@ from kafka_saga.orchestrator.cli.output import (
     say,
     styled,
 )
+from kafka_saga.orchestrator.cli.revealing import RevealFlag, revealing
 from kafka_saga.orchestrator.config import Settings
 from kafka_saga.orchestrator.machine.pausing import describe
 from kafka_saga.orchestrator.machine.saga import Hold
 from kafka_saga.orchestrator.machine.states import TERMINAL, LogStatus, SagaState, StepStatus
-from kafka_saga.orchestrator.operations.listing import summary
-from kafka_saga.orchestrator.operations.show import LogRow, Shown, StepShown, read_log
-from kafka_saga.orchestrator.operations.show import show as show_saga
+from kafka_saga.orchestrator.operations.sagas.listing import summary
+from kafka_saga.orchestrator.operations.sagas.show import LogRow, Shown, StepShown, purged_document, read_log
+from kafka_saga.orchestrator.operations.sagas.show import show as show_saga
 from kafka_saga.orchestrator.store.act_rows import ActRow, verb_word
 from kafka_saga.orchestrator.store.listing import Filter
+from kafka_saga.orchestrator.store.location import StoreLocation
 from kafka_saga.orchestrator.store.reader import StoreReader, was_purged
 from kafka_saga.orchestrator.store.retention import Purged
-from kafka_saga.runtime.clock import SystemClock, rfc3339
+from kafka_saga.orchestrator.store.sight import WHOLE, Sight
+from kafka_saga.runtime.clock import SystemClock
 from kafka_saga.runtime.errors import NotFoundError
 from kafka_saga.runtime.wording import counted, duration, plain
 from kafka_saga.schemas.codec import encode
@@ -104,6 +106,7 @@ def show(
     /,
     *,
     saga_type: SagaType = None,
+    reveal: RevealFlag = None,
     output: OutputFlag = "table",
     common: SettingFlags = DEFAULTS,
 ) -> None:
@@ -113,11 +116,12 @@ def show(
         saga show order-123
         saga show order-12                          # the beginning of an id, where only one saga's begins so
         saga show order-123 -o json | jq .data.replies
+        saga show order-123 --reveal "the customer asks which card it was"
 
     """
     settings = common.settings()
     try:
-        shown = _shown(settings, saga_id, saga_type)
+        shown = _shown(settings, saga_id, saga_type, reveal)
     except NotFoundError:
         gone = read(settings, lambda reader: reader.find_purged(saga_id, saga_type))
         if gone is None:
@@ -136,6 +140,7 @@ def log(
     *,
     every_row: Annotated[bool, Parameter(name="--all", negative="", help="Every row: attempts, retries, acts")] = False,
     saga_type: SagaType = None,
+    reveal: RevealFlag = None,
     output: OutputFlag = "table",
     common: SettingFlags = DEFAULTS,
 ) -> None:
@@ -150,7 +155,8 @@ def log(
 
     async def question(reader: StoreReader) -> list[LogRow]:
         ref = await meant(reader, saga_id, saga_type)
-        return await read_log(reader, registry_of(settings), ref.saga_id, ref.saga_type, every_row=every_row)
+        shows = await revealing(settings, reader, ref, "log", reveal)
+        return await read_log(shows, registry_of(settings), ref.saga_id, ref.saga_type, every_row=every_row)
 
     rows = read(settings, question)
     if output == "table":
@@ -161,24 +167,27 @@ def log(
 
 def read(settings: Settings, question: Callable[[StoreReader], Awaitable[Result]]) -> Result:
     """Ask the store something, beside the orchestrator that owns it."""
-    return asyncio.run(read_store(settings.store_path, question))
+    return asyncio.run(read_store(settings.store_at, question, sight_of(settings)))
 
 
-async def read_store(path: Path, question: Callable[[StoreReader], Awaitable[Result]]) -> Result:
+async def read_store(
+    at: StoreLocation, question: Callable[[StoreReader], Awaitable[Result]], sight: Sight = WHOLE
+) -> Result:
     """The same, inside a running loop."""
-    reader = await StoreReader.open(path)
+    reader = await StoreReader.open(at, sight)
     try:
         return await question(reader)
     finally:
         await reader.close()
 
 
-def _shown(settings: Settings, saga_id: str, saga_type: str | None) -> Shown:
+def _shown(settings: Settings, saga_id: str, saga_type: str | None, reveal: str | None) -> Shown:
     now = SystemClock().now_ms()
 
     async def question(reader: StoreReader) -> Shown:
         ref = await meant(reader, saga_id, saga_type)
-        return await show_saga(reader, registry_of(settings), ref.saga_id, ref.saga_type, now=now)
+        shows = await revealing(settings, reader, ref, "record", reveal)
+        return await show_saga(shows, registry_of(settings), ref.saga_id, ref.saga_type, now=now)
 
     return read(settings, question)
 
@@ -271,10 +280,7 @@ def _cut(document: Mapping[str, Any]) -> str:
 def _print_purged(gone: Purged, output: Output) -> None:
     """All that is left of a saga (R29)."""
     if output != "table":
-        ref, purged_at = gone.ref, rfc3339(gone.purged_at)
-        kept = {"sagaId": ref.saga_id, "sagaType": ref.saga_type, "state": gone.state.value, "purged": True}
-        moments = {"startedAt": rfc3339(gone.created_at), "endedAt": rfc3339(gone.ended_at), "purgedAt": purged_at}
-        print_json({**kept, **moments})
+        print_json(purged_document(gone))
         return
     out = console()
     out.print(Text.assemble((gone.ref.saga_id, "bold"), f"  {gone.ref.saga_type}  ", styled(gone.state.value)))

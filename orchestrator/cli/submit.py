@@ -23,14 +23,15 @@ from kafka_saga.orchestrator.cli.progress import counts, progress_bar
 from kafka_saga.orchestrator.config import Settings
 from kafka_saga.orchestrator.definition import Saga as Definition
 from kafka_saga.orchestrator.machine.states import SagaState
-from kafka_saga.orchestrator.operations import submitting
-from kafka_saga.orchestrator.operations.requests import Request, definition_of, prepare, read_documents
-from kafka_saga.orchestrator.operations.sample_orders import sample_orders
-from kafka_saga.orchestrator.operations.submitting import Ended, Submission, ended_before, open_submission
+from kafka_saga.orchestrator.operations.sagas import submitting
+from kafka_saga.orchestrator.operations.sagas.requests import Request, definition_of, prepare, read_documents
+from kafka_saga.orchestrator.operations.sagas.sample_orders import sample_orders
+from kafka_saga.orchestrator.operations.sagas.submitting import Ended, Submission, ended_before, open_submission
 from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.runtime.clock import SystemClock, new_id
 from kafka_saga.runtime.errors import UsageError
 from kafka_saga.runtime.telemetry import configure_logging
+from kafka_saga.runtime.user import this_user
 from kafka_saga.runtime.wording import counted, duration
 
 app = cyclopts.App(
@@ -96,7 +97,7 @@ def submit(
         raise UsageError("say what to send: --file FILE, --file - for standard input, or --json '{…}'")
     origin = _named(file)
     documents = read_documents(_text(file, json), origin)
-    requests = prepare(definition, settings.topics, documents, saga_id=saga_id, origin=origin)
+    requests = prepare(definition, settings.topics, documents, saga_id=saga_id, origin=origin, actor=this_user())
     return _run(_Options(settings, registry, definition, wait, timeout, output), requests)
 
 
@@ -158,7 +159,7 @@ def order(
                 "currency": currency,
             }
         ]
-    requests = prepare(definition, settings.topics, documents, saga_id=None, origin=origin)
+    requests = prepare(definition, settings.topics, documents, saga_id=None, origin=origin, actor=this_user())
     return _run(_Options(settings, registry, definition, wait, timeout, output), requests)
 
 
@@ -220,7 +221,7 @@ async def _submit(options: _Options, requests: Sequence[Request]) -> int:
             )
         )
         stack.enter_context(bar)
-        known = await ended_before(options.settings.store_path, options.registry, requests) if options.wait else {}
+        known = await ended_before(options.settings.store_at, options.registry, requests) if options.wait else {}
         begun = clock.monotonic_ms()
         await submission.send(requests)
         sent_ms = clock.monotonic_ms() - begun

@@ -20,9 +20,10 @@ from kafka_saga.orchestrator.app import registry_of
 from kafka_saga.orchestrator.cli.naming import meant
 from kafka_saga.orchestrator.cli.options import DEFAULTS, SagaType, SettingFlags
 from kafka_saga.orchestrator.cli.output import console, print_json, say
+from kafka_saga.orchestrator.cli.revealing import RevealFlag, note_messages
 from kafka_saga.orchestrator.cli.sagas import read
 from kafka_saga.orchestrator.config import Settings
-from kafka_saga.orchestrator.operations.messages import (
+from kafka_saga.orchestrator.operations.kafka.messages import (
     IdFields,
     concerns,
     describe,
@@ -30,15 +31,17 @@ from kafka_saga.orchestrator.operations.messages import (
     kcat_commands,
     topics_of,
 )
-from kafka_saga.orchestrator.operations.naming import AmbiguousError
-from kafka_saga.orchestrator.operations.reading import onwards, open_topics, until_end
-from kafka_saga.orchestrator.operations.requests import definition_of
+from kafka_saga.orchestrator.operations.kafka.reading import onwards, open_topics, until_end
+from kafka_saga.orchestrator.operations.sagas.naming import AmbiguousError
+from kafka_saga.orchestrator.operations.sagas.requests import definition_of
 from kafka_saga.orchestrator.registry import Registry
+from kafka_saga.orchestrator.store.location import may_be_there
 from kafka_saga.orchestrator.store.reader import StoreReader
-from kafka_saga.runtime.errors import NotFoundError
+from kafka_saga.runtime.errors import NotFoundError, StoreUnavailableError
 from kafka_saga.runtime.telemetry import configure_logging
 from kafka_saga.runtime.wording import plain
 from kafka_saga.schemas.codec import encode
+from kafka_saga.schemas.ids import SagaRef
 
 _KIND_STYLES = {"request": "bold", "command": "cyan", "reply": "green", "event": "magenta", "dead letter": "bold red"}
 
@@ -75,6 +78,7 @@ def tail(
     limit: Annotated[
         int | None, Parameter(name=["--limit", "-n"], help="Stop after so many", validator=Number(gte=1))
     ] = None,
+    reveal: RevealFlag = None,
     full: Annotated[bool, Parameter(negative="", help="Whole values and all headers", show_default=False)] = False,
     output: Annotated[
         Literal["table", "json", "jsonl", "kcat"],
@@ -82,9 +86,7 @@ def tail(
     ] = "table",
     common: SettingFlags = DEFAULTS,
 ) -> None:
-    """Read the messages of a saga or a topic from Kafka, decoded.
-
-    For a saga: all there are, then it stops. For topics: what comes from now on.
+    """Read the messages of a saga, all there are, or of topics, from now on; decoded from Kafka.
 
     Examples:
         saga tail order-123                        # the whole conversation
@@ -101,9 +103,10 @@ def tail(
     whole = saga_id is not None if from_beginning is None else from_beginning
     follows = saga_id is None if follow is None else follow
     none = f"there is no message of saga '{saga_id}' on {', '.join(topics)}"
-    if saga_id is not None:
-        saga_id, none = _meant(settings, saga_id, saga_type, none)
-    wanted = _Wanted(saga_id, id_fields(registry, settings.topics))
+    saga_id, none, secrets = _meant(settings, saga_id, saga_type, none)
+    reveals = note_messages(settings, f"saga {saga_id}" if saga_id else ", ".join(topics)[:400], reveal)
+    wanted = _Wanted(saga_id, id_fields(registry, settings.topics, reveals=reveals))
+    wanted.fields.secrets.update(secrets)
     if output == "kcat":
         _print_kcat(settings.kafka, topics, wanted, whole=whole)
         return
@@ -112,6 +115,9 @@ def tail(
     )
     if not shown and saga_id is not None and not follows:
         raise NotFoundError(none)
+
+
+Secrets = dict[SagaRef, frozenset[str] | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,23 +142,28 @@ def _print_kcat(kafka: KafkaSettings, topics: Sequence[str], wanted: _Wanted, *,
         sys.stdout.write(f"{line}\n")
 
 
-def _meant(settings: Settings, text: str, saga_type: str | None, none: str) -> tuple[str, str]:
-    """The id that `text` names, where the store is on this machine and knows it; and what to say if nothing is there.
+def _meant(settings: Settings, text: str | None, saga_type: str | None, none: str) -> tuple[str | None, str, Secrets]:
+    """The id that `text` names, where the store knows it; what to say if nothing is there; what is hidden.
 
     A request that never became a saga has messages all the same, so its whole id is looked for in any case.
     """
-    if not settings.store_path.exists():
-        return text, none
+    if text is None or not may_be_there(settings.store_at):
+        return text, none, {}
 
-    async def question(reader: StoreReader) -> tuple[str, str]:
+    async def question(reader: StoreReader) -> tuple[str, str, Secrets]:
         try:
-            return (await meant(reader, text, saga_type, to_change=True)).saga_id, none
+            ref = await meant(reader, text, saga_type, to_change=True)
         except AmbiguousError as error:
-            return text, str(error)
+            return text, str(error), {}
         except NotFoundError:
-            return text, none
+            return text, none, {}
+        return ref.saga_id, none, {ref: await reader.secrets(ref)}
 
-    return read(settings, question)
+    try:
+        return read(settings, question)
+    except StoreUnavailableError as error:  # Kafka is all that is needed
+        say(f"the store was not asked: {error}")
+        return text, none, {}
 
 
 async def _tail(

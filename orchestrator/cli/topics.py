@@ -9,9 +9,10 @@ import cyclopts
 from cyclopts import Parameter
 
 from kafka_saga.messaging.topics import create_topics, list_topics
-from kafka_saga.orchestrator.app import registry_of, topic_specs
+from kafka_saga.orchestrator.app import registry_of
 from kafka_saga.orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
 from kafka_saga.orchestrator.cli.output import print_rows, say
+from kafka_saga.orchestrator.operations.kafka.needed_topics import topic_specs
 from kafka_saga.runtime.telemetry import configure_logging
 
 app = cyclopts.App(name="topics", help="Create and list the topics that sagas need.")

@@ -11,14 +11,24 @@ from cyclopts import Parameter
 
 from kafka_saga.orchestrator.app import registry_of
 from kafka_saga.orchestrator.cli.offered import offered
-from kafka_saga.orchestrator.cli.options import DEFAULTS, BrokerWait, ParticipantFlag, SettingFlags
+from kafka_saga.orchestrator.cli.options import (
+    DEFAULTS,
+    AdminHostFlag,
+    BrokerWait,
+    HttpFlag,
+    ParticipantFlag,
+    SettingFlags,
+)
 from kafka_saga.orchestrator.cli.output import say
 from kafka_saga.orchestrator.config import Loaded, describe, load_settings
-from kafka_saga.orchestrator.operations.fitting import Mismatch, compare
+from kafka_saga.orchestrator.http.ports import Place, free_place
+from kafka_saga.orchestrator.http.settings import HttpSettings, read_listen_address
+from kafka_saga.orchestrator.operations.checks.fitting import Mismatch, compare
 from kafka_saga.orchestrator.remembered import NAME, REMEMBERED, remember
 from kafka_saga.orchestrator.store.presence import check_free
 from kafka_saga.orchestrator.supervisor.system import Plan, run_system
-from kafka_saga.runtime.errors import RefusedError
+from kafka_saga.runtime.errors import ConfigError, RefusedError
+from kafka_saga.runtime.postgres import PostgresUrl, is_postgres_url
 from kafka_saga.runtime.telemetry import LogFormat
 
 
@@ -29,7 +39,13 @@ def up(
     check: Annotated[
         bool, Parameter(help="Refuse to start where sagas and participants do not fit, as `saga check` says")
     ] = True,
+    http: HttpFlag = None,
     broker_wait: BrokerWait = None,
+    admin_port: Annotated[
+        int | None,
+        Parameter(help="The orchestrator's port for health and metrics; participants take the next ones; 0: any free"),
+    ] = None,
+    admin_host: AdminHostFlag = None,
     log_level: Literal["debug", "info", "warning", "error"] | None = None,
     log_format: Annotated[LogFormat | None, Parameter(help="json shows the processes' log lines as they are")] = None,
 ) -> int:
@@ -48,36 +64,58 @@ def up(
 
     """
     loaded = common.loaded(
-        participants=participant, broker_wait_ms=broker_wait, log_level=log_level, log_format=log_format
+        participants=participant,
+        http=http,
+        broker_wait_ms=broker_wait,
+        admin_port=admin_port,
+        admin_host=admin_host,
+        log_level=log_level,
+        log_format=log_format,
     )
     settings = loaded.settings
     registry = registry_of(settings)  # a wrong module is said now, not by a child that dies of it
     found = offered(settings, registry)
     participants = [one.participant for one in found]
     _complain(compare(registry, participants, handler_timeout_ms=settings.handler_timeout_ms), refuse=check)
-    check_free(settings.store_path)
+    environment, at = dict(os.environ), settings.store_at
+    if isinstance(at, Path):
+        check_free(at)
+    elif loaded.kafka_configured:
+        environment |= {"SAGA_STORE": at.url.secret_text}  # a command line can be read by everybody
+    else:
+        raise ConfigError(f"{at} outlives the embedded broker: name a Kafka with --bootstrap-servers")
     _remember(loaded, common.config)  # what is refused is not remembered
     plan = Plan(
         settings=settings,
         saga_type=registry.saga_types[0],
         embedded=not loaded.kafka_configured,
-        flags=_flags(common, settings.log_level, broker_wait),
+        flags=_flags(common, settings.log_level, broker_wait, admin_host),
         participants={one.participant.name: one.told for one in found},
-        environment=dict(os.environ),
+        environment=environment,
+        dashboard=_dashboard(settings.http),
     )
     return asyncio.run(run_system(plan))
 
 
+def _dashboard(http: HttpSettings) -> Place:
+    """Where it is told to be, on a port that it keeps when the orchestrator is started again."""
+    wanted = None if http.listen is None else read_listen_address(http.listen)
+    return free_place() if wanted is None or wanted.port == 0 else Place(wanted)
+
+
 def _remember(loaded: Loaded, config: Path | None) -> None:
     """Keep what flags said now, and what they said before as far as it counts; nothing new where no flag was given."""
-    path = loaded.settings.data_dir / NAME
-    said = [name for name in REMEMBERED if loaded.sources.get(name, "").startswith("--")]
+    path, values = loaded.settings.data_dir / NAME, _values(loaded)
+    said = [
+        name
+        for name in REMEMBERED
+        if loaded.sources.get(name, "").startswith("--") and not isinstance(values[name], PostgresUrl)
+    ]
     known = [name for name in REMEMBERED if loaded.sources.get(name) == str(path)]
     if known:
         say(f"as remembered in {path}, which you may remove: {', '.join(known)}")
     if not said:
         return
-    values = _values(loaded)
     kept = [name for name in REMEMBERED if name in said or name in known or name == "app"]
     if remember(loaded.settings.data_dir, {name: values[name] for name in kept}):
         later = load_settings(flags={"data_dir": loaded.settings.data_dir}, environment=os.environ, file=config)
@@ -102,14 +140,15 @@ def _complain(found: list[Mismatch], *, refuse: bool) -> None:
         )
 
 
-def _flags(common: SettingFlags, log_level: str, broker_wait_ms: int | None) -> tuple[str, ...]:
+def _flags(common: SettingFlags, log_level: str, broker_wait_ms: int | None, admin_host: str | None) -> tuple[str, ...]:
     """What was said to us, for the children; variables and `saga.toml` they read themselves."""
     flags = ["--log-level", log_level]
     for name, value in (
         ("--config", common.config),
         ("--prefix", common.prefix),
         ("--data-dir", common.data_dir),
-        ("--store", common.store),
+        ("--admin-host", admin_host),
+        ("--store", None if is_postgres_url(common.store or "") else common.store),
     ):
         if value is not None:
             flags += [name, str(value)]

@@ -12,6 +12,7 @@ from kafka_saga.orchestrator.cli.acting import ActFlags, Asked, act_on_saga
 from kafka_saga.orchestrator.cli.bulk import BulkFlags, Many, act_on_many
 from kafka_saga.orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
 from kafka_saga.orchestrator.machine.states import EventKind
+from kafka_saga.orchestrator.operations.acts.asking import check_asked
 from kafka_saga.runtime.errors import ContractError, UsageError
 from kafka_saga.schemas.codec import decode_object
 
@@ -124,11 +125,10 @@ def resolve(
         saga resolve --as compensated --cause fence_expired --older-than 30d --reason "audit of May" --dry-run
 
     """
-    if not act.reason:
-        raise UsageError("say why with --reason: nothing but your word settles this saga")
+    arguments = {"as": outcome}
+    check_asked(EventKind.RESOLVE, act.reason, arguments)
     if saga_id is not None and step is not None:
         raise UsageError("a resolve ends the whole saga: --step only goes with a filter")
-    arguments = {"as": outcome}
     return _do(Asked(common.settings(), EventKind.RESOLVE, saga_type, act, output, arguments), saga_id, bulk, step)
 
 

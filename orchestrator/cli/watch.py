@@ -6,7 +6,6 @@ import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -15,11 +14,14 @@ from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
+from kafka_saga.orchestrator.app import sight_of
 from kafka_saga.orchestrator.cli.keys import leave_on_q
 from kafka_saga.orchestrator.cli.options import AS_DURATION, DEFAULTS, OutputFlag, SettingFlags
 from kafka_saga.orchestrator.cli.output import STATE_STYLES, console, print_json, styled
+from kafka_saga.orchestrator.config import Settings
 from kafka_saga.orchestrator.machine.states import TERMINAL, SagaState
-from kafka_saga.orchestrator.operations.watching import SAMPLE, Snapshot, Watch
+from kafka_saga.orchestrator.operations.sagas.watching import SAMPLE, Snapshot, Watch
+from kafka_saga.orchestrator.store.location import StoreLocation
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.runtime.clock import SystemClock
 from kafka_saga.runtime.wording import duration, plain
@@ -63,14 +65,15 @@ def watch(
     """
     settings = common.settings()
     live = output == "table" and sys.stdout.isatty()
-    asyncio.run(_watch(settings.store_path, interval, saga_type, rows, count, live=live))
+    asyncio.run(_watch(settings, interval, saga_type, rows, count, live=live))
 
 
 async def _watch(
-    store: Path, interval_ms: int, saga_type: str | None, rows: int, count: int | None, *, live: bool
+    settings: Settings, interval_ms: int, saga_type: str | None, rows: int, count: int | None, *, live: bool
 ) -> None:
     clock = SystemClock()
-    reader = await StoreReader.open(store)
+    store = settings.store_at
+    reader = await StoreReader.open(store, sight_of(settings))
     try:
         if not live:
             await _print_looks(Watch(reader, clock, saga_type, rows), clock, interval_ms, count)
@@ -105,7 +108,7 @@ async def _until(leaving: asyncio.Event, interval_ms: int) -> None:
             await leaving.wait()
 
 
-def _drawn(snapshot: Snapshot, store: Path, width: int) -> Group:
+def _drawn(snapshot: Snapshot, store: StoreLocation, width: int) -> Group:
     lines = [
         Text(f"q leaves   {store}", "dim"),
         *_counted(snapshot),

@@ -17,7 +17,7 @@ from kafka_saga.orchestrator.demo.figures import Figures, count
 from kafka_saga.orchestrator.demo.scenes import Scenes
 from kafka_saga.orchestrator.demo.screen import DemoScreen
 from kafka_saga.orchestrator.demo.stage import Stage, Where
-from kafka_saga.orchestrator.operations.show import read_log, show
+from kafka_saga.orchestrator.operations.sagas.show import read_log, show
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.orchestrator.supervisor.interrupts import on_interrupt
 from kafka_saga.orchestrator.supervisor.stack import command_name
@@ -98,6 +98,7 @@ def _introduce(stage: Stage, screen: DemoScreen) -> None:
         broker = f"{address}; topics of this run begin with {stage.where.prefix}"
     screen.facts(
         [
+            ("Dashboard", f"http://{stage.dashboard.address}"),
             ("Kafka", broker),
             ("Processes", ", ".join(f"{name} {pid}" for name, pid in stage.processes())),
             ("Data", f"{stage.where.directory}, removed at the end"),

@@ -16,6 +16,7 @@ from kafka_saga.messaging.records import Message
 from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.orchestrator.demo.follower import DemoError, Follower
 from kafka_saga.orchestrator.demo.orders import Order, fault_variables
+from kafka_saga.orchestrator.http.ports import free_place
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.orchestrator.supervisor.child import Child
 from kafka_saga.orchestrator.supervisor.lines import Line
@@ -56,6 +57,7 @@ class Stage:
         self.topics = TopicNames(prefix=where.prefix)
         self.clock = SystemClock()
         self.kafka = where.kafka or KafkaSettings()
+        self.dashboard = free_place()
         self.lines: deque[Line] = deque(maxlen=_LINES_KEPT)
         self.deaths: list[Death] = []
         self.recovered = asyncio.Event()
@@ -156,7 +158,8 @@ class Stage:
         if self.where.prefix:
             flags += ["--prefix", self.where.prefix]
         self._closing.push_async_callback(self._supervisor.stop)
-        await self._supervisor.start(saga_programs(flags, {name: name for name in SERVICES}, environment))
+        services = {name: name for name in SERVICES}
+        await self._supervisor.start(saga_programs(flags, services, environment, self.dashboard))
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await self._supervisor.all_ready()

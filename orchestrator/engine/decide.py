@@ -12,9 +12,20 @@ from dataclasses import dataclass, field
 from functools import cache
 
 from kafka_saga.messaging.outlet import Unsent
+from kafka_saga.messaging.records import Record
 from kafka_saga.orchestrator.definition import Saga as Definition
 from kafka_saga.orchestrator.engine import pauses
-from kafka_saga.orchestrator.engine.inputs import Inputs, Reply, Request, addressed
+from kafka_saga.orchestrator.engine.inputs import (
+    Answered,
+    Inputs,
+    Reply,
+    Request,
+    SetAside,
+    Spans,
+    addressed,
+    answered,
+    log_fields,
+)
 from kafka_saga.orchestrator.engine.intake import Intake
 from kafka_saga.orchestrator.engine.messages import MessageWriter
 from kafka_saga.orchestrator.engine.pauses import NOTHING, Paused
@@ -49,6 +60,8 @@ from kafka_saga.schemas.topics import TopicNames
 
 _log = log("decide")
 
+_HAD_BEFORE = (IgnoredReason.DUPLICATE, IgnoredReason.FINISHED, IgnoredReason.ALREADY)
+
 PublishedBy = Callable[[str, int], int | None]
 """For a topic and a moment: when what was decided then for it was published at the latest; None: not known (R21)."""
 
@@ -73,6 +86,10 @@ class Decided:
     paused: Paused = NOTHING
     """What is paused after the batch."""
     counts: Counter[str] = field(default_factory=Counter)
+    answered: list[Answered] = field(default_factory=list)
+    """Commands whose replies were taken, for metrics."""
+    duplicates: Counter[str] = field(default_factory=Counter)
+    """Messages that had come before, by topic."""
 
 
 class Decider:
@@ -83,6 +100,7 @@ class Decider:
         self.topics = topics
         self.intake = intake
         self.replies_of = cache(topics.replies_of)
+        self.spans: Spans | None = None
         self.live(Life())
 
     def live(self, life: Life) -> None:
@@ -152,48 +170,59 @@ class _Fold:
         self._sagas = {ref: Folding(item.saga, item.request_hash, item.saga) for ref, item in known.items()}
         self._started: list[SagaRef] = []
         self._decided = Decided(Batch(inputs.now))
-        self._at: SagaRef | None = None
+        self._refused: list[SetAside] = []
+        """Records that could be read, and are refused by what the store knows; another try may think otherwise."""
+        self._at: Folding | None = None
+        self._reply: Reply | None = None
 
-    def log_fields(self) -> dict[str, str]:
+    def log_fields(self) -> dict[str, object]:
         """What lines of users' validators and field functions are about."""
-        return {} if self._at is None else {"saga_type": self._at.saga_type, "saga_id": self._at.saga_id}
+        return {} if self._at is None else log_fields(self._at.saga, self._reply)
 
     def start(self, request: Request) -> None:
         """Accept a saga; a second request with the same id is the same saga, or a conflict (R3)."""
         earlier = self._sagas.get(request.ref) or self._purged.get(request.ref)
         if earlier is None:
-            saga = accepted(request.definition, request.ref, request.document, request.document_bytes, self._now)
+            trace = request.trace if (spans := self._decider.spans) is None else spans.accepted(request)
+            saga = accepted(request.definition, request.ref, request.document, request.document_bytes, self._now, trace)
             self._sagas[request.ref] = Folding(saga, request.request_hash, None)
             self._started.append(request.ref)
+            self._decided.batch.noted += request.asked_by
             self._decided.counts["started"] += 1
             if self._decider.life.ahead and self._decider.life.was_there(request.record):
                 self._apply(request.definition, self._sagas[request.ref], Restored(self._decider.life.ahead))
         elif earlier.request_hash == request.request_hash:
             self._decided.counts["duplicate_request"] += 1
+            self._decided.duplicates[request.record.topic] += 1
         else:
             message = f"saga {request.ref} exists with another request; a new request needs a new id"
-            self._decider.intake.set_aside(
-                self._inputs, request.record, ContractError(Cause.CONFLICT, message), "validate"
-            )
+            self._set_aside(request.record, ContractError(Cause.CONFLICT, message))
 
     def reply(self, reply: Reply) -> None:
         """Give a reply to its saga."""
         if self._is_over(reply.ref):
             self._decided.counts[f"ignored_{IgnoredReason.FINISHED.value}"] += 1
+            self._decided.duplicates[reply.record.topic] += 1
             return
         try:
             folding, definition = self._addressee(reply)
-            self._at = reply.ref
+            self._at, self._reply = folding, reply
         except ContractError as error:
-            self._decider.intake.set_aside(self._inputs, reply.record, error, "validate")
+            self._set_aside(reply.record, error)
             return
         try:
             event: Event = replied(definition, reply, self._decider.life.errors)
         except ContractError as error:
-            self._decider.intake.set_aside(self._inputs, reply.record, error, "validate")
+            self._set_aside(reply.record, error)
             command = reply.head.command
             event = ReplyUnreadable(command.step, command.phase, command.epoch, error.cause, str(error), reply.origin)
-        self._apply(definition, folding, event)
+        before, result = folding.saga, self._apply(definition, folding, event)
+        if self._decider.spans is not None:
+            self._decider.spans.replied(reply, before)
+        if type(result) is Decision:
+            self._decided.answered += answered(definition, before, reply, self._now)
+        elif isinstance(result, Ignored) and result.reason in _HAD_BEFORE:
+            self._decided.duplicates[reply.record.topic] += 1
 
     def unsent(self, unsent: Unsent) -> None:
         """Tell a saga that its command was not sent (R56)."""
@@ -268,8 +297,9 @@ class _Fold:
         batch = self._decided.batch
         batch.offsets = self._inputs.offsets
         batch.resets = self._inputs.resets
-        batch.messages += self._inputs.dead_letters
-        self._decided.counts["dead_lettered"] += len(self._inputs.dead_letters)
+        letters = self._inputs.dead_letters + [one.letter for one in self._refused]
+        batch.messages += letters
+        self._decided.counts["dead_lettered"] += len(letters)
         for ref, folding in self._sagas.items():
             before = folding.before
             if before is None:
@@ -284,6 +314,9 @@ class _Fold:
         self._decided.paused = self._paused
         batch.started.sort(key=lambda started: started.saga.ref)
         return self._decided
+
+    def _set_aside(self, record: Record, error: ContractError) -> None:
+        self._decider.intake.set_aside(self._refused, record, error, self._now, "validate")
 
     def _act_on(self, queued: QueuedAct) -> tuple[str, str]:
         """What became of an act, and a sentence."""
@@ -312,7 +345,7 @@ class _Fold:
                 return "unchanged", result.message
 
     def _apply(self, definition: Definition | None, folding: Folding, event: Event) -> Result:
-        self._at = folding.saga.ref
+        self._at = folding
         if definition is not None:
             result = advance(definition, folding.saga, event, self._now, self._paused.holding)
         else:

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
 
 from kafka_saga.messaging.records import TopicPartition
 from kafka_saga.messaging.stuck import OPEN_TRANSACTION
@@ -23,6 +23,9 @@ from kafka_saga.runtime.reminding import Reminder
 from kafka_saga.runtime.telemetry import log
 
 _log = log("timers")
+
+BROKERS: Final = "brokers"
+"""Instead of a partition: nobody tells how far they reach."""
 
 TOLD_MS = 5_000
 """A record that is in a topic is read within milliseconds; what takes longer than this will take longer still."""
@@ -98,6 +101,8 @@ class Drain:
         self._held = Reminder(TOLD_MS)
         self.reached_at = 0
         """What the reply topics held at this moment is read."""
+        self.waits_for: Sequence[str] = ()
+        """The partitions that are not read to the end that was asked for, or `brokers` where nobody tells it."""
 
     async def step(self, now: int) -> None:
         """Go on with it; to be called after a poll, and before its records are decided."""
@@ -117,12 +122,20 @@ class Drain:
 
     def rest(self, now: int) -> None:
         """Nobody waits for it any more, or it is done."""
+        self.waits_for = ()
         held_ms = self._held.ended(now)
         if held_ms is not None:
             _log.info("timers.released", held_ms=held_ms)
 
     def undone(self) -> None:
         """A batch was rolled back: the replies that it had read are unread again (R69)."""
+        self.reached_at = 0
+
+    def reset(self) -> None:
+        """Other partitions are read from now on: what was asked, and what was reached, is of no use."""
+        if self._asking is not None:
+            self._asking.cancel()
+        self._asking = self._wanted = None
         self.reached_at = 0
 
     async def stop(self) -> None:
@@ -144,6 +157,7 @@ class Drain:
     def _wait(
         self, wanted: Answer, unread: Mapping[TopicPartition, str], positions: Mapping[TopicPartition, int], now: int
     ) -> None:
+        self.waits_for = sorted(f"{tp.topic}[{tp.partition}]" for tp in unread)
         if wanted.cut_off:
             self._wanted = None  # once its position is given up, it is another end that must be reached
         if self._asking is None and now - self._asked_at >= AGAIN_MS:
@@ -169,6 +183,7 @@ class Drain:
         try:
             extents = await self._reader.extents(self._reply_topics)
         except BrokerUnavailableError as error:
+            self.waits_for = (BROKERS,)
             if self._held.goes_on(self._store.now()) or not self._outages.is_on:
                 self._counts["timers_held"] += 1
                 _log.warning("timers.held", error=str(error), why="no answer, no timeouts")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from kafka_saga.messaging.consumer import Reset
 from kafka_saga.messaging.dead_letters import dead_letter
 from kafka_saga.messaging.envelopes import open_record
 from kafka_saga.messaging.records import Record, TopicPartition
-from kafka_saga.orchestrator.engine.inputs import Inputs, Reply, Request
+from kafka_saga.orchestrator.engine.inputs import Inputs, Reply, Request, SetAside, Taken, asked_by
 from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.orchestrator.store.port import Advance
 from kafka_saga.runtime.errors import ContractError
@@ -20,6 +20,7 @@ from kafka_saga.schemas.envelope import read_reply
 from kafka_saga.schemas.ids import SagaRef, check_saga_id
 from kafka_saga.schemas.reading import rewritten
 from kafka_saga.schemas.topics import TopicNames
+from kafka_saga.schemas.traces import read_trace
 
 _log = log("intake")
 
@@ -33,18 +34,15 @@ class Intake:
         self._request_types = {topics.requests(saga_type): saga_type for saga_type in registry.saga_types}
         self.request_topics = tuple(self._request_types)
         self.reply_topics = tuple(topics.replies_of(service) for service in registry.services)
+        self.topics = self.request_topics + self.reply_topics
         self.stored: dict[TopicPartition, int] = {}
         """The next offset of each partition, as the store has it (R23)."""
-        self.begun_at: dict[TopicPartition, int] = {}
-        """The first offset read of each partition that the store had none of."""
 
     def read(self, records: Iterable[Record], inputs: Inputs) -> None:
         """Sort `records` into `inputs`."""
         ends: dict[tuple[str, int], int] = {}
         for record in records:
             topic, place = record.topic, (record.topic, record.partition)
-            if place not in ends and place not in self.stored:
-                self.begun_at.setdefault(TopicPartition(*place), record.offset)
             ends[place] = record.offset + 1
             try:
                 saga_type = self._request_types.get(topic)
@@ -53,7 +51,26 @@ class Intake:
                 else:
                     inputs.requests.append(self._request(record, saga_type))
             except ContractError as error:
-                self.set_aside(inputs, record, error)
+                self.set_aside(inputs.set_aside, record, error, inputs.now)
+        self._advance(ends, inputs)
+
+    def again(self, taken: Sequence[Taken], resets: Iterable[Reset], now: int) -> Inputs:
+        """The inputs of another try with what is in hand: nothing is decoded twice (R67)."""
+        inputs = Inputs(now)
+        for reset in resets:
+            self.reset(reset, inputs)
+        for one in taken:
+            match one:
+                case Request():
+                    inputs.requests.append(one)
+                case Reply():
+                    inputs.replies.append(one)
+                case SetAside():
+                    inputs.set_aside.append(one)
+        self._advance({(one.record.topic, one.record.partition): one.record.offset + 1 for one in taken}, inputs)
+        return inputs
+
+    def _advance(self, ends: Mapping[tuple[str, int], int], inputs: Inputs) -> None:
         for place, end in ends.items():
             tp = TopicPartition(*place)
             inputs.offsets[tp] = Advance(self.stored.get(tp), end)
@@ -69,8 +86,10 @@ class Intake:
             inputs.offsets[reset.partition] = Advance(known, reset.position)
             inputs.resets.append(reset)
 
-    def set_aside(self, inputs: Inputs, record: Record, error: ContractError, stage: str = "decode") -> None:
-        """Keep a record that cannot be used, with its cause, as a dead letter of this batch."""
+    def set_aside(
+        self, into: list[SetAside], record: Record, error: ContractError, now: int, stage: str = "decode"
+    ) -> None:
+        """Keep a record that cannot be used, with its cause, as a dead letter."""
         _log.warning(
             "message.dead_lettered",
             topic=record.topic,
@@ -79,12 +98,11 @@ class Intake:
             cause=error.cause,
             error=str(error),
         )
-        inputs.dead_letters.append(
-            dead_letter(record, cause=error.cause, message=str(error), stage=stage, group=self._group, at_ms=inputs.now)
-        )
+        letter = dead_letter(record, cause=error.cause, message=str(error), stage=stage, group=self._group, at_ms=now)
+        into.append(SetAside(record, letter))
 
     def _request(self, record: Record, saga_type: str) -> Request:
-        _, value = open_record(record)
+        headers, value = open_record(record)
         definition = self._registry.active(saga_type)
         assert definition is not None, "only topics of registered types are read"
         document, canonical = decode_canonical(value)
@@ -93,13 +111,16 @@ class Intake:
         saga_id = document.get(definition.id_from) if definition.id_from is not None else None
         if saga_id is None:
             saga_id = _key_text(record.key, definition.id_from)
+        ref = SagaRef(saga_type, check_saga_id(saga_id))
         return Request(
-            ref=SagaRef(saga_type, check_saga_id(saga_id)),
+            ref=ref,
             definition=definition,
             document=decode_trusted(body),
             document_bytes=len(body),
             request_hash=hashlib.sha256(canonical).digest(),
             record=record,
+            trace=read_trace(headers),
+            asked_by=asked_by(ref, headers, record),
         )
 
     def _reply(self, record: Record) -> Reply:

@@ -8,6 +8,7 @@ from kafka_saga.messaging.records import Message
 from kafka_saga.orchestrator.definition import Saga as Definition
 from kafka_saga.orchestrator.machine.decision import Effect, SendCommand
 from kafka_saga.orchestrator.machine.saga import Saga, record_fields
+from kafka_saga.orchestrator.masking import masked_record
 from kafka_saga.runtime.limits import PAYLOAD_BYTES_MAX
 from kafka_saga.schemas.codec import encode
 from kafka_saga.schemas.envelope import command_headers, event_headers
@@ -41,12 +42,13 @@ class MessageWriter:
             reply_to=self._replies_of(effect.service),
             attempt=effect.attempt,
             started_at_ms=saga.created_at,
+            trace=saga.trace,
         )
         return Message(self.commands_of(effect.service), saga.ref.saga_id.encode(), effect.body, headers)
 
     def _event(self, definition: Definition | None, saga: Saga, event: LifecycleEvent) -> Message:
         saga_type, saga_id = saga.ref
-        body = record_fields(definition, saga)
+        body = record_fields(definition, masked_record(definition, saga))
         value = encode(body)
         if len(value) > PAYLOAD_BYTES_MAX:
             value = encode({**body, "data": {}, "dataOmitted": True})
@@ -56,6 +58,7 @@ class MessageWriter:
             event_type=self._type_of(saga_type, event),
             source=self._source_of(saga_type),
             sequence=sequence,
+            trace=saga.trace,
         )
         return Message(self._events_of(saga_type), saga_id.encode(), value, headers)
 

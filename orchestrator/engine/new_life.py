@@ -12,26 +12,24 @@ from kafka_saga.orchestrator.machine.transitions import advance
 from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.orchestrator.store.lives import Life, begin_life
 from kafka_saga.orchestrator.store.port import Batch, Changed, Store
-from kafka_saga.orchestrator.store.sqlite import SqliteStore
-from kafka_saga.orchestrator.store.statements import SQL
+from kafka_saga.orchestrator.store.tables import Tables
 from kafka_saga.runtime.limits import BATCH_RECORDS_MAX
-from kafka_saga.runtime.sqlite import SqlConnection
 from kafka_saga.schemas.ids import SagaRef
 from kafka_saga.schemas.topics import TopicNames
 
 
 async def begin_anew(
-    store: SqliteStore,
-    connection: SqlConnection,
+    store: Store,
+    tables: Tables,
     begins: tuple[Life, Mapping[TopicPartition, int]],
     registry: Registry,
     topics: TopicNames,
 ) -> int:
     """Begin a life, which reads its replies on at the given positions; how many commands are sent again."""
     life, positions = begins
-    await begin_life(connection, life, positions)
+    await begin_life(tables, life, positions)
     again, key = 0, 0
-    while page := await connection.fetch_all(SQL["unfinished_keys"], (key, BATCH_RECORDS_MAX)):
+    while page := await tables.fetch_all("unfinished_keys", (key, BATCH_RECORDS_MAX)):
         again += await restore_sagas(store, [SagaRef(*row[1:]) for row in page], registry, topics, life)
         key = page[-1][0]
     return again

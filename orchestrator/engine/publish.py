@@ -14,10 +14,10 @@ from kafka_saga.messaging.outlet import Outlet, Parcel, Sender, Unsent
 from kafka_saga.messaging.records import Message
 from kafka_saga.messaging.refusals import MessageKind
 from kafka_saga.orchestrator.engine.outages import SLOW_MS, Outages
-from kafka_saga.orchestrator.store.port import OutboxRow
+from kafka_saga.orchestrator.store.port import OutboxId, OutboxRow
 from kafka_saga.runtime.clock import Clock
 from kafka_saga.runtime.failpoints import failpoint
-from kafka_saga.runtime.limits import OUTBOX_MESSAGES_MAX
+from kafka_saga.runtime.limits import OUTBOX_MESSAGES_MAX, STOP_TIMEOUT_MS
 
 
 class Publisher:
@@ -33,7 +33,7 @@ class Publisher:
         self._sending: list[tuple[int, Parcel]] = []
         self._arrived = asyncio.Event()
         self._closing = False
-        self.published: list[int] = []
+        self.published: list[OutboxId] = []
         """Outbox rows that a next batch may delete."""
 
     def __repr__(self) -> str:
@@ -42,7 +42,12 @@ class Publisher:
     @property
     def waiting(self) -> int:
         """How many messages are not known to be published."""
-        return self._under_way + self._outlet.held
+        return self._under_way + self.held
+
+    @property
+    def held(self) -> int:
+        """How many of them wait for topics that take nothing for now."""
+        return self._outlet.held
 
     @property
     def _under_way(self) -> int:
@@ -56,9 +61,18 @@ class Publisher:
         return self._queue[0][0] if self._queue else None
 
     @property
+    def held_ms(self) -> int:
+        """For how long the first topic of these takes nothing; 0 where all do."""
+        return self._outlet.held_ms
+
+    @property
     def held_topics(self) -> frozenset[str]:
         """The topics that take nothing for now: nobody can reply to what waits for them."""
         return frozenset(self._outlet.holds)
+
+    def withheld(self) -> dict[OutboxId, str]:
+        """The rows of which only what one of these topics refuses is left, and which topic (R73)."""
+        return {parcel.ticket: topic for parcel, topic in self._outlet.held_alone()}
 
     @property
     def held_commands(self) -> int:
@@ -85,7 +99,7 @@ class Publisher:
         self._queue.append((row.created_at, Parcel(row.messages, row.outbox_id, may_be_out)))
         self._arrived.set()
 
-    def take_published(self) -> list[int]:
+    def take_published(self) -> list[OutboxId]:
         """The outbox rows to delete in this batch."""
         taken, self.published = self.published, []
         return taken
@@ -98,16 +112,22 @@ class Publisher:
         return taken
 
     @staticmethod
-    def rewritten(unsent: Sequence[Unsent], published: Collection[int]) -> dict[int, list[Message]]:
+    def rewritten(unsent: Sequence[Unsent], published: Collection[OutboxId]) -> dict[OutboxId, list[Message]]:
         """The rows that stay for other messages' sake, and what stays of each (`Batch.rewritten`)."""
         rows = {one.parcel.ticket: one.parcel for one in unsent}
         return {row: parcel.left for row, parcel in rows.items() if row not in published}
 
-    def give_back(self, published: list[int], unsent: Sequence[Unsent]) -> None:
+    def give_back(self, published: list[OutboxId], unsent: Sequence[Unsent]) -> None:
         """The batch was rolled back: its rows are still there, and nobody was told."""
         untold = {one.parcel.ticket for one in unsent}
         self.published += [row for row in published if row not in untold]
         self._outlet.untold(unsent)
+
+    def forget(self) -> None:
+        """Our life is over: what waits here is its heir's to publish, and to tell of (R62)."""
+        self._queue.clear()
+        self.published.clear()
+        self._outlet.forget()
 
     def close(self) -> None:
         """End `run` once it has nothing in hand; what the broker does not take stays in the outbox."""
@@ -153,3 +173,9 @@ class Publisher:
     def _settle(self) -> None:
         settled, self._outlet.settled = self._outlet.settled, []
         self.published += [parcel.ticket for parcel in settled]
+
+
+async def finished(publishing: asyncio.Task[None]) -> None:
+    """Give the publisher a while to hand over the last batch; the outbox keeps what it cannot."""
+    await asyncio.wait([publishing], timeout=STOP_TIMEOUT_MS / 1000)
+    publishing.cancel()

@@ -7,12 +7,18 @@ neither can be known, so nothing fires; afterwards the waits begin again.
 
 from __future__ import annotations
 
-from kafka_saga.orchestrator.engine.drain import Drain
+from collections.abc import Sequence
+from typing import Final
+
+from kafka_saga.orchestrator.engine.drain import TOLD_MS, Drain
 from kafka_saga.orchestrator.engine.outages import SLOW_MS
 from kafka_saga.orchestrator.engine.publish import Publisher
 from kafka_saga.orchestrator.store.port import Store
 from kafka_saga.runtime.limits import BATCH_RECORDS_MAX
 from kafka_saga.schemas.ids import SagaRef
+
+OUTBOX: Final = "outbox"
+"""Holds timers while a message has been decided for long and is not published."""
 
 LOOK_INTERVAL_MS = 1_000
 """How often the store is asked whether a timer that is held is still set."""
@@ -40,6 +46,15 @@ class Timers:
         """A saga was committed that needs the timer at `wake_at`."""
         if wake_at is not None and (self._next_wake_at is None or wake_at < self._next_wake_at):
             self._next_wake_at = wake_at
+
+    def held_by(self, now: int) -> Sequence[str]:
+        """What keeps timers from firing that have long been due: partitions, `brokers`, or our own `outbox`."""
+        wake_at = self._next_wake_at
+        if wake_at is None or now - wake_at < TOLD_MS:
+            return ()
+        if self._publishing_stalls(now):
+            return (OUTBOX,)
+        return self._drain.waits_for if self._drain.reached_at < wake_at else ()
 
     async def due(self, now: int) -> list[SagaRef]:
         """The sagas whose timer may fire now, oldest first. Call after a poll, before its records are decided."""

@@ -8,33 +8,30 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable
 from functools import partial
-from typing import Protocol
 
-from kafka_saga.messaging.consumer import Reset
 from kafka_saga.messaging.outlet import Sender
-from kafka_saga.messaging.records import Record, TopicPartition
-from kafka_saga.messaging.survey import Extent
 from kafka_saga.messaging.waiting import let_send
 from kafka_saga.orchestrator.engine import recovery
-from kafka_saga.orchestrator.engine.admission import Admission
 from kafka_saga.orchestrator.engine.decide import Decided, Decider
-from kafka_saga.orchestrator.engine.drain import Drain
 from kafka_saga.orchestrator.engine.holds import choked_types, is_held
 from kafka_saga.orchestrator.engine.inputs import Inputs
 from kafka_saga.orchestrator.engine.intake import Intake
+from kafka_saga.orchestrator.engine.ladder import Ladder
+from kafka_saga.orchestrator.engine.meters import EngineMeters
 from kafka_saga.orchestrator.engine.outages import Outages
+from kafka_saga.orchestrator.engine.ownership import Ownership, Owning, Parts, SoleOwner
 from kafka_saga.orchestrator.engine.pauses import NOTHING, Paused
-from kafka_saga.orchestrator.engine.publish import Publisher
-from kafka_saga.orchestrator.engine.timers import Timers
+from kafka_saga.orchestrator.engine.publish import Publisher, finished
+from kafka_saga.orchestrator.engine.reader import Reader
 from kafka_saga.orchestrator.engine.upkeep import Retention, Upkeep
 from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.orchestrator.store.port import Batch, OutboxRow, Store
 from kafka_saga.runtime.clock import Clock
 from kafka_saga.runtime.errors import ConflictError
 from kafka_saga.runtime.failpoints import failpoint
-from kafka_saga.runtime.limits import ACTS_PER_BATCH_MAX, IN_FLIGHT_MAX, POLL_RECORDS_MAX, STOP_TIMEOUT_MS
+from kafka_saga.runtime.limits import ACTS_PER_BATCH_MAX, IN_FLIGHT_MAX, POLL_RECORDS_MAX
 from kafka_saga.runtime.process import Lifecycle
 from kafka_saga.runtime.telemetry import log
 from kafka_saga.schemas.ids import SagaRef
@@ -51,28 +48,9 @@ RECOUNT_INTERVAL_MS = 1_000
 GATED_POLL_MS = 20
 """A due timer waits for the reply topics' ends: look again soon."""
 
-IDLE_FLUSH_MS = 1_000
-"""How long an idle engine leaves published rows in the outbox before it spends a transaction on them."""
-
-
 _NO_TOPICS: frozenset[str] = frozenset()
 
 FOR_EVER = Retention()
-
-
-class Reader(Protocol):
-    """What the engine needs of a consumer."""
-
-    async def start(self, positions: Mapping[TopicPartition, int]) -> None: ...
-    async def stop(self) -> None: ...
-    async def poll(self, timeout_ms: int, records_max: int) -> list[Record]: ...
-    def seek(self, partition: TopicPartition, offset: int) -> None: ...
-    def pause(self, topics: Iterable[str]) -> None: ...
-    def resume(self, topics: Iterable[str]) -> None: ...
-    def take_resets(self) -> tuple[Reset, ...]: ...
-    def commit_hint(self, offsets: Mapping[TopicPartition, int], metadata: str) -> None: ...
-    async def extents(self, topics: Iterable[str]) -> Mapping[TopicPartition, Extent]: ...
-    async def positions(self, topics: Iterable[str]) -> Mapping[TopicPartition, int]: ...
 
 
 class Engine:
@@ -83,9 +61,13 @@ class Engine:
         registry: the definitions.
         topics: how topics are called.
         group: the consumer group of the offset hints and dead letters.
+        chance: a number from 0 up to 1, a new one at each call: for rests between tries (R67).
         in_flight_max: how many sagas run at once (R20).
         park_missing: park sagas whose version no code has, instead of refusing to start (R30).
         retention: for how long what has ended is kept (R29).
+        owning: whether it is the store's one owner, or shares it (`replica.sharing`).
+        meters: count what is committed.
+        on_ready: called when it begins to work.
 
     """
 
@@ -99,10 +81,16 @@ class Engine:
         topics: TopicNames,
         clock: Clock,
         group: str,
+        chance: Callable[[], float],
         in_flight_max: int = IN_FLIGHT_MAX,
         park_missing: bool = False,
         retention: Retention = FOR_EVER,
+        owning: Owning = SoleOwner,
+        meters: EngineMeters | None = None,
+        on_ready: Callable[[], None] = lambda: None,
     ) -> None:
+        self._meters = meters
+        self._on_ready = on_ready
         self._store = store
         self._reader = reader
         self._registry = registry
@@ -112,19 +100,26 @@ class Engine:
         self._park_missing = park_missing
         self._intake = Intake(registry=registry, topics=topics, group=group)
         self._decider = Decider(registry=registry, topics=topics, intake=self._intake)
+        self._decider.spans = None if meters is None else meters.spans
         self._outages = Outages(store.now)
         self._publisher = Publisher(sender=sender, clock=clock, now=store.now, outages=self._outages)
         self.counts: Counter[str] = Counter()
         """What happened since the start, by name."""
-        self._drain = Drain(
-            store=store,
-            reader=reader,
-            reply_topics=self._intake.reply_topics,
-            outages=self._outages,
-            counts=self.counts,
+        self._ladder = Ladder(store=store, reader=reader, intake=self._intake, clock=clock, chance=chance)
+        self._ownership = owning(
+            Parts(
+                store=store,
+                reader=reader,
+                clock=clock,
+                intake=self._intake,
+                publisher=self._publisher,
+                outages=self._outages,
+                ladder=self._ladder,
+                counts=self.counts,
+                in_flight_max=in_flight_max,
+            )
         )
-        self._timers = Timers(store=store, drain=self._drain, publisher=self._publisher)
-        self._admission = Admission(in_flight_max)
+        self._admission, self._timers = self._ownership.admission, self._ownership.timers
         self._upkeep = Upkeep(store, clock, retention)
         self._acts_read_at = 0
         self._recounted_at = 0
@@ -133,15 +128,27 @@ class Engine:
         self._paused = NOTHING
         self._closed: frozenset[str] = frozenset()
         """The request topics that are not read for now."""
+        self.turned_at_ms = clock.monotonic_ms()
+        """When the store last answered, or was not to be asked: what a health check looks at."""
+
+    @property
+    def parts(self) -> tuple[Publisher, Ownership]:
+        """What health checks and gauges look at."""
+        return self._publisher, self._ownership
+
+    def now(self) -> int:
+        """The store's clock."""
+        return self._store.now()
 
     def __repr__(self) -> str:
         return f"Engine({self._admission}, {self._publisher}, {self._timers}, {dict(self.counts)})"
 
     async def run(self, lifecycle: Lifecycle) -> None:
         """Advance sagas until `lifecycle` stops; the batch in hand is finished and published."""
-        await self._recover()
+        await self._recover(lifecycle)
         publishing = lifecycle.spawn(self._publisher.run(), "publisher")
         _log.info("orchestrator.ready", store=self._store.store_id, sagas=self._registry.saga_types, group=self._group)
+        self._on_ready()
         try:
             while not lifecycle.stopping.is_set():
                 await self.step()
@@ -149,45 +156,54 @@ class Engine:
             publishing.cancel()  # stopped at once: what was decided is published by whoever comes next
             raise
         finally:
-            await self._drain.stop()
+            await self._ownership.stop()
             self._publisher.close()
-        await _finish(publishing)
+        await finished(publishing)
         await self._settle()
-        await self._reader.stop()
+        await self._ownership.end()
         _log.info("orchestrator.stopped", unpublished=self._publisher.waiting, **self.counts, **self._publisher.counts)
 
     async def step(self) -> None:
         """One batch: intake, decide, commit, publish."""
-        inputs = await self._take()
-        if inputs.empty and not self._may_start:
+        if self._ownership.has_news:
+            await self._ownership.attend()
+        inputs = self._ladder.next() or await self._take()
+        self.turned_at_ms = self._clock.monotonic_ms()
+        if inputs.empty and not self._may_start and not self._ownership.must_write:
             await self._when_idle()
             return
-        decided = await self._decide(inputs)
-        if await self._commit(decided, inputs):
+        try:
+            decided = await self._advance(inputs)
+        except ConflictError as error:
+            await self._undo(inputs, error)
+        else:
+            self._ladder.succeeded()
             if inputs.timers:
                 failpoint("orchestrator.timers.after")
             if inputs.acts:
                 failpoint("orchestrator.acts.after")
             if decided.batch.messages:
                 await let_send()
-        await self._steer(decided.batch.now)
-        await self._upkeep.step(decided.batch.now, idle=False)
+        await self._steer(inputs.now)
+        await self._upkeep.step(inputs.now, idle=False)
 
-    async def _recover(self) -> None:
+    async def _recover(self, lifecycle: Lifecycle) -> None:
+        left = await self._ownership.begin(lifecycle)
         self._decider.live(await self._store.life())
         writer = self._decider.writer
-        await recovery.check_definitions(self._store, self._registry, writer, park_missing=self._park_missing)
+        recovery.republish(left, self._publisher)
+        await recovery.check_definitions(
+            self._store, self._registry, writer, self._publisher, park_missing=self._park_missing
+        )
         await self._outages.restore(self._store)
-        await recovery.republish(self._store, self._publisher)
         failpoint("orchestrator.start.republished")
         await self._heed(Paused(await self._store.pauses()))
         await self._recount()
-        self._intake.stored = await self._store.offsets()
         failpoint("orchestrator.start.reading")
-        await self._reader.start(self._intake.stored)
+        await self._ownership.start_reading()
 
     async def _take(self) -> Inputs:
-        if self._publisher.full:
+        if self._ownership.full:
             # Nothing more is taken in while nothing goes out: what is read stays in Kafka, not on our disk (I20).
             await self._clock.sleep(ACTS_INTERVAL_MS)
             return Inputs(self._store.now())
@@ -205,11 +221,7 @@ class Engine:
         if inputs.timers:
             failpoint("orchestrator.timers.before")
         if inputs.now - self._acts_read_at >= ACTS_INTERVAL_MS:
-            await self._heed(
-                Paused(
-                    await self._store.pauses(), choked_types(self._publisher.held_topics, self._registry, self._topics)
-                )
-            )  # another replica may have changed them
+            await self._read_pauses()  # another replica may have changed them
             inputs.acts = await self._store.waiting_acts(ACTS_PER_BATCH_MAX)
             self._acts_read_at = inputs.now
             if inputs.acts:
@@ -232,26 +244,39 @@ class Engine:
             return True
         return bool(admission.pending and admission.room)
 
-    async def _decide(self, inputs: Inputs) -> Decided:
+    async def _advance(self, inputs: Inputs) -> Decided:
+        """Decide a batch and write it.
+
+        Raises:
+            ConflictError: somebody else was first, and nothing was written.
+
+        """
         room = self._admission.room
         release = await self._releasable(self._admission.room_to_go_on) if self._admission.held else []
         admit = await self._store.pending(room, self._paused.types) if room and self._admission.pending else []
         if len(admit) < min(room, self._admission.pending):
-            await self._recount()  # somebody else admitted them
+            await self._ownership.count_short(self._paused)  # somebody else admitted them, or will
+        inputs.published = self._publisher.take_published()
         asked = dict.fromkeys(inputs.refs())
-        known = await self._store.load(asked | dict.fromkeys([*admit, *release]))
-        unknown = [ref for ref in asked if ref not in known]
-        purged = await self._store.load_purged(unknown) if unknown else {}
-        return self._decider.decide(
-            inputs,
-            known,
-            purged,
-            admit=admit,
-            room=room,
-            published_by=self._published_by,
-            paused=self._paused,
-            release=release,
-        )
+        wanted = asked | dict.fromkeys([*admit, *release])
+        async with self._ladder.hold(wanted):
+            known = await self._store.load(wanted)
+            unknown = [ref for ref in asked if ref not in known]
+            purged = await self._store.load_purged(unknown) if unknown else {}
+            decided = self._decider.decide(
+                inputs,
+                known,
+                purged,
+                admit=admit,
+                room=room,
+                published_by=self._ownership.published_by,
+                paused=self._paused,
+                release=release,
+            )
+            if self._meters is not None:
+                self._meters.decided(decided)
+            await self._commit(decided, inputs)
+        return decided
 
     async def _releasable(self, room: int) -> list[SagaRef]:
         """As many sagas as there is room for, of those whose pause was lifted."""
@@ -259,11 +284,15 @@ class Engine:
         for scope in self._admission.releasable(self._paused.holding) if room else ():
             refs = await self._store.held(scope, room - len(found))
             if len(refs) < min(room - len(found), self._admission.held[scope]):
-                await self._recount()  # somebody else released them
+                await self._ownership.count_short(self._paused)  # somebody else released them, or will
             found += refs
             if len(found) >= room:
                 break
         return found
+
+    async def _read_pauses(self) -> None:
+        choked = choked_types(self._publisher.held_topics, self._registry, self._topics)
+        await self._heed(Paused(await self._store.pauses(), choked))
 
     async def _heed(self, paused: Paused) -> None:
         """Take over what is paused now."""
@@ -273,27 +302,14 @@ class Engine:
         await self._recount()
         _log.info("pauses.changed", paused=sorted(paused.all))
 
-    def _published_by(self, topic: str, decided_at: int) -> int | None:
-        if topic in self._publisher.held_topics:
-            return self._store.now()  # not before now: the wait begins again
-        oldest = self._publisher.oldest_unpublished_at
-        if oldest is not None and oldest <= decided_at:
-            return None
-        return max(self._outages.ended_at, decided_at)
-
-    async def _commit(self, decided: Decided, inputs: Inputs) -> bool:
-        """Write the batch; false where somebody else was first, and nothing was written."""
+    async def _commit(self, decided: Decided, inputs: Inputs) -> None:
         batch = decided.batch
-        batch.published = self._publisher.take_published()
+        batch.published = inputs.published
         if inputs.unsent:
             batch.rewritten = self._publisher.rewritten(inputs.unsent, batch.published)
         batch.outage = self._outages.unstored
-        try:
-            outbox_id = await self._store.commit(batch)
-        except ConflictError as error:
-            self._publisher.give_back(batch.published, inputs.unsent)
-            await self._read_again(error)
-            return False
+        self._ownership.prove(batch, decided)
+        outbox_id = await self._store.commit(batch)
         failpoint("orchestrator.commit.after")
         self._outages.stored(batch.outage)
         if outbox_id is not None:
@@ -303,8 +319,11 @@ class Engine:
         for before, saga in decided.moved:
             self._admission.moved(before, saga)
             self._timers.armed(saga.wake_at)
+        self._ownership.committed()
         await self._heed(decided.paused)
         self.counts.update(decided.counts)
+        if self._meters is not None:
+            self._meters.committed(decided, inputs)
         if batch.offsets:
             failpoint("orchestrator.hint.before")
             self._reader.commit_hint({tp: step.next for tp, step in batch.offsets.items()}, self._store.store_id)
@@ -316,28 +335,20 @@ class Engine:
             messages=len(batch.messages),
             state=repr(self._admission),
         )
-        return True
 
-    async def _read_again(self, error: ConflictError) -> None:
-        """Somebody else was first: forget the batch, and go on from where the store is now (R23)."""
-        _log.warning("batch.conflict", error=str(error))
-        self._drain.undone()
+    async def _undo(self, inputs: Inputs, error: ConflictError) -> None:
+        """Nothing was written, mostly since somebody else was first: try again (R67)."""
+        if self._meters is not None:
+            self._meters.undone(error)
+        self._publisher.give_back(inputs.published, inputs.unsent)
+        self._ownership.lost(error)
+        self._acts_read_at = 0
+        await self._read_pauses()
         await self._recount()
-        self._intake.stored = await self._store.offsets()
-        for tp, offset in (await self._reader.positions(self._topics_read())).items():
-            self._reader.seek(tp, self._intake.stored.get(tp, self._intake.begun_at.get(tp, offset)))
-
-    def _topics_read(self) -> tuple[str, ...]:
-        return self._intake.request_topics + self._intake.reply_topics
+        await self._ladder.failed(inputs, error)
 
     async def _recount(self) -> None:
-        types = self._paused.types
-        self._admission.begin(
-            await self._store.count_states(),
-            await self._store.count_held(),
-            paused_types=types,
-            pending_of_them=await self._store.count_pending_of(types) if types else 0,
-        )
+        await self._ownership.count(self._paused)
         self._recounted_at = self._store.now()
 
     async def _steer(self, now: int) -> None:
@@ -366,21 +377,22 @@ class Engine:
     async def _when_idle(self) -> None:
         now = self._store.now()
         await self._steer(now)
-        if now - self._active_at >= IDLE_FLUSH_MS or self._outages.unstored:
+        if now - self._active_at >= self._ownership.flush_ms or self._outages.unstored:
             await self._settle()
         await self._upkeep.step(now, idle=True)
 
     async def _settle(self) -> None:
         """Store what a next batch would have stored, where none comes."""
         batch = Batch(self._store.now(), published=self._publisher.take_published(), outage=self._outages.unstored)
-        if batch.published or batch.outage:
-            failpoint("orchestrator.outbox.before")
+        if not batch.published and not batch.outage:
+            return
+        failpoint("orchestrator.outbox.before")
+        try:
             await self._store.commit(batch)
-            failpoint("orchestrator.outbox.after")
-            self._outages.stored(batch.outage)
-
-
-async def _finish(publishing: asyncio.Task[None]) -> None:
-    """Give the publisher a while to hand over the last batch; the outbox keeps what it cannot."""
-    await asyncio.wait([publishing], timeout=STOP_TIMEOUT_MS / 1000)
-    publishing.cancel()
+        except ConflictError as error:
+            self._publisher.give_back(batch.published, ())
+            self._ownership.lost(error)
+            await self._read_pauses()
+            return
+        failpoint("orchestrator.outbox.after")
+        self._outages.stored(batch.outage)

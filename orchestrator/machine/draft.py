@@ -178,6 +178,7 @@ class Draft:
             before.log_seq + len(self._log),
             before.row,
             self.held if self.state not in TERMINAL else None,
+            before.trace,
         )
         told: tuple[Effect, ...] = () if self._told is None else (EmitEvent(self._told),)
         return Decision(saga, (*told, *self._commands), tuple(self._log))

@@ -164,6 +164,8 @@ class Saga:
     """The store's own handle of the row; no part of the saga's state."""
     held: Hold | None = None
     """While it is set nothing is sent and no timer runs; replies are taken as always."""
+    trace: str | None = None
+    """The trace that it belongs to (`schemas.traces`); None where it is in none."""
 
     def at_row(self, row: int) -> Saga:
         """The same saga where the store has it."""
@@ -200,7 +202,14 @@ _ACTIVE_STEP = (StepStatus.IN_PROGRESS, StepStatus.COMPENSATING)
 _UNTOUCHED = StepState()
 
 
-def accepted(definition: Definition, ref: SagaRef, request: Mapping[str, Any], request_bytes: int, now: int) -> Saga:
+def accepted(  # noqa: PLR0917 -- all that a saga begins with
+    definition: Definition,
+    ref: SagaRef,
+    request: Mapping[str, Any],
+    request_bytes: int,
+    now: int,
+    trace: str | None = None,
+) -> Saga:
     """A saga as its request makes it: PENDING, nothing sent (R5)."""
     return Saga(
         ref=ref,
@@ -211,6 +220,7 @@ def accepted(definition: Definition, ref: SagaRef, request: Mapping[str, Any], r
         request_bytes=request_bytes,
         created_at=now,
         updated_at=now,
+        trace=trace,
     )
 
 

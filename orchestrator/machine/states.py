@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Self
 
 
 class SagaState(StrEnum):
@@ -38,7 +39,19 @@ class StepStatus(StrEnum):
     NOTHING_TO_UNDO = "NOTHING_TO_UNDO"
 
 
-class LogStatus(StrEnum):
+class Word(StrEnum):
+    """Words that are written down for people. One of a later version is read as what it is, and none of ours."""
+
+    @classmethod
+    def _missing_(cls, value: object) -> Self | None:
+        if not isinstance(value, str):
+            return None
+        unknown = str.__new__(cls, value)
+        unknown._name_ = unknown._value_ = value
+        return unknown
+
+
+class LogStatus(Word):
     """What one row of the step log says (R28)."""
 
     IN_PROGRESS = "IN_PROGRESS"
@@ -54,7 +67,7 @@ class LogStatus(StrEnum):
     ACT = "ACT"
 
 
-class ParkReason(StrEnum):
+class ParkReason(Word):
     """Why a saga waits for a person (R18)."""
 
     COMPENSATION_FAILED = "compensation_failed"

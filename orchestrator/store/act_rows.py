@@ -8,9 +8,15 @@ from typing import Any
 
 from kafka_saga.orchestrator.machine.events import Act
 from kafka_saga.orchestrator.machine.states import VERBS, EventKind
-from kafka_saga.orchestrator.store.port import QueuedAct, UnreadableAct
+from kafka_saga.orchestrator.store.port import NotedAct, QueuedAct, UnreadableAct
 from kafka_saga.schemas.codec import decode_trusted, encode
 from kafka_saga.schemas.ids import SagaRef
+
+START, PURGE, REDRIVE, DISCARD, REVEAL = NOTED = ("start", "purge", "redrive", "discard", "reveal")
+"""What is done by people and is no verb of a saga's: noted among the acts, under these words."""
+
+STARTS = f"{START}:"
+"""How the ids of starts begin, and of no other act: one saga has one start."""
 
 _WORDS = {kind.value: word for word, kind in VERBS.items()}
 _KINDS = frozenset(VERBS.values())
@@ -66,6 +72,12 @@ def insert_row(queued: QueuedAct, now: int) -> tuple[Any, ...]:
         act.expected_version,
         now,
     )
+
+
+def noted_row(act: NotedAct, now: int) -> tuple[Any, ...]:
+    """The columns of an act that is done already."""
+    arguments = encode(act.arguments).decode()
+    return (act.act_id, *act.ref, act.word, arguments, act.actor, act.reason, None, None, now, act.message)
 
 
 def read_row(row: tuple[Any, ...]) -> ActRow:

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from kafka_saga.messaging.records import Record, TopicPartition
 from kafka_saga.orchestrator.store.statements import SQL
-from kafka_saga.runtime.sqlite import SqlConnection, transaction
+from kafka_saga.orchestrator.store.tables import Tables
+from kafka_saga.runtime.sqlite import SqlConnection
 from kafka_saga.schemas.codec import decode_trusted, encode
 from kafka_saga.schemas.ids import SagaRef
 
 SEQUENCES_A_LIFE = 1_000_000
 """`ce_sequence` of a life begins at its number times this: far more versions than any saga comes to."""
 
-_LIFE = "life"
+LIFE = "life"
+"""Where it stands in `meta`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +50,13 @@ class Life:
 async def read_life(connection: SqlConnection) -> Life:
     """The store's present life."""
     meta: dict[str, str] = dict(await connection.fetch_all(SQL["meta"]))
-    found = meta.get(_LIFE)
-    if found is None:
-        return Life()
+    found = meta.get(LIFE)
+    return Life() if found is None else read_fields(found, await connection.fetch_all(SQL["told_errors"]))
+
+
+def read_fields(found: str, errors: Iterable[tuple[Any, ...]]) -> Life:
+    """A life from what `meta` has of it, and the rows of `told_errors`."""
     fields = decode_trusted(found)
-    errors = await connection.fetch_all(SQL["told_errors"])
     return Life(
         fields["number"],
         tuple(fields["ahead"]),
@@ -60,15 +65,16 @@ async def read_life(connection: SqlConnection) -> Life:
     )
 
 
-async def begin_life(connection: SqlConnection, life: Life, positions: Mapping[TopicPartition, int]) -> None:
+async def begin_life(tables: Tables, life: Life, positions: Mapping[TopicPartition, int]) -> None:
     """Begin `life`, which reads on at `positions`; and its waits when the broker has been heard of."""
     fields = {
         "number": life.number,
         "ahead": life.ahead,
         "horizon": [(*partition, offset) for partition, offset in sorted(life.horizon.items())],
     }
-    async with transaction(connection):
-        await connection.execute_many(SQL["note"], [(_LIFE, encode(fields).decode()), ("outage", "on")])
-        await connection.execute("DELETE FROM told_errors")
-        await connection.execute_many(SQL["note_error"], [(*ref, error) for ref, error in life.errors.items()])
-        await connection.execute_many(SQL["set_offset"], [(*tp, offset) for tp, offset in positions.items()])
+    async with tables.transaction():
+        await tables.execute_many("note", [(LIFE, encode(fields).decode())])
+        await tables.execute("outage_on")
+        await tables.execute("forget_told_errors")
+        await tables.execute_many("note_error", [(*ref, error) for ref, error in life.errors.items()])
+        await tables.execute_many("set_offset", [(*tp, offset) for tp, offset in positions.items()])

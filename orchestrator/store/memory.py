@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from itertools import islice
 
@@ -19,7 +20,9 @@ from kafka_saga.orchestrator.store.port import (
     Known,
     Loss,
     Meaning,
+    NotedAct,
     Outage,
+    OutboxId,
     OutboxRow,
     QueuedAct,
     Registered,
@@ -39,11 +42,11 @@ class MemoryStore:
         self._store_id = store_id
         self._sagas: dict[SagaRef, Known] = {}
         self._log: dict[SagaRef, list[LogEntry]] = {}
-        self._outbox: dict[int, OutboxRow] = {}
-        self._last_outbox_id = 0
+        self._outbox: dict[OutboxId, OutboxRow] = {}
+        self._last_outbox_seq = 0
         self._offsets: dict[TopicPartition, int] = {}
         self._losses: dict[TopicPartition, Loss] = {}
-        self._acts: dict[str, tuple[QueuedAct, ActOutcome | None]] = {}
+        self._acts: dict[str, tuple[QueuedAct | NotedAct, ActOutcome | None]] = {}
         self._decided_at: dict[str, int] = {}
         self._last_row = 0
         self._purged: dict[SagaRef, Purged] = {}
@@ -74,9 +77,10 @@ class MemoryStore:
         return min((at for at in waking if at is not None), default=None)
 
     async def waiting_acts(self, limit: int) -> list[QueuedAct | UnreadableAct]:
-        return list(islice((queued for queued, outcome in self._acts.values() if outcome is None), limit))
+        waiting = (act for act, outcome in self._acts.values() if outcome is None and isinstance(act, QueuedAct))
+        return list(islice(waiting, limit))
 
-    async def commit(self, batch: Batch) -> int | None:
+    async def commit(self, batch: Batch) -> OutboxId | None:
         self._check(batch)
         for started in batch.started:
             self._last_row += 1
@@ -93,18 +97,25 @@ class MemoryStore:
         self._offsets.update({tp: step.next for tp, step in batch.offsets.items()})
         self._losses.update({reset.partition: Loss(batch.now, reset) for reset in batch.resets})
         for outcome in batch.acts:
-            queued, decided = self._acts[outcome.act_id]
-            self._acts[outcome.act_id] = (queued, decided or outcome)
-            self._decided_at.setdefault(outcome.act_id, batch.now)
+            queued, _ = self._acts[outcome.act_id]
+            self._acts[outcome.act_id] = (queued, outcome)
+            self._decided_at[outcome.act_id] = batch.now
+        for noted in batch.noted:
+            self._acts.setdefault(noted.act_id, (noted, ActOutcome(noted.act_id, "done", noted.message)))
+            self._decided_at.setdefault(noted.act_id, batch.now)
         self._pauses.update({scope: pause for scope, pause in batch.pauses.items() if pause is not None})
         for scope in [scope for scope, pause in batch.pauses.items() if pause is None]:
             self._pauses.pop(scope, None)
         self._outage = batch.outage or self._outage
         if not batch.messages:
             return None
-        self._last_outbox_id += 1
-        self._outbox[self._last_outbox_id] = OutboxRow(self._last_outbox_id, batch.now, list(batch.messages))
-        return self._last_outbox_id
+        self._last_outbox_seq += 1
+        outbox_id = OutboxId(0, self._last_outbox_seq)
+        self._outbox[outbox_id] = OutboxRow(outbox_id, batch.now, list(batch.messages))
+        return outbox_id
+
+    def locked(self, _refs: Iterable[SagaRef], /) -> AbstractAsyncContextManager[None]:
+        return nullcontext()  # nobody else has it
 
     async def outbox(self) -> list[OutboxRow]:
         return list(self._outbox.values())
@@ -194,7 +205,7 @@ class MemoryStore:
 
     async def forget_acts(self, before: int, from_key: int, rows_max: int) -> PurgeStep:
         looked_at = list(self._acts.items())[from_key : from_key + rows_max]
-        gone = [act_id for act_id, (queued, _) in looked_at if self._is_forgettable(act_id, queued, before)]
+        gone = [act_id for act_id, (act, _) in looked_at if self._is_forgettable(act_id, act, before)]
         for act_id in gone:
             del self._acts[act_id], self._decided_at[act_id]
         following = from_key + rows_max - len(gone)
@@ -217,6 +228,11 @@ class MemoryStore:
         """Queue an operator's verb; the same act id twice is one act (R25)."""
         self._acts.setdefault(queued.act.act_id, (queued, None))
 
+    @property
+    def noted(self) -> list[NotedAct]:
+        """What is kept of what people did that needs nobody to take it."""
+        return [act for act, _ in self._acts.values() if isinstance(act, NotedAct)]
+
     async def act_outcome(self, act_id: str) -> ActOutcome | None:
         """What became of an act; None while it waits or where it is unknown."""
         return self._acts.get(act_id, (None, None))[1]
@@ -225,9 +241,9 @@ class MemoryStore:
         """The saga's log."""
         return list(self._log.get(ref, ()))
 
-    def _is_forgettable(self, act_id: str, queued: QueuedAct, before: int) -> bool:
+    def _is_forgettable(self, act_id: str, act: QueuedAct | NotedAct, before: int) -> bool:
         decided_at = self._decided_at.get(act_id)
-        return decided_at is not None and decided_at < before and queued.ref not in self._sagas
+        return decided_at is not None and decided_at < before and act.ref not in self._sagas
 
     def _waiting(self) -> Iterator[SagaRef]:
         """What waits for admission and is not held."""
@@ -238,15 +254,17 @@ class MemoryStore:
     def _check(self, batch: Batch) -> None:
         for started in batch.started:
             if started.saga.ref in self._sagas:
-                raise ConflictError("a new saga's id was taken meanwhile")
+                raise ConflictError("a new saga's id was taken meanwhile", what="ids")
         for change in batch.changed:
             if self._sagas[change.saga.ref].saga.version != change.version_read:
-                raise ConflictError("a saga was changed meanwhile")
+                raise ConflictError("a saga was changed meanwhile", what="sagas")
         if any(self._sagas[saga.ref].saga.version != saga.version for saga in batch.unchanged):
-            raise ConflictError("a saga was changed meanwhile, and what was ignored may be wanted")
+            raise ConflictError("a saga was changed meanwhile, and what was ignored may be wanted", what="sagas")
         for tp, step in batch.offsets.items():
             self._check_offset(tp, step)
+        if any(self._acts[outcome.act_id][1] is not None for outcome in batch.acts):
+            raise ConflictError("an act was decided meanwhile", what="acts")
 
     def _check_offset(self, tp: TopicPartition, step: Advance) -> None:
         if self._offsets.get(tp) != step.read_from:
-            raise ConflictError("another owner has read these partitions meanwhile")
+            raise ConflictError("another owner has read these partitions meanwhile", what="offsets")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from kafka_saga.messaging.consumer import Reset
 from kafka_saga.messaging.records import Message, TopicPartition
@@ -59,6 +60,34 @@ class ActOutcome:
     message: str
 
 
+NO_SAGA = SagaRef("", "")
+"""What an act is on that is not about one saga."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotedAct:
+    """What somebody did that needs nobody to take it: it is kept among the acts with its outcome.
+
+    Attributes:
+        act_id: the same id twice is one act.
+        ref: the saga that it is about.
+        word: what was done, as people say it; no verb of a saga's.
+        actor: who did it.
+        reason: why; empty where nobody asked.
+        message: a sentence on what came of it.
+        arguments: the rest of it.
+
+    """
+
+    act_id: str
+    ref: SagaRef
+    word: str
+    actor: str
+    reason: str
+    message: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, slots=True)
 class Advance:
     """An input partition was read from `read_from` up to but not including `next`."""
@@ -81,6 +110,33 @@ class Outage:
     is_on: bool = False
 
 
+class OutboxId(NamedTuple):
+    """A row of the outbox.
+
+    Attributes:
+        writer: the life that wrote it; always 0 where a store has one owner only.
+        seq: which of the writer's rows it is; they grow.
+
+    """
+
+    writer: int
+    seq: int
+
+
+class Drained(NamedTuple):
+    """A partition whose end was asked for at `at`, and is read when the store has `next` of it (R69)."""
+
+    next: int | None
+    at: int
+
+
+class Counted(NamedTuple):
+    """How many partitions a topic had when its brokers were asked at `at`."""
+
+    partitions: int
+    at: int
+
+
 @dataclass(slots=True)
 class Batch:
     """Everything one transaction writes."""
@@ -92,19 +148,31 @@ class Batch:
     """Sagas that were looked at and left as they are: what was decided of them holds only while they are so (R66)."""
     log: list[tuple[SagaRef, LogEntry]] = field(default_factory=list)
     messages: list[Message] = field(default_factory=list)
-    published: list[int] = field(default_factory=list)
+    published: list[OutboxId] = field(default_factory=list)
     """Outbox rows whose messages are known to be published."""
-    rewritten: dict[int, list[Message]] = field(default_factory=dict)
+    rewritten: dict[OutboxId, list[Message]] = field(default_factory=dict)
     """Outbox rows that stay, and what stays of them: a command of which this batch tells its saga that it was not sent
     must not be sent after a crash (R56)."""
     offsets: dict[TopicPartition, Advance] = field(default_factory=dict)
     acts: list[ActOutcome] = field(default_factory=list)
+    noted: list[NotedAct] = field(default_factory=list)
+    """Who asked for the new sagas, where their requests say so."""
     pauses: dict[str, Pause | None] = field(default_factory=dict)
     """Pauses that begin, by scope; None lifts one. They come with the outcome of the act that asked for them."""
     outage: Outage | None = None
     """What is known of outages now, where that has changed (R21)."""
     resets: list[Reset] = field(default_factory=list)
     """Stored positions that Kafka has no more (R23): the newest of each partition is kept, to tell what was lost."""
+    in_flight: int = 0
+    """How many more sagas are under way than before, where replicas count them together (R72)."""
+    pending: int = 0
+    """How many more wait for admission."""
+    drained: dict[TopicPartition, Drained] = field(default_factory=dict)
+    """Own partitions that are read to their end with this batch, or were before it (R69)."""
+    counted: dict[str, Counted] = field(default_factory=dict)
+    """Topics whose partitions were counted, by the owner of the first lane."""
+    lanes: int | None = None
+    """How many lanes the store has from now on, where that changes."""
 
     @property
     def empty(self) -> bool:
@@ -124,7 +192,7 @@ class Loss:
 class OutboxRow:
     """One batch's unpublished messages."""
 
-    outbox_id: int
+    outbox_id: OutboxId
     created_at: int
     messages: list[Message]
 
@@ -193,12 +261,24 @@ class Store(Protocol):
         """Acts without an outcome, oldest first."""
         ...
 
-    async def commit(self, batch: Batch) -> int | None:
+    async def commit(self, batch: Batch) -> OutboxId | None:
         """Write a batch in one transaction; the outbox row of its messages, None where it has none.
 
         Raises:
-            ConflictError: a saga, an offset or a new id is not as the batch read it; nothing was written. A saga that
-                was read from the store itself and left unchanged need not be compared.
+            ConflictError: a saga, an offset, a new id or an act is not as the batch read it; nothing was written. A
+                saga that was read from the store itself and left unchanged need not be compared.
+
+        """
+        ...
+
+    def locked(self, refs: Iterable[SagaRef], /) -> AbstractAsyncContextManager[None]:
+        """Until the commit inside it, or its end: nobody else changes those of `refs` that exist (R67).
+
+        They are read anew, and `load` inside it has them as they are then. A store that has one writer only may
+        grant that at no cost.
+
+        Raises:
+            ConflictError: somebody else has held one of them for too long.
 
         """
         ...
@@ -228,7 +308,10 @@ class Store(Protocol):
         ...
 
     async def pauses(self) -> dict[str, Pause]:
-        """What is paused, by scope."""
+        """What is paused, by scope.
+
+        Where replicas share the store, a batch is refused (`settings`) once that has changed since the last call.
+        """
         ...
 
     async def held(self, scope: str, limit: int) -> list[SagaRef]:

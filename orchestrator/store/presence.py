@@ -7,7 +7,7 @@ from pathlib import Path
 from kafka_saga.orchestrator.store import migrations
 from kafka_saga.runtime.errors import StoreRefusedError, StoreUnavailableError
 from kafka_saga.runtime.identity import Identity, identify
-from kafka_saga.runtime.migrations import first_migration
+from kafka_saga.runtime.migrations import GUEST_PREFIX, first_migration
 from kafka_saga.runtime.replacing import check_finished
 
 
@@ -28,7 +28,8 @@ def check_store(path: Path) -> None:
         )
     if found.is_empty:
         raise StoreRefusedError(
-            f"{path} is an empty file, not a store: `saga orchestrator` would make it one; or name another with --store"
+            f"{path} is an empty file, not a kafka-saga store: `saga orchestrator` would make it one; or name another "
+            "with --store"
         )
     _check_ours(found, path)
 
@@ -48,8 +49,11 @@ def check_free(path: Path) -> None:
 
 
 def _check_ours(found: Identity, path: Path) -> None:
-    if found.first_migration != first_migration(migrations.__name__):
-        raise StoreRefusedError(
-            f"{path} is not an orchestrator's store but a participant's or another program's database: "
-            "name another with --store"
-        )
+    if found.first_migration == first_migration(migrations.__name__):
+        return
+    whose = "another program's database"
+    if found.prefix == GUEST_PREFIX:
+        whose = "the database of a service (a participant)"
+    raise StoreRefusedError(
+        f"{path} is not a kafka-saga store but {whose}: name the orchestrator's with --store or SAGA_STORE"
+    )

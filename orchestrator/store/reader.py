@@ -4,32 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 from kafka_saga.orchestrator.machine.decision import LogEntry
 from kafka_saga.orchestrator.machine.pausing import Pause
 from kafka_saga.orchestrator.machine.saga import Saga
 from kafka_saga.orchestrator.machine.states import SagaState
-from kafka_saga.orchestrator.store import migrations, rows
+from kafka_saga.orchestrator.store import rows
 from kafka_saga.orchestrator.store.act_rows import ActRow, read_row
-from kafka_saga.orchestrator.store.listing import KEY_MAX, Filter
+from kafka_saga.orchestrator.store.beside import open_to_read, owners_of
+from kafka_saga.orchestrator.store.listing import KEY_MAX, MOMENT_MAX, Filter
+from kafka_saga.orchestrator.store.location import StoreLocation
+from kafka_saga.orchestrator.store.owners import Owners
 from kafka_saga.orchestrator.store.port import Meaning
-from kafka_saga.orchestrator.store.presence import check_store
 from kafka_saga.orchestrator.store.purging import read_purged
 from kafka_saga.orchestrator.store.retention import Purge, Purged, digest
-from kafka_saga.orchestrator.store.statements import SQL
+from kafka_saga.orchestrator.store.sight import WHOLE, Sight
+from kafka_saga.orchestrator.store.tables import Tables
 from kafka_saga.runtime.clock import rfc3339
-from kafka_saga.runtime.errors import NotFoundError, StoreRefusedError
-from kafka_saga.runtime.migrations import newest_schema
-from kafka_saga.runtime.sqlite import SqlConnection, open_reader
+from kafka_saga.runtime.errors import NotFoundError, UsageError
 from kafka_saga.schemas.codec import encode
 from kafka_saga.schemas.ids import SagaRef
+from kafka_saga.schemas.sensitive import MASK
 
 
 def was_purged(gone: Purged) -> str:
     """How a purged saga ended, and when it went."""
     return f"was purged on {rfc3339(gone.purged_at)}; it was {gone.state.value} on {rfc3339(gone.ended_at)}"
+
+
+def _says(saga: Saga, text: str) -> bool:
+    """Whether the error that is shown says so: one that is hidden must not be found out letter by letter."""
+    told = [saga.error, None if saga.parked is None else saga.parked.detail]
+    return any(text.lower() in error.lower() for error in told if error is not None)
 
 
 class Unfinished(NamedTuple):
@@ -56,46 +63,35 @@ class Ended(NamedTuple):
 class StoreReader:
     """What operators may read."""
 
-    connection: SqlConnection
+    tables: Tables
+    owners: Owners
+    """Who works on the store."""
+    sight: Sight = WHOLE
+    """What of its sagas, their logs and acts is shown."""
 
     @classmethod
-    async def open(cls, path: Path) -> StoreReader:
-        """Open the store at `path` for reading.
+    async def open(cls, at: StoreLocation, sight: Sight = WHOLE, owners: Owners | None = None) -> StoreReader:
+        """Open the store at `at` for reading; people are shown `sight` of it.
+
+        Args:
+            at: where it is.
+            sight: what of it is shown.
+            owners: an earlier reader's: whoever watched once who works on the store need not watch again.
 
         Raises:
-            StoreUnavailableError: there is none.
-            StoreRefusedError: the file is no store, or its schema is that of another version of this program.
+            StoreUnavailableError: there is none, or its server does not answer.
+            StoreRefusedError: what is there is no store, or its schema is that of another version of this program.
 
         """
-        reader = await cls.open_any(path)
-        ours = newest_schema(migrations.__name__)
-        try:
-            version = await reader.schema_version()
-        except BaseException:
-            await reader.close()  # its thread would keep the process from ending
-            raise
-        if version == ours:
-            return reader
-        await reader.close()
-        advice = "start `saga orchestrator` once, which brings it up to date"
-        if version > ours:
-            advice = "use the newer kafka-saga that wrote it"
-        raise StoreRefusedError(f"{path} has schema version {version}, and this program reads version {ours}: {advice}")
-
-    @classmethod
-    async def open_any(cls, path: Path) -> StoreReader:
-        """The same for a store of any schema version: only what every version has may be asked then.
-
-        Raises:
-            StoreUnavailableError: there is none.
-            StoreRefusedError: the file is no store.
-
-        """
-        check_store(path)
-        return cls(await open_reader(path))
+        tables = await open_to_read(at)
+        return cls(tables, owners_of(at, tables) if owners is None else owners.through(tables), sight)
 
     async def close(self) -> None:
-        await self.connection.close()
+        await self.tables.close()
+
+    def revealing(self) -> StoreReader:
+        """The same store with everything that is sensitive: for who was noted as having asked (`acts.revealing`)."""
+        return StoreReader(self.tables, self.owners)
 
     async def find(self, saga_id: str, saga_type: str | None = None) -> Saga:
         """The saga of that id.
@@ -104,7 +100,7 @@ class StoreReader:
             NotFoundError: there is none, or several types have one.
 
         """
-        found = await self.connection.fetch_all(SQL["find"], (saga_id, saga_type))
+        found = await self.tables.fetch_all("find", (saga_id, saga_type))
         if not found:
             gone = await self.find_purged(saga_id, saga_type)
             if gone is not None:
@@ -113,75 +109,103 @@ class StoreReader:
         if len(found) > 1:
             types = ", ".join(row[1] for row in found)
             raise NotFoundError(f"several sagas have the id '{saga_id}': say which with --type ({types})")
-        return rows.read_saga(found[0])
+        return self.sight.saga(rows.read_saga(found[0]))
 
     async def find_by_prefix(self, prefix: str, saga_type: str | None, limit: int) -> list[SagaRef]:
         """The first sagas whose ids begin with `prefix`."""
-        found = await self.connection.fetch_all(SQL["find_by_prefix"], (prefix, saga_type, limit))
+        found = await self.tables.fetch_all("find_by_prefix", (prefix, saga_type, limit))
         return [SagaRef(*row) for row in found]
 
     async def get(self, ref: SagaRef) -> Saga | None:
         """The saga of that type and id, or None."""
-        found = await self.connection.fetch_all(SQL["load"].replace("?ids", "?"), ref)
-        return rows.read_saga(found[0]) if found else None
+        found = await self.tables.fetch_all("get", ref)
+        return self.sight.saga(rows.read_saga(found[0])) if found else None
+
+    async def secrets(self, ref: SagaRef) -> frozenset[str] | None:
+        """What is hidden of a saga, to be found again in sentences about it; None where only the saga could tell."""
+        if not self.sight.hides(ref.saga_type):
+            return frozenset()
+        found = await self.tables.fetch_all("get", ref)
+        return self.sight.secrets(rows.read_saga(found[0])) if found else None
+
+    async def request_hash(self, ref: SagaRef) -> bytes | None:
+        """The hash of the request that the saga began with (R3); None where there is no such saga."""
+        found = await self.tables.fetch_all("get", ref)
+        return bytes(found[0][rows.HASH_COLUMN]) if found else None
 
     async def find_purged(self, saga_id: str, saga_type: str | None = None) -> Purged | None:
         """What is kept of the purged saga of that id; the last one purged where several types have it (R29)."""
-        rows = await self.connection.fetch_all(SQL["load_purged"], (encode([digest(saga_id)]).decode(),))
+        rows = await self.tables.fetch_all("load_purged", (encode([digest(saga_id)]).decode(),))
         found = [gone for gone in map(read_purged, rows) if gone.ref.saga_id == saga_id]
         return next((gone for gone in reversed(found) if saga_type in (None, gone.ref.saga_type)), None)
 
     async def count_purgeable(self, wanted: Purge) -> int:
         """How many sagas a purge would take now."""
-        end = await self._first_key_from(wanted.ended_before)
+        end = await self._first_key_from(wanted.ended_before + self.tables.slack_ms)
         states = encode(sorted(wanted.states)).decode()
-        [(count,)] = await self.connection.fetch_all(
-            SQL["count_purgeable"], (end, states, wanted.ended_before, wanted.saga_type)
+        [(count,)] = await self.tables.fetch_all(
+            "count_purgeable", (end, states, wanted.ended_before, wanted.saga_type)
         )
         return int(count)
 
     async def count_purged(self) -> int:
         """How many purged sagas are still remembered."""
-        [(count,)] = await self.connection.fetch_all(SQL["count_purged"])
+        [(count,)] = await self.tables.fetch_all("count_purged")
         return int(count)
 
     async def oldest_unfinished(self) -> Unfinished | None:
         """The saga that has not ended for the longest time."""
-        found = await self.connection.fetch_all(SQL["oldest_unfinished"])
+        found = await self.tables.fetch_all("oldest_unfinished")
         return Unfinished(*found[0]) if found else None
 
     async def next_key(self) -> int:
         """Beyond the newest saga."""
-        [(key,)] = await self.connection.fetch_all(SQL["next_key"])
+        [(key,)] = await self.tables.fetch_all("next_key")
         return int(key)
 
     async def open_keys(self, limit: int) -> set[int]:
         """The keys of sagas that have neither ended nor are parked."""
-        return {key for (key,) in await self.connection.fetch_all(SQL["open_keys"], (limit,))}
+        return {key for (key,) in await self.tables.fetch_all("open_keys", (limit,))}
 
     async def ended_among(self, keys: Collection[int], first: int, end: int) -> list[Ended]:
         """Those that have ended or are parked of the sagas with `keys`, and of those from `first` to before `end`."""
         asked = (encode(sorted(keys)).decode(), first, end)
-        return [Ended(*row) for row in await self.connection.fetch_all(SQL["ended_among"], asked)]
+        ended = [Ended(*row) for row in await self.tables.fetch_all("ended_among", asked)]
+        return [await self._shown(one) if self.sight.hides(one.saga_type) else one for one in ended]
+
+    async def _shown(self, ended: Ended) -> Ended:
+        saga = None if ended.error is None else await self.get(SagaRef(ended.saga_type, ended.saga_id))
+        if saga is None:
+            return ended._replace(error=None)
+        return ended._replace(error=saga.error if saga.parked is None else saga.parked.detail)
 
     async def free_bytes(self) -> int:
         """How much of the file is free to be written again."""
-        [(pages,)] = await self.connection.fetch_all("PRAGMA freelist_count")
-        [(page_bytes,)] = await self.connection.fetch_all("PRAGMA page_size")
-        return int(pages) * int(page_bytes)
+        [(free,)] = await self.tables.fetch_all("free_bytes")
+        return int(free)
 
     async def purge(self, purge_id: str) -> tuple[int, bool]:
         """How many sagas a purge has taken, and whether it is done."""
-        [(purged, ended_at)] = await self.connection.fetch_all(SQL["purge"], (purge_id,))
-        return int(purged), ended_at is not None
+        found = await self.purge_of(purge_id)
+        assert found is not None, "it was asked for"
+        return found
+
+    async def purge_of(self, purge_id: str) -> tuple[int, bool] | None:
+        """The same of one that may not exist."""
+        found = await self.tables.fetch_all("purge", (purge_id,))
+        return None if not found else (int(found[0][0]), found[0][1] is not None)
 
     async def log(self, saga: Saga) -> list[LogEntry]:
         """The saga's step log, oldest first."""
-        return [rows.read_log(row) for row in await self.connection.fetch_all(SQL["log"], (saga.row,))]
+        entries = [rows.read_log(row) for row in await self.tables.fetch_all("log", (saga.row,))]
+        if self.sight is WHOLE:
+            return entries
+        found = await self.tables.fetch_all("get", saga.ref)  # whole: what it hides stands in its log's sentences, too
+        return self.sight.log(rows.read_saga(found[0]) if found else saga, entries)
 
     async def acts_by_id(self, act_ids: Sequence[str]) -> dict[str, ActRow]:
-        """The acts of these ids that exist."""
-        found = await self.connection.fetch_all(SQL["acts_by_id"], (encode(act_ids).decode(),))
+        """The acts of these ids that exist, whole: they are compared with others, not shown."""
+        found = await self.tables.fetch_all("acts_by_id", (encode(act_ids).decode(),))
         return {row.act_id: row for row in map(read_row, found)}
 
     async def acts(
@@ -194,81 +218,127 @@ class StoreReader:
         bulk_id: str | None = None,
     ) -> list[ActRow]:
         """The newest acts, newest first: of one saga, one type, one bulk act, or only those that wait."""
-        asked = (saga_type, waiting, bulk_id, limit)
-        if saga_id is None:
-            found = await self.connection.fetch_all(SQL["list_acts"], asked)
+        asked = (saga_type, limit)
+        if saga_id is not None:
+            found = await self.tables.fetch_all("list_acts_of", (*asked, saga_id, waiting, bulk_id))
+        elif bulk_id is not None:
+            found = await self.tables.fetch_all("list_acts_of_bulk", (*asked, bulk_id, waiting))
         else:
-            found = await self.connection.fetch_all(SQL["list_acts_of"], (*asked, saga_id))
-        return [read_row(row) for row in found]
+            found = await self.tables.fetch_all("list_waiting_acts" if waiting else "list_acts", asked)
+        return [self.sight.act(read_row(row)) for row in found]
 
     async def pauses(self) -> dict[str, Pause]:
         """What is paused, by scope, oldest first."""
-        return rows.read_pauses(await self.connection.fetch_all(SQL["pauses"]))
+        return rows.read_pauses(await self.tables.fetch_all("pauses"))
 
     async def count_held(self) -> dict[tuple[str, SagaState], int]:
         """How many sagas are held, by scope and state."""
-        found = await self.connection.fetch_all(SQL["count_held"])
+        found = await self.tables.fetch_all("count_held")
         return {(scope, SagaState(state)): count for scope, state, count in found}
 
     async def newest(self, wanted: Filter) -> list[Saga]:
-        """The newest sagas that the filter lets through."""
-        first = 0 if wanted.started_from is None else await self._first_key_from(wanted.started_from)
-        end = KEY_MAX if wanted.started_before is None else await self._first_key_from(wanted.started_before)
-        end = min(end, wanted.before_row)
+        """The newest sagas that the filter lets through.
+
+        Raises:
+            UsageError: the filter names a field that cannot be asked for, or that is hidden.
+
+        """
+        slack_ms = self.tables.slack_ms
+        since = 0 if wanted.started_from is None else wanted.started_from
+        until = MOMENT_MAX if wanted.started_before is None else wanted.started_before
+        first = 0 if wanted.started_from is None else await self._first_key_from(since - slack_ms)
+        end = KEY_MAX if wanted.started_before is None else await self._first_key_from(until + slack_ms)
+        first, end = max(first, wanted.from_row), min(end, wanted.before_row)
+        wanted.check()
+        if wanted.data is not None and self.sight.hides_field(wanted.saga_type, wanted.data[0]):
+            raise UsageError(f"the field '{wanted.data[0]}' is sensitive: sagas cannot be looked for by it")
         states = encode(sorted(wanted.wanted_states)).decode()
-        statement = SQL["list_unfinished" if wanted.is_unfinished_only else "list_newest"]
-        found = await self.connection.fetch_all(
-            statement, (first, end, states, wanted.saga_type, wanted.error, wanted.limit, wanted.held)
+        statement = "list_unfinished" if wanted.is_unfinished_only else "list_newest"
+        steps = None if wanted.steps is None else encode(sorted(wanted.steps)).decode()
+        error = wanted.error
+        if error is not None and self.sight is not WHOLE:  # what is shown is asked for: the store has it whole
+            error = max(error.split(MASK), key=len)
+        asked = (first, end, states, wanted.saga_type, error, wanted.limit, wanted.held, since, until)
+        found = await self.tables.fetch_all(
+            statement, (*asked, wanted.cause, wanted.data_path, wanted.data_values, steps)
         )
-        return [rows.read_saga(row) for row in found]
+        shown = [self.sight.saga(rows.read_saga(row)) for row in found]
+        if wanted.error is None or self.sight is WHOLE:
+            return shown
+        return [saga for saga in shown if _says(saga, wanted.error)]
+
+    async def beginning_with(self, prefix: str, wanted: Filter) -> list[Saga]:
+        """The first sagas whose ids begin with `prefix`, those that the filter lets through, newest first."""
+        refs = await self.find_by_prefix(prefix, wanted.saga_type, wanted.limit)
+        found = [saga for ref in refs if (saga := await self.get(ref)) is not None and wanted.lets(saga)]
+        return sorted(found, key=lambda saga: -saga.row)
+
+    async def timers(self, limit: int, after: tuple[int, int] = (0, 0), saga_type: str | None = None) -> list[Saga]:
+        """Sagas that go on by themselves, the soonest first, from after the moment and row of one on."""
+        found = await self.tables.fetch_all("timers", (*after, saga_type, limit))
+        return [self.sight.saga(rows.read_saga(row)) for row in found]
+
+    async def open_marks(self, limit: int) -> dict[int, int]:
+        """How far sagas have come that have not ended, by their keys."""
+        return dict(await self.tables.fetch_all("open_marks", (limit,)))
+
+    async def marks_of(self, refs: Collection[SagaRef]) -> dict[SagaRef, int]:
+        """How far these sagas have come, those that exist."""
+        found = await self.tables.fetch_all("marks_of", (encode([list(ref) for ref in refs]).decode(),))
+        return {SagaRef(saga_type, saga_id): mark for saga_type, saga_id, mark in found}
+
+    async def changed(self, keys: Collection[int], first: int, end: int, limit: int) -> list[Saga]:
+        """The sagas with `keys`, and those from `first` to before `end`, newest first; at most `limit`."""
+        asked = (encode(sorted(keys)).decode(), first, end, limit)
+        return [self.sight.saga(rows.read_saga(row)) for row in await self.tables.fetch_all("changed_sagas", asked)]
 
     async def count_all(self) -> int:
         """How many sagas there are, finished ones included."""
-        [(count,)] = await self.connection.fetch_all(SQL["count_all"])
+        [(count,)] = await self.tables.fetch_all("count_all")
         return int(count)
 
     async def count_unfinished(self) -> dict[SagaState, int]:
         """How many sagas are in each state that is not an end."""
-        return {SagaState(state): count for state, count in await self.connection.fetch_all(SQL["count_states"])}
+        return {SagaState(state): count for state, count in await self.tables.fetch_all("count_states")}
 
     async def count_by_state(self) -> dict[SagaState, int]:
         """How many sagas are in each state. It reads every saga: a third of a second for a million."""
-        return {SagaState(state): count for state, count in await self.connection.fetch_all(SQL["count_by_state"])}
+        return {SagaState(state): count for state, count in await self.tables.fetch_all("count_by_state")}
 
     async def durations(self, limit: int) -> list[int]:
         """How long the newest finished sagas took, in milliseconds."""
-        return [length for (length,) in await self.connection.fetch_all(SQL["durations"], (limit,))]
+        return [length for (length,) in await self.tables.fetch_all("durations", (limit,))]
 
     async def meta(self) -> dict[str, str]:
         """The store's id and the newest moment it has seen."""
-        return dict(await self.connection.fetch_all(SQL["meta"]))
+        return dict(await self.tables.fetch_all("meta"))
 
     async def schema_version(self) -> int:
         """The number of the newest migration that this store has."""
-        [(version,)] = await self.connection.fetch_all(SQL["schema_version"])
+        [(version,)] = await self.tables.fetch_all("schema_version")
         return int(version)
 
     async def definitions(self) -> dict[tuple[str, int], Meaning]:
         """What is on record of every (type, version) that ever ran here (R30)."""
-        found = await self.connection.fetch_all(SQL["definitions"])
+        found = await self.tables.fetch_all("definitions")
         return {(saga_type, version): Meaning(*meaning) for saga_type, version, *meaning in found}
 
     async def unfinished_versions(self) -> set[tuple[str, int]]:
         """The (type, version) pairs that unfinished sagas are pinned to."""
-        return {(saga_type, version) for saga_type, version in await self.connection.fetch_all(SQL["versions"])}
+        return {(saga_type, version) for saga_type, version in await self.tables.fetch_all("versions")}
 
     async def outbox_age(self) -> tuple[int, int | None]:
         """How many messages wait to be published, and since when the oldest does."""
-        [(_batches, messages, oldest)] = await self.connection.fetch_all(SQL["outbox_age"])
+        [(_batches, messages, oldest)] = await self.tables.fetch_all("outbox_age")
         return int(messages), oldest
 
     async def _first_key_from(self, at: int) -> int:
         """The key of the first saga that was accepted at `at` or later; beyond the last where there is none."""
-        [(low,)] = await self.connection.fetch_all(SQL["first_key"])
-        [(high,)] = await self.connection.fetch_all(SQL["next_key"])
+        [(low,)] = await self.tables.fetch_all("first_key")
+        [(high,)] = await self.tables.fetch_all("next_key")
         while low < high:
             middle = (low + high) // 2
-            found = await self.connection.fetch_all(SQL["created_from"], (middle,))
+            found = await self.tables.fetch_all("created_from", (middle,))
             if not found:  # the newest were purged meanwhile
                 high = middle
                 continue

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from kafka_saga.orchestrator.machine.states import TERMINAL, SagaState
 from kafka_saga.schemas.ids import SagaRef
@@ -44,6 +45,13 @@ class QueuedPurge:
     purge_id: str
     wanted: Purge
     from_key: int = 0
+
+
+class Asker(NamedTuple):
+    """Who wants a purge, and why."""
+
+    actor: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,9 @@ from kafka_saga.schemas.ids import SagaRef
 HASH_COLUMN = 11
 """Where the statements that read sagas have the request's hash."""
 
+_TRACE_COLUMN = 16
+"""The last; who lists sagas may leave it out."""
+
 _DEFAULT = StepState()
 _NOT_HELD = (None, None)
 
@@ -66,6 +69,7 @@ def insert_row(key: int, saga: Saga, request_hash: bytes) -> tuple[Any, ...]:
         saga.created_at,
         saga.updated_at,
         *hold_columns(saga),
+        saga.trace,
     )
 
 
@@ -105,6 +109,7 @@ def read_saga(row: tuple[Any, ...]) -> Saga:
         log_seq=log_seq,
         row=key,
         held=None if row[14] is None else Hold(row[14], **decode_trusted(row[15])),
+        trace=row[_TRACE_COLUMN] if len(row) > _TRACE_COLUMN else None,
     )
 
 

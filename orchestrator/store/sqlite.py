@@ -8,16 +8,18 @@ compare-and-set on `version` still guards every write, and a failed write forget
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from itertools import islice
+from contextlib import AbstractAsyncContextManager, nullcontext
 from pathlib import Path
 from typing import TypeVar
 
 from kafka_saga.messaging.records import TopicPartition
 from kafka_saga.orchestrator.machine.pausing import Pause
 from kafka_saga.orchestrator.machine.saga import Saga
-from kafka_saga.orchestrator.machine.states import TERMINAL, SagaState
+from kafka_saga.orchestrator.machine.states import SagaState
 from kafka_saga.orchestrator.store import act_rows, migrations, purging, rows
+from kafka_saga.orchestrator.store.kept import KeptRows
 from kafka_saga.orchestrator.store.lives import Life, read_life
+from kafka_saga.orchestrator.store.moved import MOVED_TO, check_here
 from kafka_saga.orchestrator.store.port import (
     ActOutcome,
     Advance,
@@ -26,14 +28,16 @@ from kafka_saga.orchestrator.store.port import (
     Loss,
     Meaning,
     Outage,
+    OutboxId,
     OutboxRow,
     QueuedAct,
     Registered,
     UnreadableAct,
 )
 from kafka_saga.orchestrator.store.presence import check_free
-from kafka_saga.orchestrator.store.retention import Purged, PurgeStep, QueuedPurge
+from kafka_saga.orchestrator.store.retention import Asker, Purged, PurgeStep, QueuedPurge
 from kafka_saga.orchestrator.store.statements import SQL
+from kafka_saga.orchestrator.store.tables import SqliteTables
 from kafka_saga.runtime.clock import Clock, ForwardClock, new_id
 from kafka_saga.runtime.errors import ConflictError
 from kafka_saga.runtime.failpoints import failpoint
@@ -48,20 +52,23 @@ from kafka_saga.schemas.ids import SagaRef
 IDS_PER_QUERY = 500
 """Well below SQLite's limit of parameters, large enough that a batch is a handful of queries."""
 
-KEPT_MAX = 4_000
-"""Rows kept in memory: a full admission window several times over, at about 3 KB each."""
-
 
 _Item = TypeVar("_Item")
 
 LOCK_OWNER = "saga orchestrator"
 
 
-async def open_store(path: Path, clock: Clock) -> SqliteStore:
+async def open_store(path: Path, clock: Clock, *, moving_to: str | None = None) -> SqliteStore:
     """Open the store at `path`, creating it where there is none.
 
+    Args:
+        path: the file.
+        clock: the store's.
+        moving_to: where it is being moved; one that was moved there already may be opened.
+
     Raises:
-        StoreRefusedError: another orchestrator has it open, a newer program wrote it, or the file is no store.
+        StoreRefusedError: another orchestrator has it open, a newer program wrote it, the file is no store, or its
+            store was moved elsewhere.
         StoreUnavailableError: the file cannot be opened.
         BrokenStoreError: the file is damaged, or its disk is full or broken.
 
@@ -74,6 +81,8 @@ async def open_store(path: Path, clock: Clock) -> SqliteStore:
         try:
             await check_at_start(connection, path, after_crash=lock.after_crash)
             store = await SqliteStore.create(connection, clock, name=str(path), lock=lock, path=path)
+            if store.moved_to != moving_to:
+                check_here(path, store.moved_to)
             lock.opened()
         except BaseException:
             await connection.close()
@@ -91,11 +100,14 @@ class SqliteStore:
         self, connection: SqlConnection, clock: Clock, lock: StoreLock | None, path: Path | None = None
     ) -> None:
         self._connection = connection
+        self._tables = SqliteTables(connection)
         self._path = path
         self._clock = ForwardClock(clock, 0)
         self._lock = lock
         self._store_id = ""
-        self._kept: dict[SagaRef, Known] = {}
+        self.moved_to: str | None = None
+        """Where the store is now, if this file was left behind."""
+        self._kept = KeptRows()
         self._has_purged: bool | None = None
         """Whether anything was ever purged, so that who never purges never asks; None where that must be looked up."""
 
@@ -116,7 +128,7 @@ class SqliteStore:
         async with transaction(connection):
             await connection.execute(SQL["new_store"], (new_id(),))
         meta: dict[str, str] = dict(await connection.fetch_all(SQL["meta"]))
-        store._store_id = meta["store_id"]
+        store._store_id, store.moved_to = meta["store_id"], meta.get(MOVED_TO)
         store._clock = ForwardClock(clock, int(meta["clock"]))
         return store
 
@@ -130,8 +142,9 @@ class SqliteStore:
     async def load(self, refs: Iterable[SagaRef]) -> dict[SagaRef, Known]:
         found: dict[SagaRef, Known] = {}
         missing: dict[str, list[str]] = {}
+        kept = self._kept.rows
         for ref in refs:
-            known = self._kept.get(ref)
+            known = kept.get(ref)
             if known is None:
                 missing.setdefault(ref.saga_type, []).append(ref.saga_id)
             else:
@@ -158,7 +171,7 @@ class SqliteStore:
     async def waiting_acts(self, limit: int) -> list[QueuedAct | UnreadableAct]:
         return [act_rows.read_queued(row) for row in await self._connection.fetch_all(SQL["waiting_acts"], (limit,))]
 
-    async def commit(self, batch: Batch) -> int | None:
+    async def commit(self, batch: Batch) -> OutboxId | None:
         try:
             async with transaction(self._connection):
                 await self._check_kept(batch.unchanged)
@@ -168,6 +181,9 @@ class SqliteStore:
                 if batch.resets:
                     await self._connection.execute_many(SQL["note_loss"], rows.loss_rows(batch.resets, batch.now))
                 await self._write_acts(batch.acts, batch.now)
+                if batch.noted:
+                    noted = [act_rows.noted_row(act, batch.now) for act in batch.noted]
+                    await self._connection.execute_many(SQL["note_act"], noted)
                 await self._write_pauses(batch.pauses)
                 await self._write_outage(batch.outage)
                 await self._connection.execute(SQL["tick"], (str(batch.now),))
@@ -177,13 +193,16 @@ class SqliteStore:
             self._kept.clear()
             self._has_purged = None
             raise
-        self._keep(batch, keys)
+        self._kept.written(batch, keys)
         return outbox_id
+
+    def locked(self, _refs: Iterable[SagaRef], /) -> AbstractAsyncContextManager[None]:
+        return nullcontext()  # one process has the file (R24)
 
     async def outbox(self) -> list[OutboxRow]:
         return [
-            OutboxRow(outbox_id, created_at, rows.read_messages(content))
-            for outbox_id, created_at, content in await self._connection.fetch_all(SQL["outbox"])
+            OutboxRow(OutboxId(0, seq), created_at, rows.read_messages(content))
+            for seq, created_at, content in await self._connection.fetch_all(SQL["outbox"])
         ]
 
     async def life(self) -> Life:
@@ -234,24 +253,24 @@ class SqliteStore:
         if self._has_purged is None:
             [(found,)] = await self._connection.fetch_all(SQL["any_purged"])
             self._has_purged = bool(found)
-        return await purging.load(self._connection, refs) if self._has_purged else {}
+        return await purging.load(self._tables, refs) if self._has_purged else {}
 
     async def waiting_purges(self) -> list[QueuedPurge]:
-        return await purging.waiting(self._connection)
+        return await purging.waiting(self._tables)
 
     async def purge(self, queued: QueuedPurge, rows_max: int) -> PurgeStep:
         self._has_purged = None
-        return await purging.purge(self._connection, queued, rows_max, self.now())
+        return await purging.purge(self._tables, queued, rows_max, self.now())
 
     async def forget_purged(self, before: int, rows_max: int) -> int:
-        return await purging.forget_purged(self._connection, before, rows_max)
+        return await purging.forget_purged(self._tables, before, rows_max)
 
     async def forget_acts(self, before: int, from_key: int, rows_max: int) -> PurgeStep:
-        return await purging.forget_acts(self._connection, before, from_key, rows_max)
+        return await purging.forget_acts(self._tables, before, from_key, rows_max)
 
-    async def queue_purge(self, queued: QueuedPurge, actor: str) -> None:
+    async def queue_purge(self, queued: QueuedPurge, asker: Asker) -> None:
         """Note a purge that an operator asked for, to be carried out by this process."""
-        await purging.queue(self._connection, queued, actor, self.now())
+        await purging.queue(self._tables, queued, asker, self.now())
 
     async def compact(self) -> None:
         """Write the file anew without the space that is free in it. Nothing else can be done meanwhile."""
@@ -281,11 +300,11 @@ class SqliteStore:
 
     async def _check_kept(self, unchanged: Sequence[Saga]) -> None:
         """What is kept may be behind the file where somebody else writes it: a reply it does not want would be lost."""
-        kept = {saga.row: saga.version for saga in unchanged if saga.ref in self._kept}
+        kept = self._kept.versions(unchanged)
         for chunk in _chunks(list(kept), IDS_PER_QUERY):
             sql = SQL["versions_of"].replace("?ids", ", ".join("?" * len(chunk)))
             if dict(await self._connection.fetch_all(sql, chunk)) != {row: kept[row] for row in chunk}:
-                raise ConflictError("a saga was changed meanwhile, and what was ignored may be wanted")
+                raise ConflictError("a saga was changed meanwhile, and what was ignored may be wanted", what="sagas")
 
     async def _write_sagas(self, batch: Batch) -> dict[SagaRef, int]:
         """Insert, update and log; the keys of the new rows."""
@@ -298,13 +317,13 @@ class SqliteStore:
                 [rows.insert_row(keys[new.saga.ref], new.saga, new.request_hash) for new in batch.started],
             )
             if inserted != len(batch.started):
-                raise ConflictError("a new saga's id was taken meanwhile")
+                raise ConflictError("a new saga's id was taken meanwhile", what="ids")
         if batch.changed:
             updated = await self._connection.execute_many(
                 SQL["update_saga"], [rows.update_row(change.saga, change.version_read) for change in batch.changed]
             )
             if updated != len(batch.changed):
-                raise ConflictError("a saga was changed meanwhile")
+                raise ConflictError("a saga was changed meanwhile", what="sagas")
         if batch.log:
             places = {**{change.saga.ref: change.saga.row for change in batch.changed}, **keys}
             await self._connection.execute_many(
@@ -312,19 +331,19 @@ class SqliteStore:
             )
         return keys
 
-    async def _write_messages(self, batch: Batch) -> int | None:
+    async def _write_messages(self, batch: Batch) -> OutboxId | None:
         if batch.published:
-            await self._connection.execute_many(SQL["delete_outbox"], [(outbox_id,) for outbox_id in batch.published])
+            await self._connection.execute_many(SQL["delete_outbox"], [(seq,) for _, seq in batch.published])
         if batch.rewritten:
-            left = [(len(left), rows.messages_content(left), row) for row, left in batch.rewritten.items()]
+            left = [(len(left), rows.messages_content(left), seq) for (_, seq), left in batch.rewritten.items()]
             await self._connection.execute_many(SQL["rewrite_outbox"], left)
         if not batch.messages:
             return None
         content = rows.messages_content(batch.messages)
-        [(outbox_id,)] = await self._connection.fetch_all(
+        [(seq,)] = await self._connection.fetch_all(
             SQL["insert_outbox"], (self._store_id, batch.now, len(batch.messages), content)
         )
-        return int(outbox_id)
+        return OutboxId(0, seq)
 
     async def _write_offsets(self, offsets: Mapping[TopicPartition, Advance]) -> None:
         new = [(*tp, step.next) for tp, step in offsets.items() if step.read_from is None]
@@ -335,13 +354,13 @@ class SqliteStore:
         if moved:
             written += await self._connection.execute_many(SQL["move_offset"], moved)
         if written != len(offsets):
-            raise ConflictError("another owner has read these partitions meanwhile")
+            raise ConflictError("another owner has read these partitions meanwhile", what="offsets")
 
     async def _write_acts(self, acts: Sequence[ActOutcome], now: int) -> None:
         if acts:
-            await self._connection.execute_many(
-                SQL["decide_act"], [(act.outcome, act.message, now, act.act_id) for act in acts]
-            )
+            decided = [(act.outcome, act.message, now, act.act_id) for act in acts]
+            if await self._connection.execute_many(SQL["decide_act"], decided) != len(acts):
+                raise ConflictError("an act was decided meanwhile", what="acts")
 
     async def _write_pauses(self, pauses: Mapping[str, Pause | None]) -> None:
         for scope, pause in pauses.items():
@@ -354,21 +373,6 @@ class SqliteStore:
         if outage is not None:
             notes = [("outage_ended_at", str(outage.ended_at)), ("outage", "on" if outage.is_on else "over")]
             await self._connection.execute_many(SQL["note"], notes)
-
-    def _keep(self, batch: Batch, keys: Mapping[SagaRef, int]) -> None:
-        for started in batch.started:
-            self._keep_one(started.saga.at_row(keys[started.saga.ref]), started.request_hash)
-        for change in batch.changed:
-            known = self._kept.pop(change.saga.ref, None)
-            if known is not None:
-                self._keep_one(change.saga, known.request_hash)
-        if len(self._kept) > KEPT_MAX:
-            for ref in list(islice(self._kept, len(self._kept) - KEPT_MAX)):
-                del self._kept[ref]
-
-    def _keep_one(self, saga: Saga, request_hash: bytes) -> None:
-        if saga.state not in TERMINAL:
-            self._kept[saga.ref] = Known(saga, request_hash)
 
 
 def _chunks(items: Sequence[_Item], size: int) -> Iterable[Sequence[_Item]]:

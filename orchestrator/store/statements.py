@@ -1,4 +1,4 @@
-"""The named SQL statements of `statements.sql`."""
+"""Named SQL statements: SQLite's in `statements.sql` here, PostgreSQL's in the folder `postgres`."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import re
 from importlib import resources
 
 
-def _read() -> dict[str, str]:
-    text = resources.files(__package__).joinpath("statements.sql").read_text(encoding="utf-8")
+def read_statements(package: str, file: str = "statements.sql") -> dict[str, str]:
+    """The statements of a file in `package`, by name."""
+    text = resources.files(package).joinpath(file).read_text(encoding="utf-8")
     parts = re.split(r"^-- name: (\w+)\n", text, flags=re.MULTILINE)
     return dict(zip(parts[1::2], (sql.strip() for sql in parts[2::2]), strict=True))
 
 
-SQL = _read()
+SQL = read_statements("kafka_saga.orchestrator.store")

@@ -22,8 +22,13 @@ SELECT coalesce(max(saga_key), 0) + 1 FROM sagas;
 
 -- name: load
 SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, error, parked, version, log_seq,
-       request_hash, created_at, updated_at, held, hold
+       request_hash, created_at, updated_at, held, hold, trace
 FROM sagas WHERE saga_type = ? AND saga_id IN (?ids);
+
+-- name: get
+SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, error, parked, version, log_seq,
+       request_hash, created_at, updated_at, held, hold, trace
+FROM sagas WHERE saga_type = ? AND saga_id = ?;
 
 -- Of what is unfinished only: SQLite takes a partial index where it is named and its own condition is repeated, and
 -- reads every saga there ever was where it is not.
@@ -66,8 +71,8 @@ SELECT min(wake_at) FROM sagas WHERE wake_at IS NOT NULL;
 
 -- name: insert_saga
 INSERT INTO sagas (saga_key, saga_type, saga_id, definition_version, state, current_step, data, steps, wake_at, error,
-                   parked, version, log_seq, request_hash, created_at, updated_at, held, hold)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING;
+                   parked, version, log_seq, request_hash, created_at, updated_at, held, hold, trace)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING;
 
 -- name: update_saga
 -- Compare and set: no row changes where the version is not the one that was read.
@@ -128,6 +133,15 @@ FROM acts WHERE outcome IS NULL ORDER BY act_seq LIMIT ?;
 INSERT INTO acts (act_id, saga_type, saga_id, verb, arguments, actor, reason, expected_state, expected_version, created_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING;
 
+-- name: note_act
+-- An act that is done already: it is kept with the others, and waits for nobody.
+INSERT INTO acts (act_id, saga_type, saga_id, verb, arguments, actor, reason, expected_state, expected_version, created_at,
+                  outcome, message, decided_at)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, 'done', ?11, ?10) ON CONFLICT DO NOTHING;
+
+-- name: tell_act
+UPDATE acts SET message = ? WHERE act_id = ?;
+
 -- name: decide_act
 UPDATE acts SET outcome = ?, message = ?, decided_at = ? WHERE act_id = ? AND outcome IS NULL;
 
@@ -140,22 +154,33 @@ SELECT act_id, saga_type, saga_id, verb, arguments, actor, reason, expected_stat
 FROM acts WHERE act_id IN (SELECT value FROM json_each(?));
 
 -- name: list_acts
--- Newest first; of one type or one bulk act, or only those that wait.
+-- Newest first. Every start over HTTP is an act, so each narrower question has a statement that an index answers.
+SELECT act_id, saga_type, saga_id, verb, arguments, actor, reason, expected_state, expected_version, created_at,
+       outcome, message, decided_at
+FROM acts WHERE (?1 IS NULL OR saga_type = ?1)
+ORDER BY act_seq DESC LIMIT ?2;
+
+-- name: list_waiting_acts
+SELECT act_id, saga_type, saga_id, verb, arguments, actor, reason, expected_state, expected_version, created_at,
+       outcome, message, decided_at
+FROM acts WHERE outcome IS NULL AND (?1 IS NULL OR saga_type = ?1)
+ORDER BY act_seq DESC LIMIT ?2;
+
+-- name: list_acts_of_bulk
+-- Their ids begin with the bulk act's and a slash, and `0` comes after the slash.
 SELECT act_id, saga_type, saga_id, verb, arguments, actor, reason, expected_state, expected_version, created_at,
        outcome, message, decided_at
 FROM acts
-WHERE (?1 IS NULL OR saga_type = ?1) AND (NOT ?2 OR outcome IS NULL)
-  AND (?3 IS NULL OR substr(act_id, 1, length(?3) + 1) = ?3 || '/')
-ORDER BY act_seq DESC LIMIT ?4;
+WHERE act_id >= ?3 || '/' AND act_id < ?3 || '0' AND (?1 IS NULL OR saga_type = ?1) AND (NOT ?4 OR outcome IS NULL)
+ORDER BY act_seq DESC LIMIT ?2;
 
 -- name: list_acts_of
--- The same of the sagas with one id: apart, because an id that may be missing would not be looked up by an index.
 SELECT act_id, saga_type, saga_id, verb, arguments, actor, reason, expected_state, expected_version, created_at,
        outcome, message, decided_at
 FROM acts
-WHERE (?1 IS NULL OR saga_type = ?1) AND (NOT ?2 OR outcome IS NULL)
-  AND (?3 IS NULL OR substr(act_id, 1, length(?3) + 1) = ?3 || '/') AND saga_id = ?5
-ORDER BY act_seq DESC LIMIT ?4;
+WHERE saga_id = ?3 AND (?1 IS NULL OR saga_type = ?1) AND (NOT ?4 OR outcome IS NULL)
+  AND (?5 IS NULL OR substr(act_id, 1, length(?5) + 1) = ?5 || '/')
+ORDER BY act_seq DESC LIMIT ?2;
 
 -- name: find
 -- A saga by its id alone: operators seldom know the type. The index is by type and id, so the few types that there
@@ -166,7 +191,7 @@ WITH RECURSIVE types (name) AS (
   SELECT (SELECT min(saga_type) FROM sagas WHERE saga_type > name) FROM types WHERE name IS NOT NULL
 )
 SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, error, parked, version, log_seq,
-       request_hash, created_at, updated_at, held, hold
+       request_hash, created_at, updated_at, held, hold, trace
 FROM types CROSS JOIN sagas ON saga_type = name
 WHERE saga_id = ?1 AND (?2 IS NULL OR name = ?2);
 
@@ -203,23 +228,59 @@ WHERE state IN ('COMPLETED', 'COMPENSATED', 'PARKED') ORDER BY updated_at, saga_
 -- name: list_newest
 -- Newest first along the primary key: it stops at its limit, however many sagas there are.
 SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, error, parked, version, log_seq,
-       request_hash, created_at, updated_at, held, hold
+       request_hash, created_at, updated_at, held, hold, trace
 FROM sagas
 WHERE saga_key >= ?1 AND saga_key < ?2 AND state IN (SELECT value FROM json_each(?3))
   AND (?4 IS NULL OR +saga_type = ?4) AND (?5 IS NULL OR instr(lower(coalesce(json_extract(parked, '$.detail'), error)), lower(?5)) > 0)
-  AND (NOT ?7 OR held IS NOT NULL)
+  AND (NOT ?7 OR held IS NOT NULL) AND created_at >= ?8 AND created_at < ?9
+  AND (?10 IS NULL OR json_extract(parked, '$.reason') = ?10)
+  AND (?11 IS NULL OR data -> ?11 IN (SELECT value FROM json_each(?12)))
+  AND (?13 IS NULL OR saga_type || '/' || definition_version || '/' || current_step IN (SELECT value FROM json_each(?13)))
 ORDER BY saga_key DESC LIMIT ?6;
 
 -- name: list_unfinished
 -- The same among what is unfinished: a handful beside millions that are not.
 SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, error, parked, version, log_seq,
-       request_hash, created_at, updated_at, held, hold
+       request_hash, created_at, updated_at, held, hold, trace
 FROM sagas INDEXED BY sagas_unfinished
 WHERE state NOT IN ('COMPLETED', 'COMPENSATED')
   AND saga_key >= ?1 AND saga_key < ?2 AND state IN (SELECT value FROM json_each(?3))
   AND (?4 IS NULL OR +saga_type = ?4) AND (?5 IS NULL OR instr(lower(coalesce(json_extract(parked, '$.detail'), error)), lower(?5)) > 0)
-  AND (NOT ?7 OR held IS NOT NULL)
+  AND (NOT ?7 OR held IS NOT NULL) AND created_at >= ?8 AND created_at < ?9
+  AND (?10 IS NULL OR json_extract(parked, '$.reason') = ?10)
+  AND (?11 IS NULL OR data -> ?11 IN (SELECT value FROM json_each(?12)))
+  AND (?13 IS NULL OR saga_type || '/' || definition_version || '/' || current_step IN (SELECT value FROM json_each(?13)))
 ORDER BY saga_key DESC LIMIT ?6;
+
+-- name: timers
+-- What happens next by itself, the soonest first, from after one saga's.
+SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, error, parked, version, log_seq,
+       request_hash, created_at, updated_at, held, hold, trace
+FROM sagas
+WHERE wake_at IS NOT NULL AND (wake_at, saga_key) > (?1, ?2) AND (?3 IS NULL OR +saga_type = ?3)
+ORDER BY wake_at, saga_key LIMIT ?4;
+
+-- name: open_marks
+-- How far each saga has come that has not ended: what differs from the last look has changed.
+SELECT saga_key, log_seq FROM sagas INDEXED BY sagas_unfinished WHERE state NOT IN ('COMPLETED', 'COMPENSATED')
+LIMIT ?1;
+
+-- name: marks_of
+-- How far some sagas have come, whichever they are.
+SELECT saga_type, saga_id, log_seq
+FROM json_each(?1) CROSS JOIN sagas ON saga_type = value ->> 0 AND saga_id = value ->> 1;
+
+-- name: changed_sagas
+-- Sagas by their keys, and those accepted between two others; the newest where there are too many.
+SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, error, parked, version, log_seq,
+       request_hash, created_at, updated_at, held, hold, trace
+FROM sagas
+WHERE saga_key IN (SELECT value FROM json_each(?1)) OR (saga_key >= ?2 AND saga_key < ?3)
+ORDER BY saga_key DESC LIMIT ?4;
+
+-- name: free_bytes
+-- How much of the file is free to be written again.
+SELECT freelist_count * page_size FROM pragma_freelist_count(), pragma_page_size();
 
 -- name: first_key
 SELECT coalesce((SELECT saga_key FROM sagas ORDER BY saga_key LIMIT 1), 0);
@@ -245,6 +306,10 @@ SELECT count(*), coalesce(sum(messages), 0), min(created_at) FROM outbox;
 -- name: schema_version
 SELECT coalesce(max(version), 0) FROM schema_version;
 
+-- name: upkeep_turn
+-- Whoever owns the store looks after it.
+SELECT true;
+
 -- name: purge_candidates
 SELECT saga_key, saga_type, saga_id, state, request_hash, created_at, updated_at
 FROM sagas WHERE saga_key >= ? ORDER BY saga_key LIMIT ?;
@@ -258,7 +323,8 @@ DELETE FROM step_log WHERE saga_key IN (SELECT value FROM json_each(?));
 
 -- name: purge_sagas
 -- The state is asked for again: whatever else went wrong, an unfinished saga stays.
-DELETE FROM sagas WHERE saga_key IN (SELECT value FROM json_each(?)) AND state IN ('COMPLETED', 'COMPENSATED');
+DELETE FROM sagas WHERE saga_key IN (SELECT value FROM json_each(?)) AND state IN ('COMPLETED', 'COMPENSATED')
+RETURNING saga_key;
 
 -- name: any_purged
 SELECT EXISTS (SELECT 1 FROM purged);
@@ -291,6 +357,9 @@ SELECT purge_id, ended_before, saga_type, states, from_key FROM purges WHERE end
 -- name: note_purge
 UPDATE purges SET purged = purged + ?, from_key = ?, ended_at = ? WHERE purge_id = ?;
 
+-- name: purge_from
+SELECT from_key FROM purges WHERE purge_id = ? AND ended_at IS NULL;
+
 -- name: purge
 SELECT purged, ended_at FROM purges WHERE purge_id = ?;
 
@@ -318,6 +387,11 @@ SELECT created_at, content FROM outbox WHERE instr(content, ?) > 0 ORDER BY outb
 -- Timers that should have fired before a moment: how many, at most so many, and the first.
 SELECT count(*), min(wake_at) FROM (SELECT wake_at FROM sagas WHERE wake_at <= ? LIMIT ?);
 
+-- name: count_types
+-- How many unfinished sagas of each type are in each state.
+SELECT saga_type, state, count(*) FROM sagas INDEXED BY sagas_unfinished
+WHERE state NOT IN ('COMPLETED', 'COMPENSATED') GROUP BY saga_type, state;
+
 -- name: waiting_steps
 -- At which steps the sagas of one state are, oldest first and at most so many: never a million rows.
 SELECT saga_type, definition_version, current_step, count(*), min(saga_key) FROM (
@@ -327,7 +401,7 @@ SELECT saga_type, definition_version, current_step, count(*), min(saga_key) FROM
 
 -- name: by_key
 SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, error, parked, version, log_seq,
-       request_hash, created_at, updated_at, held, hold
+       request_hash, created_at, updated_at, held, hold, trace
 FROM sagas WHERE saga_key = ?;
 
 -- name: parked_reasons
@@ -357,6 +431,13 @@ INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET valu
 -- name: losses
 SELECT key, value FROM meta WHERE key >= 'lost/' AND key < 'lost0';
 
+-- name: outage_on
+-- Nothing is known of the broker: waits begin when it has been heard of (R21).
+INSERT INTO meta (key, value) VALUES ('outage', 'on') ON CONFLICT (key) DO UPDATE SET value = excluded.value;
+
+-- name: forget_told_errors
+DELETE FROM told_errors;
+
 -- name: told_errors
 SELECT saga_type, saga_id, error FROM told_errors;
 
@@ -375,3 +456,64 @@ WHERE state NOT IN ('COMPLETED', 'COMPENSATED') AND saga_key > ? ORDER BY saga_k
 
 -- name: has_waiting_acts
 SELECT count(*) FROM acts WHERE outcome IS NULL;
+
+-- name: open_failures
+-- What is parked, and what waits to be tried again, by its words and its step; the oldest of each state only.
+SELECT kind, saga_type, definition_version, step, undoing, error, cause, count(*), min(saga_id), min(updated_at), max(updated_at)
+FROM (
+  SELECT 'parked' AS kind, saga_type, definition_version, current_step AS step,
+         json_extract(parked, '$.from_state') = 'COMPENSATING' AS undoing, json_extract(parked, '$.detail') AS error,
+         json_extract(parked, '$.reason') AS cause, saga_id, updated_at
+  FROM (SELECT * FROM sagas INDEXED BY sagas_unfinished
+        WHERE state = 'PARKED' AND state NOT IN ('COMPLETED', 'COMPENSATED') ORDER BY saga_key LIMIT ?1)
+  UNION ALL
+  SELECT 'retrying', saga_type, definition_version, current_step, state = 'COMPENSATING',
+         json_extract(steps, '$[' || (current_step - 1) || '].error'), NULL, saga_id, updated_at
+  FROM (SELECT * FROM sagas WHERE wake_at IS NOT NULL ORDER BY wake_at LIMIT ?1)
+  WHERE json_extract(steps, '$[' || (current_step - 1) || '].error') IS NOT NULL
+)
+GROUP BY kind, saga_type, definition_version, step, undoing, error, cause
+ORDER BY kind, count(*) DESC, error LIMIT 500;
+
+-- name: undone_failures
+-- Why sagas were undone, by the words and the last step that failed; of those with keys between two others.
+SELECT 'undone', saga_type, definition_version, step, false, error, NULL, count(*), min(saga_id), min(updated_at), max(updated_at)
+FROM (
+  SELECT saga_type, definition_version, error, saga_id, updated_at,
+         coalesce((SELECT max(key) + 1 FROM json_each(steps) WHERE json_extract(value, '$.error') IS NOT NULL), 0) AS step
+  FROM sagas WHERE saga_key >= ?1 AND saga_key < ?2 AND state = 'COMPENSATED'
+)
+GROUP BY saga_type, definition_version, step, error ORDER BY count(*) DESC, error LIMIT 500;
+
+-- name: ended_by_minute
+SELECT updated_at / 60000, state, count(*) FROM sagas
+WHERE saga_key >= ?1 AND saga_key < ?2 AND state IN ('COMPLETED', 'COMPENSATED') GROUP BY 1, 2;
+
+-- name: logs_between
+SELECT saga_key, seq, step, status, attempt, at, '{}' FROM step_log WHERE saga_key >= ?1 AND saga_key < ?2
+ORDER BY saga_key, seq;
+
+-- name: versions_between
+SELECT saga_key, saga_type, definition_version FROM sagas WHERE saga_key >= ?1 AND saga_key < ?2;
+
+-- name: acts_before
+SELECT act_seq, act_id, saga_type, saga_id, verb, arguments, actor, reason, expected_state, expected_version, created_at,
+       outcome, message, decided_at
+FROM acts
+WHERE act_seq >= ?6 AND act_seq < ?1 AND (?2 IS NULL OR actor = ?2) AND (?3 IS NULL OR verb = ?3)
+  AND (?4 IS NULL OR coalesce(outcome, 'waiting') = ?4)
+ORDER BY act_seq DESC LIMIT ?5;
+
+-- name: next_act
+SELECT coalesce(max(act_seq), 0) + 1 FROM acts;
+
+-- name: unfinished_by_version
+SELECT saga_type, definition_version, state, count(*) FROM sagas INDEXED BY sagas_unfinished
+WHERE state NOT IN ('COMPLETED', 'COMPENSATED') GROUP BY 1, 2, 3;
+
+-- name: oldest_moving
+-- Those that have been under way for the longest time.
+SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, error, parked, version, log_seq,
+       request_hash, created_at, updated_at, held, hold, trace
+FROM sagas INDEXED BY sagas_unfinished
+WHERE state NOT IN ('COMPLETED', 'COMPENSATED') AND state IN ('RUNNING', 'COMPENSATING') ORDER BY saga_key LIMIT ?;

@@ -14,7 +14,6 @@ from kafka_saga.orchestrator.machine.states import LogStatus, SagaState
 from kafka_saga.orchestrator.store import rows
 from kafka_saga.orchestrator.store.port import Loss
 from kafka_saga.orchestrator.store.reader import StoreReader
-from kafka_saga.orchestrator.store.statements import SQL
 from kafka_saga.runtime.limits import COUNTED_ROWS_MAX, OUTBOX_BATCHES_READ_MAX
 from kafka_saga.schemas.codec import encode
 from kafka_saga.schemas.ids import SagaRef
@@ -28,7 +27,7 @@ class Outbox(NamedTuple):
     """What waits to be published: messages in all, and of the oldest batches how many there are for each topic."""
 
     messages: int = 0
-    oldest_id: int | None = None
+    oldest_id: int | str | None = None
     oldest_at: int = 0
     topics: tuple[tuple[str, int], ...] = ()
 
@@ -76,15 +75,15 @@ class Vitals:
 
 async def read_vitals(reader: StoreReader, overdue_before: int) -> Vitals:
     """Look at everything; timers count as overdue that should have fired before `overdue_before`."""
-    ask = reader.connection.fetch_all
+    ask = reader.tables.fetch_all
     meta = await reader.meta()
     at_steps = [
         AtStep(state, *row)
         for state in _AWAITING
-        for row in await ask(SQL["waiting_steps"], (state.value, COUNTED_ROWS_MAX))
+        for row in await ask("waiting_steps", (state.value, COUNTED_ROWS_MAX))
     ]
-    [(acts, acts_since)] = await ask(SQL["acts_not_taken"], (COUNTED_ROWS_MAX,))
-    [(overdue, overdue_since)] = await ask(SQL["overdue"], (overdue_before, COUNTED_ROWS_MAX))
+    [(acts, acts_since)] = await ask("acts_not_taken", (COUNTED_ROWS_MAX,))
+    [(overdue, overdue_since)] = await ask("overdue", (overdue_before, COUNTED_ROWS_MAX))
     oldest = await reader.oldest_unfinished()
     return Vitals(
         store_id=meta["store_id"],
@@ -94,23 +93,23 @@ async def read_vitals(reader: StoreReader, overdue_before: int) -> Vitals:
         overdue=Overdue(overdue, overdue_since),
         states=await reader.count_unfinished(),
         at_steps=tuple(at_steps),
-        parked=dict(await ask(SQL["parked_reasons"], (COUNTED_ROWS_MAX,))),
+        parked=dict(await ask("parked_reasons", (COUNTED_ROWS_MAX,))),
         acts=(acts, acts_since),
         pauses=await reader.pauses(),
         oldest_unfinished_at=None if oldest is None else oldest.created_at,
-        losses=tuple(rows.read_losses(await ask(SQL["losses"]))),
+        losses=tuple(rows.read_losses(await ask("losses"))),
     )
 
 
 async def read_offsets(reader: StoreReader) -> dict[TopicPartition, int]:
     """The next offset to read of every partition that was read (R23)."""
-    found = await reader.connection.fetch_all(SQL["offsets"])
+    found = await reader.tables.fetch_all("offsets")
     return {TopicPartition(topic, number): offset for topic, number, offset in found}
 
 
 async def read_saga_at(reader: StoreReader, key: int) -> Saga | None:
     """The saga with that key, or None."""
-    found = await reader.connection.fetch_all(SQL["by_key"], (key,))
+    found = await reader.tables.fetch_all("by_key", (key,))
     return rows.read_saga(found[0]) if found else None
 
 
@@ -136,7 +135,7 @@ async def waits_since(reader: StoreReader, saga: Saga, step: str) -> int:
 async def unpublished_since(reader: StoreReader, text: str) -> tuple[int, str] | None:
     """Since when a message that carries `text` (a command's id) waits in the outbox, and for which topic; or None."""
     wanted = text.encode()
-    found = await reader.connection.fetch_all(SQL["outbox_with"], (wanted,))
+    found = await reader.tables.fetch_all("outbox_with", (wanted,))
     for created_at, content in found:
         for message in rows.read_messages(content):
             if any(value == wanted for _name, value in message.headers):
@@ -149,20 +148,20 @@ async def unfinished_among(reader: StoreReader, saga_types: Sequence[str], ids: 
     wanted = encode(list(ids)).decode()
     found: set[SagaRef] = set()
     for saga_type in saga_types:
-        for row in await reader.connection.fetch_all(SQL["unfinished_among"], (saga_type, wanted)):
+        for row in await reader.tables.fetch_all("unfinished_among", (saga_type, wanted)):
             found.add(SagaRef(*row))
     return found
 
 
 async def count_ahead(reader: StoreReader, saga: Saga) -> int:
     """How many sagas wait to be admitted before this one."""
-    [(count,)] = await reader.connection.fetch_all(SQL["ahead_of"], (saga.row, COUNTED_ROWS_MAX))
+    [(count,)] = await reader.tables.fetch_all("ahead_of", (saga.row, COUNTED_ROWS_MAX))
     return int(count)
 
 
 async def _read_outbox(reader: StoreReader) -> Outbox:
     messages, oldest_at = await reader.outbox_age()
-    found = await reader.connection.fetch_all(SQL["outbox_first"], (OUTBOX_BATCHES_READ_MAX,))
+    found = await reader.tables.fetch_all("outbox_first", (OUTBOX_BATCHES_READ_MAX,))
     if not found or oldest_at is None:
         return Outbox()
     topics: Counter[str] = Counter()

@@ -26,6 +26,7 @@ class Program:
         command: the program and its arguments.
         environment: all of its variables.
         ready_event: the log event that says it works; None where its first line on standard output says so.
+        descriptors: open files that it inherits, under the same numbers.
 
     """
 
@@ -33,6 +34,7 @@ class Program:
     command: tuple[str, ...]
     environment: Mapping[str, str] = field(repr=False)
     ready_event: str | None = None
+    descriptors: tuple[int, ...] = ()
 
 
 def saga_command(*arguments: str) -> tuple[str, ...]:
@@ -72,6 +74,7 @@ class Child:
             stderr=PIPE,
             env=dict(program.environment),
             start_new_session=True,
+            pass_fds=program.descriptors,
             limit=LINE_BYTES_MAX,
         )
         return cls(program, process, tell, ready or asyncio.Event())

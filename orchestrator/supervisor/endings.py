@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from kafka_saga.orchestrator.operations.endings import Endings
+from kafka_saga.orchestrator.operations.sagas.endings import Endings
+from kafka_saga.orchestrator.store.location import StoreLocation
 from kafka_saga.orchestrator.store.reader import Ended, StoreReader
+from kafka_saga.orchestrator.store.sight import Sight
 from kafka_saga.orchestrator.supervisor.screen import ProcessScreen
 from kafka_saga.runtime.clock import Clock
 from kafka_saga.runtime.errors import SagaError
@@ -22,10 +23,10 @@ LINES_PER_LOOK_MAX = 10
 _STYLES = {"COMPLETED": "green", "COMPENSATED": "yellow", "PARKED": "bold red"}
 
 
-async def tell_endings(store: Path, screen: ProcessScreen, clock: Clock) -> None:
+async def tell_endings(store: StoreLocation, sight: Sight, screen: ProcessScreen, clock: Clock) -> None:
     """Tell of each saga that ends from now on, until cancelled; say so where the store cannot be read any more."""
     try:
-        reader = await StoreReader.open(store)
+        reader = await StoreReader.open(store, sight)
         try:
             endings = Endings(reader)
             while True:

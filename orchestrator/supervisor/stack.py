@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from kafka_saga.orchestrator.http.ports import Place
 from kafka_saga.orchestrator.supervisor.child import Child, Program, Tell, saga_command
 from kafka_saga.runtime.clock import SystemClock
 from kafka_saga.runtime.errors import BrokenStoreError, BrokerUnavailableError, ConfigError, StoreRefusedError
@@ -34,19 +35,34 @@ def command_name() -> str:
 
 
 def saga_programs(
-    flags: Sequence[str], participants: Mapping[str, str], environment: Mapping[str, str]
+    flags: Sequence[str],
+    participants: Mapping[str, str],
+    environment: Mapping[str, str],
+    dashboard: Place,
+    admin_port: int | None = None,
 ) -> tuple[Program, ...]:
     """The orchestrator and the participants, with these flags each. The orchestrator is the first to be stopped.
 
-    `participants` says for each service what `saga participant` is told.
+    `participants` says for each service what `saga participant` is told; `dashboard` is served by the orchestrator,
+    which shows its health and its metrics on `admin_port`, too; each participant on the next port.
     """
+    ports = [
+        () if admin_port is None else ("--admin-port", str(admin_port and admin_port + place))
+        for place in range(1 + len(participants))
+    ]
     # We read what they write, whatever the locale; people get it from us.
     logging = {**environment, "SAGA_LOG_FORMAT": "json", "PYTHONIOENCODING": "utf-8"}
     return (
-        Program(ORCHESTRATOR, saga_command("orchestrator", *flags), logging, "orchestrator.ready"),
+        Program(
+            ORCHESTRATOR,
+            saga_command("orchestrator", "--http", dashboard.told, *flags, *ports[0]),
+            logging,
+            "orchestrator.ready",
+            dashboard.descriptors,
+        ),
         *(
-            Program(name, saga_command("participant", told, *flags), logging, "participant.ready")
-            for name, told in participants.items()
+            Program(name, saga_command("participant", told, *flags, *port), logging, "participant.ready")
+            for (name, told), port in zip(participants.items(), ports[1:], strict=True)
         ),
     )
 
@@ -81,16 +97,17 @@ async def forget_positions(databases: Sequence[Path]) -> int:
     """
     forgotten = 0
     for path in databases:
-        if not _is_ours(path):
+        if not _keeps_positions(path):
             continue
         lock = StoreLock(path)
         await lock.take("saga up", SystemClock())
         try:
             connection = await open_inline(path)
             try:
-                if await connection.fetch_all("SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'offsets'"):
+                found = identify(path)  # again, now that nobody changes it
+                if found is not None and (table := found.table("offsets")) is not None:
                     async with transaction(connection):
-                        forgotten += await connection.execute("DELETE FROM offsets")
+                        forgotten += await connection.execute(f"DELETE FROM {table}")  # noqa: S608
             finally:
                 await connection.close()
         finally:
@@ -98,10 +115,10 @@ async def forget_positions(databases: Sequence[Path]) -> int:
     return forgotten
 
 
-def _is_ours(path: Path) -> bool:
+def _keeps_positions(path: Path) -> bool:
     """Whether a program of ours keeps its positions there; what is no database, its user will say."""
     try:
         found = identify(path)
     except (StoreRefusedError, BrokenStoreError):
         return False
-    return found is not None and found.first_migration is not None
+    return found is not None and found.table("offsets") is not None

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from kafka_saga.messaging.arrival import wait_for_broker
+from kafka_saga.orchestrator.app import sight_of
 from kafka_saga.orchestrator.broker_file import BrokerFile
 from kafka_saga.orchestrator.config import Settings
+from kafka_saga.orchestrator.http.ports import Place
 from kafka_saga.orchestrator.store.presence import check_free
 from kafka_saga.orchestrator.supervisor.child import Child, how_it_ended
 from kafka_saga.orchestrator.supervisor.endings import tell_endings
@@ -47,6 +49,7 @@ class Plan:
         flags: for every process.
         participants: what `saga participant` is told, by service.
         environment: of every process.
+        dashboard: where it is served.
 
     """
 
@@ -56,6 +59,7 @@ class Plan:
     flags: tuple[str, ...]
     participants: Mapping[str, str]
     environment: Mapping[str, str]
+    dashboard: Place
 
 
 async def run_system(plan: Plan) -> int:
@@ -134,7 +138,8 @@ class _System:
         plan = self._plan
         supervisor = Supervisor(clock=self._clock, tell=self._screen.show, mourn=self._mourn)
         self._supervisor = supervisor
-        programs = saga_programs((*plan.flags, "--bootstrap-servers", address), plan.participants, plan.environment)
+        flags = (*plan.flags, "--bootstrap-servers", address)
+        programs = saga_programs(flags, plan.participants, plan.environment, plan.dashboard, plan.settings.admin_port)
         stopping = asyncio.create_task(self._stopping.wait())
         failed = asyncio.create_task(supervisor.failed())
         ended = asyncio.create_task(broker.ended() if broker is not None else asyncio.Event().wait())
@@ -163,7 +168,8 @@ class _System:
 
     async def _forget_positions(self) -> None:
         settings = self._plan.settings
-        databases = {settings.store_path, *settings.data_dir.glob("*.db")}
+        store = settings.store_at
+        databases = {*([store] if isinstance(store, Path) else []), *settings.data_dir.glob("*.db")}
         if await forget_positions(sorted(databases)):
             self._screen.say(
                 f"{settings.data_dir} was used before: its sagas and the participants' data are kept and go on. The "
@@ -177,7 +183,7 @@ class _System:
             sys.stdout.flush()
         await supervisor.all_ready()
         self._screen.say("everything is ready; Ctrl-C stops it", "bold green")
-        await tell_endings(self._plan.settings.store_path, self._screen, self._clock)
+        await tell_endings(self._plan.settings.store_at, sight_of(self._plan.settings), self._screen, self._clock)
 
     def _mourn(self, death: Death) -> None:
         often = f"keeps dying ({death.deaths} times, now" if death.deaths >= DEATHS_MANY else "died ("
@@ -206,12 +212,13 @@ class _System:
 
 
 def _check_free(settings: Settings) -> None:
-    check_free(settings.store_path)
-    holder = StoreLock(settings.store_path).holder()
+    at = settings.store_at
+    if not isinstance(at, Path):
+        return  # more than one may work there
+    check_free(at)
+    holder = StoreLock(at).holder()
     if holder is not None:
-        raise StoreRefusedError(
-            f"{settings.store_path} is in use by {holder}: stop that one, or choose another --data-dir"
-        )
+        raise StoreRefusedError(f"{at} is in use by {holder}: stop that one, or choose another --data-dir")
 
 
 def _in(wait_ms: int) -> str:
@@ -221,9 +228,9 @@ def _in(wait_ms: int) -> str:
 def _where(plan: Plan, address: str) -> str:
     """What runs, and how to reach it: for people, to copy."""
     settings, topics = plan.settings, plan.settings.topics
-    lines = [f"Kafka: {address}"]
+    lines = [f"Dashboard http://{plan.dashboard.address}", f"Kafka: {address}"]
     if plan.embedded:
-        lines = [f"Kafka: the embedded broker at {address}, as none is configured.", BROKER_LIMITS]
+        lines[1:] = [f"Kafka: the embedded broker at {address}, as none is configured.", BROKER_LIMITS]
     lines += [
         f"Data: {settings.data_dir}",
         f"Processes: {ORCHESTRATOR}, {', '.join(plan.participants)}",

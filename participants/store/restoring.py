@@ -17,17 +17,17 @@ from kafka_saga.schemas.envelope import Reason
 from kafka_saga.schemas.ids import CommandId
 
 _SET = """
-INSERT INTO offsets (topic, partition, next, updated_at) VALUES (?, ?, ?, ?)
+INSERT INTO saga_offsets (topic, partition, next, updated_at) VALUES (?, ?, ?, ?)
 ON CONFLICT (topic, partition) DO UPDATE SET next = excluded.next, updated_at = excluded.updated_at
 """
 
 _REFUSED = """
-INSERT INTO fence (saga_type, saga_id, step, status, action_epoch, compensation_epoch,
+INSERT INTO saga_fence (saga_type, saga_id, step, status, action_epoch, compensation_epoch,
                    action_reply, compensation_reply, call, started_at, updated_at)
 VALUES (?, ?, ?, 'failed', ?, 0, ?, NULL, NULL, ?, ?)
 ON CONFLICT (saga_id, step, saga_type) DO UPDATE SET
     action_epoch = excluded.action_epoch, action_reply = excluded.action_reply, updated_at = excluded.updated_at
-    WHERE fence.status = 'failed' AND fence.action_epoch < excluded.action_epoch
+    WHERE saga_fence.status = 'failed' AND saga_fence.action_epoch < excluded.action_epoch
 """
 
 

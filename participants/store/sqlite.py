@@ -11,16 +11,17 @@ from typing import Self
 from kafka_saga.messaging.records import TopicPartition
 from kafka_saga.participants.command import FenceKey
 from kafka_saga.participants.fence import FenceRow, Status
-from kafka_saga.participants.store.port import PruneStep
+from kafka_saga.participants.store.port import Prepare, PruneStep, Workplace
+from kafka_saga.participants.store.sqlite_workplace import SqliteWorkplace
 from kafka_saga.runtime.clock import new_id
-from kafka_saga.runtime.confinement import Confinement
 from kafka_saga.runtime.errors import ConflictError, StoreRefusedError
 from kafka_saga.runtime.failpoints import failpoint
 from kafka_saga.runtime.identity import identify
-from kafka_saga.runtime.migrations import SCHEMA_TABLE, first_migration, migrate
+from kafka_saga.runtime.migrations import GUEST_SCHEMA_TABLE, SCHEMA_TABLE, first_migration, has_table, migrate
 from kafka_saga.runtime.replacing import check_finished
 from kafka_saga.runtime.soundness import check_at_start
 from kafka_saga.runtime.sqlite import InlineConnection, Row, SqlConnection, open_inline, transaction
+from kafka_saga.runtime.wal import truncate_wal
 from kafka_saga.schemas.codec import encode
 
 MIGRATIONS = "kafka_saga.participants.store.migrations"
@@ -30,11 +31,11 @@ MIGRATIONS = "kafka_saga.participants.store.migrations"
 _LOAD = """
 SELECT saga_type, saga_id, step, status, action_epoch, compensation_epoch,
        action_reply, compensation_reply, call, started_at, updated_at
-FROM fence WHERE saga_id IN (SELECT value FROM json_each(?))
+FROM saga_fence WHERE saga_id IN (SELECT value FROM json_each(?))
 """
 
 _SAVE = """
-INSERT INTO fence (saga_type, saga_id, step, status, action_epoch, compensation_epoch,
+INSERT INTO saga_fence (saga_type, saga_id, step, status, action_epoch, compensation_epoch,
                    action_reply, compensation_reply, call, started_at, updated_at)
 VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (saga_id, step, saga_type) DO UPDATE SET
@@ -44,35 +45,49 @@ ON CONFLICT (saga_id, step, saga_type) DO UPDATE SET
 """
 
 # Rows are in order of age, so no index on time is needed: the first one that is still young ends the walk.
-_OLDEST = "SELECT rowid, started_at, updated_at, status FROM fence WHERE rowid >= ? ORDER BY rowid LIMIT ?"
-_FORGET = "DELETE FROM fence WHERE rowid IN (SELECT value FROM json_each(?))"
+_OLDEST = "SELECT rowid, started_at, updated_at, status FROM saga_fence WHERE rowid >= ? ORDER BY rowid LIMIT ?"
+_FORGET = "DELETE FROM saga_fence WHERE rowid IN (SELECT value FROM json_each(?))"
 
-_FIRST_OFFSET = "INSERT INTO offsets (next, updated_at, topic, partition) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
-_MOVE_OFFSET = "UPDATE offsets SET next = ?, updated_at = ? WHERE topic = ? AND partition = ? AND next = ?"
+_FIRST_OFFSET = (
+    "INSERT INTO saga_offsets (next, updated_at, topic, partition) VALUES (?, ?, ?, ?) ON CONFLICT DO NOTHING"
+)
+_MOVE_OFFSET = "UPDATE saga_offsets SET next = ?, updated_at = ? WHERE topic = ? AND partition = ? AND next = ?"
 
-_OUR_TABLES = frozenset({"fence", "offsets", "meta", SCHEMA_TABLE})
+_NEW_NAMES = """
+BEGIN IMMEDIATE;
+ALTER TABLE fence RENAME TO saga_fence;
+DROP INDEX fence_key;
+CREATE UNIQUE INDEX saga_fence_key ON saga_fence (saga_id, step, saga_type);
+ALTER TABLE offsets RENAME TO saga_offsets;
+ALTER TABLE meta RENAME TO saga_meta;
+ALTER TABLE schema_version RENAME TO saga_migrations;
+COMMIT;
+"""
+
+_OUR_TABLES = frozenset({"saga_fence", "saga_offsets", "saga_meta", GUEST_SCHEMA_TABLE})
 
 
 class SqliteStore:
     """`ParticipantStore` on SQLite. Open it with `open_store`."""
 
-    def __init__(self, connection: InlineConnection, store_id: str) -> None:
+    def __init__(self, connection: SqlConnection, store_id: str) -> None:
         self._connection = connection
         self._store_id = store_id
 
     @classmethod
-    async def on(cls, connection: InlineConnection, *, name: str) -> Self:
+    async def on(cls, connection: SqlConnection, *, name: str) -> Self:
         """The store in the database of `connection`, brought up to date; `name` is for messages.
 
         Raises:
             StoreRefusedError: a newer program wrote it.
 
         """
-        await migrate(connection, MIGRATIONS, store=name)
+        await _take_new_names(connection)
+        await migrate(connection, MIGRATIONS, store=name, schema_table=GUEST_SCHEMA_TABLE)
         failpoint("participant.start.migrated")
         async with transaction(connection):
-            await connection.execute("INSERT INTO meta VALUES ('store_id', ?) ON CONFLICT DO NOTHING", (new_id(),))
-        [(store_id,)] = await connection.fetch_all("SELECT value FROM meta WHERE name = 'store_id'")
+            await connection.execute("INSERT INTO saga_meta VALUES ('store_id', ?) ON CONFLICT DO NOTHING", (new_id(),))
+        [(store_id,)] = await connection.fetch_all("SELECT value FROM saga_meta WHERE name = 'store_id'")
         return cls(connection, store_id)
 
     @property
@@ -83,16 +98,31 @@ class SqliteStore:
     def connection(self) -> SqlConnection:
         return self._connection
 
-    def confine(self) -> Confinement:
-        return self._connection.confine(_OUR_TABLES)
+    @property
+    def is_shared(self) -> bool:
+        return False
 
-    def transaction(self) -> AbstractAsyncContextManager[None]:
+    @property
+    def commands_max(self) -> int | None:
+        return None
+
+    def workplace(self) -> Workplace:
+        assert isinstance(self._connection, InlineConnection), "handlers write inline"
+        return SqliteWorkplace(self._connection, self._connection.confine(_OUR_TABLES))
+
+    async def ready(self) -> None:
+        return
+
+    async def prepare(self, prepare: Prepare) -> None:
+        await prepare(self._connection)
+
+    def transaction(self, *, alone: bool = False) -> AbstractAsyncContextManager[None]:  # noqa: ARG002 -- it always is
         return transaction(self._connection)
 
     async def newest_ms(self) -> int:
-        newest = "SELECT updated_at FROM fence ORDER BY rowid DESC LIMIT 1"
+        newest = "SELECT updated_at FROM saga_fence ORDER BY rowid DESC LIMIT 1"
         [(at_ms,)] = await self._connection.fetch_all(
-            f"SELECT max(coalesce(({newest}), 0), coalesce((SELECT max(updated_at) FROM offsets), 0))"  # noqa: S608
+            f"SELECT max(coalesce(({newest}), 0), coalesce((SELECT max(updated_at) FROM saga_offsets), 0))"  # noqa: S608
         )
         return int(at_ms)
 
@@ -123,8 +153,11 @@ class SqliteStore:
             await self._connection.execute(_FORGET, (encode(gone).decode(),))
         return PruneStep(len(gone), old[-1][0] + 1 if len(old) == rows_max else None)
 
+    async def tidy(self) -> bool:
+        return await truncate_wal(self._connection)
+
     async def offsets(self) -> dict[TopicPartition, int]:
-        rows = await self._connection.fetch_all("SELECT topic, partition, next FROM offsets")
+        rows = await self._connection.fetch_all("SELECT topic, partition, next FROM saga_offsets")
         return {TopicPartition(topic, partition): offset for topic, partition, offset in rows}
 
     async def move_offsets(
@@ -154,6 +187,16 @@ def _is_undoing(row: Row) -> bool:
     to write all rows anew, at the first start of every service.
     """
     return row[8] is not None and row[6] is not None
+
+
+async def _take_new_names(connection: SqlConnection) -> None:
+    """Rename the tables of a database that was begun when they had no names of their own."""
+    if await has_table(connection, GUEST_SCHEMA_TABLE) or not await has_table(connection, SCHEMA_TABLE):
+        return
+    columns = {name for (name,) in await connection.fetch_all("SELECT name FROM pragma_table_info(?)", (SCHEMA_TABLE,))}
+    begun = "SELECT 1 FROM schema_version WHERE version = 1 AND name = ?"
+    if columns == {"version", "name"} and await connection.fetch_all(begun, (first_migration(MIGRATIONS),)):
+        await connection.run_script(_NEW_NAMES)
 
 
 async def open_store(path: Path | str, *, after_crash: bool = False) -> SqliteStore:
@@ -195,7 +238,7 @@ def check_free(path: Path) -> None:
     found = identify(path)
     if found is None or found.first_migration == first_migration(MIGRATIONS):
         return
-    if found.first_migration is not None:
+    if found.table("step_log") is not None:
         raise StoreRefusedError(f"{path} is an orchestrator's store, not a participant's database: name another file")
     taken = found.tables & _OUR_TABLES
     if taken:

@@ -2,6 +2,7 @@
 
     from kafka_saga import Saga, Step, Retry, from_request, from_reply       # a saga: docs/sagas.md
     from kafka_saga import Participant, Rejected, Transaction                # a service: docs/participants.md
+    from kafka_saga.client import SagaClient                                 # starting sagas: docs/client.md
     from kafka_saga.testing import given, Harness                            # tests of both
     from kafka_saga.errors import SagaError                                  # what is raised
 
@@ -10,11 +11,11 @@ Names are imported when they are used: a participant loads nothing of the orches
 
 from __future__ import annotations
 
-from importlib import import_module, metadata
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kafka_saga import errors, testing
+    from kafka_saga import client, errors, testing
     from kafka_saga.messaging.settings import KafkaSettings
     from kafka_saga.orchestrator.cli.serving import run_participant
     from kafka_saga.orchestrator.config import Settings, load_settings
@@ -22,28 +23,34 @@ if TYPE_CHECKING:
     from kafka_saga.participants.handlers import Participant
     from kafka_saga.participants.outcomes import Rejected, Reply
     from kafka_saga.participants.store.port import Prepare
-    from kafka_saga.participants.transaction import Transaction
+    from kafka_saga.participants.transaction import CommandContext, Transaction
+    from kafka_saga.runtime.postgres import PostgresUrl
     from kafka_saga.runtime.sqlite import SqlConnection
+    from kafka_saga.schemas.sensitive import Sensitive
     from kafka_saga.schemas.topics import TopicNames
 
     __version__: str
 
 __all__ = [
+    "CommandContext",
     "KafkaSettings",
     "NoReply",
     "Participant",
+    "PostgresUrl",
     "Prepare",
     "Rejected",
     "Reply",
     "Retry",
     "Saga",
     "SagaData",
+    "Sensitive",
     "Settings",
     "SqlConnection",
     "Step",
     "TopicNames",
     "Transaction",
     "__version__",
+    "client",
     "errors",
     "from_reply",
     "from_request",
@@ -63,17 +70,22 @@ _HOMES = {
     "Rejected": "kafka_saga.participants.outcomes",
     "Reply": "kafka_saga.participants.outcomes",
     "Prepare": "kafka_saga.participants.store.port",
+    "CommandContext": "kafka_saga.participants.transaction",
     "Transaction": "kafka_saga.participants.transaction",
+    "PostgresUrl": "kafka_saga.runtime.postgres",
+    "Sensitive": "kafka_saga.schemas.sensitive",
     "SqlConnection": "kafka_saga.runtime.sqlite",
     "run_participant": "kafka_saga.orchestrator.cli.serving",
 }
-_MODULES = ("errors", "testing")
+_MODULES = ("client", "errors", "testing")
 
 
 if not TYPE_CHECKING:  # a type checker would believe in any name that this function may know
 
     def __getattr__(name: str) -> Any:
         if name == "__version__":
+            from importlib import metadata  # noqa: PLC0415 -- half of what importing this takes
+
             return metadata.version("kafka-saga")
         if name in _MODULES:
             return import_module(f"kafka_saga.{name}")

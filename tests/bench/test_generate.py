@@ -14,7 +14,7 @@ from bench.measure import measure
 from bench.system import prepared
 from kafka_saga.orchestrator.app import registry_of
 from kafka_saga.orchestrator.config import Settings
-from kafka_saga.orchestrator.operations.show import read_log, show
+from kafka_saga.orchestrator.operations.sagas.show import read_log, show
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.schemas.codec import encode_sorted
 from tests.brokers import BrokerUnderTest
@@ -67,7 +67,7 @@ async def test_made_sagas_are_what_the_engine_and_the_participants_write(
         assert count(store, logs) == 20 + MADE  # all have equally long logs
         assert all(kept == expected for kept, expected in hashes(store))
         for service in SERVICES:
-            assert count(system.database(service), "SELECT count(DISTINCT saga_id) FROM fence") == 20 + MADE
+            assert count(system.database(service), "SELECT count(DISTINCT saga_id) FROM saga_fence") == 20 + MADE
         await see_it_as_an_operator(system.settings, store)
         await system.start()
         await measure(system, 20, timeout_s=60)

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bench.report import headline, last_line, report, table
+from bench.report import headline, last_line, report, stores_line, table
 
 
 def rate(per_s: float) -> dict[str, Any]:
@@ -104,3 +104,17 @@ def test_a_run_beside_others_says_so() -> None:
 
 def test_a_table_s_first_column_is_to_the_left_and_numbers_to_the_right() -> None:
     assert table([["", "n"], ["longer", "1"], ["x", "100"]]) == "          n\nlonger    1\nx       100"
+
+
+def test_the_line_of_the_stores_has_the_rates_of_one_to_three_orchestrators_and_a_dash_for_what_was_not_measured() -> (
+    None
+):
+    alone = {"alone_ms": {"p50": 20.04}}
+    one = {"sqlite #1": rate(2_000.0) | alone, "all on postgres #1": rate(700.0) | alone}
+    one |= {"all on postgres, by SQLAlchemy #1": rate(100.0) | alone}
+    many = {f"{count} orchestrators, 1 workers each, 4 partitions #1": rate(1_000.0 * count) for count in (1, 3)}
+    assert stores_line({"stores": one, "replicas": many}) == (
+        "stores: sqlite=2000 postgres1=1000 postgres2=- postgres3=3000 all_postgres=700 "
+        "p50_sqlite_ms=20.0 p50_postgres_ms=-"
+    )
+    assert stores_line({"latency": {}}) is None

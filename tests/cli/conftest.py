@@ -19,8 +19,11 @@ import pytest
 from kafka_saga.orchestrator.cli import edge
 from kafka_saga.orchestrator.cli.commands import app
 from kafka_saga.orchestrator.machine.events import Replied
+from kafka_saga.orchestrator.machine.pausing import Pause
 from kafka_saga.orchestrator.sagas.order import order_saga
+from kafka_saga.orchestrator.store.location import PostgresLocation, StoreLocation
 from kafka_saga.orchestrator.store.port import Batch, Started
+from kafka_saga.orchestrator.store.postgres.moving import move
 from kafka_saga.orchestrator.store.sqlite import open_store
 from kafka_saga.orchestrator.testing import Story, given
 from kafka_saga.runtime.clock import SystemClock
@@ -35,6 +38,7 @@ from kafka_saga.schemas.orders import (
     ReserveItems,
 )
 from tests.brokers import BrokerUnderTest
+from tests.warm import run_warm
 
 PATIENCE_S = 60
 ROOT = Path(__file__).resolve().parents[2]
@@ -72,21 +76,45 @@ def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "kafka_saga.orchestrator.cli", *arguments]
 
 
-INSIDE = frozenset({"list", "show", "log", "config", "schemas"})
+INSIDE = frozenset({"list", "show", "log", "trace", "open", "config", "schemas"})
 INSIDE |= {"retry", "skip", "cancel", "resolve", "acts", "pause", "resume", "pauses"}
 """Commands without logs and Kafka: they run in this process, at a tenth of the price of a new one."""
 
 
 @pytest.fixture
-def saga(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Saga:
-    """Runs one command line in a folder of the test's own."""
+def postgres_store() -> PostgresLocation | None:
+    """Where the store of `fill_store` is, if not in its file: a module whose tests are for both overrides this."""
+    return None
+
+
+def either_store(request: pytest.FixtureRequest) -> PostgresLocation | None:
+    """The value of `postgres_store` in a module that is run on both: parametrize the override over `STORES`."""
+    if request.param == "sqlite":
+        return None
+    return PostgresLocation(request.getfixturevalue("postgres_url"))
+
+
+STORES = ("sqlite", "postgres")
+
+
+@pytest.fixture
+def saga(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    postgres_store: PostgresLocation | None,
+) -> Saga:
+    """Runs one command line in a folder of the test's own; by a new interpreter in modules that say `IS_COLD`."""
+    is_cold = getattr(request.module, "IS_COLD", False)
+    where = {} if postgres_store is None else {"SAGA_STORE": postgres_store.url.secret_text}
 
     def run_inside(arguments: tuple[str, ...], more: dict[str, str]) -> Run:
         with monkeypatch.context() as patch:
             for name in os.environ:
                 if name.startswith(("SAGA_", "KAFKA_", "COLUMNS")):
                     patch.delenv(name)
-            for name, value in {"SAGA_DATA_DIR": str(tmp_path / "data"), **more}.items():
+            for name, value in {"SAGA_DATA_DIR": str(tmp_path / "data"), **where, **more}.items():
                 patch.setenv(name, value)
             patch.chdir(tmp_path)
             capsys.readouterr()
@@ -96,6 +124,8 @@ def saga(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     def run(*arguments: str, stdin: str | None = None, **more: str) -> Run:
         if arguments[0] in INSIDE and stdin is None:
             return run_inside(arguments, more)
+        if not is_cold and "PYTHONPATH" not in more:  # the warm one has imported what it is to decide
+            return Run(*run_warm(arguments, tmp_path, environment(tmp_path, **where, **more), stdin, PATIENCE_S))
         done = subprocess.run(
             command(*arguments),
             input=stdin,
@@ -103,7 +133,7 @@ def saga(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
             capture_output=True,
             text=True,
             cwd=tmp_path,
-            env=environment(tmp_path, **more),
+            env=environment(tmp_path, **where, **more),
             timeout=PATIENCE_S,
             check=False,
         )
@@ -163,22 +193,29 @@ def _released(outcome: Outcome, **body: str) -> Replied:
     return Replied("reserve_inventory", Phase.COMPENSATE, 1, outcome, attempt=1, body=body)
 
 
-FillStore = Callable[..., Path]
+FillStore = Callable[..., Any]
+"""Takes stories, and tells where the store is: a path, or a `PostgresLocation`."""
 
 
 @pytest.fixture
-def fill_store(tmp_path: Path) -> FillStore:
-    """Writes stories into a store through the real adapter, `ages_s` seconds old, in the given order."""
+def fill_store(tmp_path: Path, postgres_store: PostgresLocation | None) -> FillStore:
+    """Writes stories into a store through the real adapter, `ages_s` seconds old, in the given order.
 
-    def fill(*stories: Story, ages_s: tuple[int, ...] = ()) -> Path:
+    Where it is on PostgreSQL, they are moved there as `saga store copy` does it.
+    """
+
+    def fill(*stories: Story, ages_s: tuple[int, ...] = (), pauses: tuple[Pause, ...] = ()) -> StoreLocation:
         path = tmp_path / "data" / "orchestrator.db"
-        asyncio.run(_write(path, stories, ages_s or tuple(0 for _ in stories)))
-        return path
+        asyncio.run(_write(path, stories, ages_s or tuple(0 for _ in stories), pauses))
+        if postgres_store is None:
+            return path
+        asyncio.run(move(path, postgres_store, SystemClock(), lambda *_: None))
+        return postgres_store
 
     return fill
 
 
-async def _write(path: Path, stories: tuple[Story, ...], ages_s: tuple[int, ...]) -> None:
+async def _write(path: Path, stories: tuple[Story, ...], ages_s: tuple[int, ...], pauses: tuple[Pause, ...]) -> None:
     clock = SystemClock()
     store = await open_store(path, clock)
     try:
@@ -189,6 +226,7 @@ async def _write(path: Path, stories: tuple[Story, ...], ages_s: tuple[int, ...]
             batch = Batch(clock.now_ms(), started=[Started(saga, b"\0" * 32)])
             batch.log = [(saga.ref, entry) for entry in story.log]
             await store.commit(batch)
+        await store.commit(Batch(clock.now_ms(), pauses={pause.hold.scope: pause for pause in pauses}))
     finally:
         await store.close()
 
@@ -201,9 +239,9 @@ class System:
     variables: dict[str, str]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def system(kafka: BrokerUnderTest) -> Iterator[System]:
-    """The whole system as processes, started once for all tests of this folder."""
+    """The whole system as processes, started once for all tests of a module: while it runs it takes time of others."""
     with tempfile.TemporaryDirectory(prefix="saga-cli-") as name:
         folder = Path(name)
         variables = {

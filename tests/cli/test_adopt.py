@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from kafka_saga.messaging.cluster import Cluster, Committed
 from kafka_saga.messaging.producer import Producer
 from kafka_saga.messaging.records import Message, TopicPartition
 from kafka_saga.messaging.topics import TopicSpec, create_topics
+from kafka_saga.runtime.clock import SystemClock
+from kafka_saga.runtime.postgres import PostgresUrl
 from kafka_saga.runtime.replacing import replace_all
 from kafka_saga.runtime.store_lock import StoreLock
 from tests.brokers import BrokerUnderTest
@@ -63,8 +67,8 @@ def adopt(saga: Saga, group: Group, *arguments: str) -> Run:
 
 def position(database: Path) -> tuple[str, list[tuple[int]]]:
     with closing(sqlite3.connect(database)) as connection:
-        [(store_id,)] = connection.execute("SELECT value FROM meta WHERE name = 'store_id'").fetchall()
-        return store_id, connection.execute("SELECT next FROM offsets").fetchall()
+        [(store_id,)] = connection.execute("SELECT value FROM saga_meta WHERE name = 'store_id'").fetchall()
+        return store_id, connection.execute("SELECT next FROM saga_offsets").fetchall()
 
 
 CHOICES = {
@@ -145,7 +149,7 @@ async def test_what_cannot_be_adopted_is_refused_in_one_line_and_nothing_changes
     assert (code, "was interrupted" in text) == (4, True)
     foreign = tmp_path / "foreign.db"
     with closing(sqlite3.connect(foreign)) as connection:
-        connection.execute("CREATE TABLE offsets (x)")
+        connection.execute("CREATE TABLE saga_offsets (x)")
     code, text = refused("payment", "--from", "committed", "--database", str(foreign), "--yes")
     assert (code, "another program" in text) == (4, True)
     foreign.write_text("no database at all, and longer than a header would be" * 10)
@@ -157,3 +161,68 @@ async def test_without_a_broker_no_database_is_made(saga: Saga, tmp_path: Path) 
     away = saga("adopt", "payment", "--from", "committed", "--yes", "--bootstrap-servers", "127.0.0.1:1")
     assert away.exit_code == 5
     assert not (tmp_path / "data" / "payment.db").exists()
+
+
+async def test_an_orchestrators_group_is_adopted_for_a_store_on_postgresql(
+    saga: Saga, kafka: BrokerUnderTest, postgres_url: PostgresUrl
+) -> None:
+    prefix = f"adopt-{os.urandom(4).hex()}."
+    variables = {
+        "KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
+        "SAGA_TOPICS__PREFIX": prefix,
+        "SAGA_STORE": postgres_url.secret_text,
+    }
+    assert saga("topics", "create", "--partitions", "1", **variables).exit_code == 0
+    producer = Producer(kafka.settings)
+    await producer.publish([Message(f"{prefix}order.requests", b"order-1", b"{}") for _ in range(5)])
+    await producer.stop()
+    counted = saga("adopt", "orchestrator", "--from", "end", "--dry-run", "--json", **variables)
+    assert (counted.exit_code, counted.json["skipped"]) == (0, 5), counted.err
+    assert "secret" not in counted.out
+
+    assert saga("adopt", "orchestrator", "--from", "end", "--yes", **variables).exit_code == 0
+    store = await asyncpg.connect(postgres_url.secret_text)
+    store_id = await store.fetchval("SELECT value FROM saga.meta WHERE key = 'store_id'")
+    positions = dict(map(tuple, await store.fetch("SELECT topic, next FROM saga.offsets WHERE next > 0")))
+    cluster, requests = Cluster(kafka.settings), TopicPartition(f"{prefix}order.requests", 0)
+    committed = (await cluster.committed_by(f"{prefix}orchestrator", [requests]))[requests]
+    await cluster.close()
+    assert (positions, committed) == ({requests.topic: 5}, Committed(5, store_id))
+
+    live = "INSERT INTO saga.replicas (name, program, definitions, began_at, clock) VALUES ('pod-1', '1', '[]', 0, 0)"
+    await store.execute(f"WITH r AS ({live} RETURNING replica) INSERT INTO saga.beats SELECT replica, 1 FROM r")
+    beating = asyncio.create_task(_beat(store))
+    refused = await asyncio.to_thread(saga, "adopt", "orchestrator", "--from", "end", "--yes", **variables)
+    beating.cancel()
+    await asyncio.gather(beating, return_exceptions=True)
+    await store.close()
+    assert (refused.exit_code, "replica pod-1 has postgresql://" in refused.err) == (4, True), refused.err
+
+
+async def test_a_services_group_is_adopted_for_its_database_on_postgresql(
+    saga: Saga, group: Group, postgres_url: PostgresUrl
+) -> None:
+    variables = {**group.variables, "SAGA_SERVICE_DATABASE": postgres_url.secret_text}
+    counted = saga("adopt", "payment", "--from", "committed", "--dry-run", "--json", **variables)
+    assert (counted.exit_code, counted.json["new"]) == (0, 4), counted.err
+    database = await asyncpg.connect(postgres_url.secret_text)
+    assert await database.fetchval("SELECT to_regclass('saga_offsets')") is None
+
+    adopted = saga("adopt", "payment", "--from", "committed", "--yes", **variables)
+    assert adopted.exit_code == 0, adopted.err
+    store_id = await database.fetchval("SELECT value FROM saga_meta WHERE name = 'store_id'")
+    assert await database.fetchval("SELECT next FROM saga_offsets") == 6
+    assert await group.committed() == Committed(6, store_id)
+
+    await database.execute("SET application_name = 'saga payment one'")  # as its workers have it
+    refused = saga(
+        "adopt", "payment", "--from", "end", "--yes", "--database", postgres_url.secret_text, **group.variables
+    )
+    await database.close()
+    assert (refused.exit_code, "a worker (saga payment one) has postgresql://" in refused.err) == (4, True), refused.err
+
+
+async def _beat(store: asyncpg.Connection) -> None:
+    while True:
+        await store.execute("UPDATE saga.beats SET beat = beat + 1")
+        await SystemClock().sleep(50)

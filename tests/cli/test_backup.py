@@ -87,3 +87,14 @@ def test_a_folder_that_cannot_be_made_is_one_line(saga: Saga, path: Path, tmp_pa
     assert path.exists()
     assert (run.exit_code, run.out) == (2, "")
     assert run.err.splitlines()[-1] == f"saga: cannot make the folder {tmp_path}/a-file/monday: Not a directory"
+
+
+@pytest.mark.parametrize(
+    "words", ["backup copies", "backup copies --all", "restore copies --dry-run", "restore copies --orchestrator"]
+)
+def test_a_store_on_postgresql_is_left_to_its_own_tools(saga: Saga, tmp_path: Path, words: str) -> None:
+    (tmp_path / "copies").mkdir()
+    run = saga(*words.split(), SAGA_STORE="postgresql://saga:secret@127.0.0.1:1/none")
+    assert (run.exit_code, len(run.err.splitlines()), "secret" in run.err) == (4, 1, False)
+    assert "the store is postgresql://saga:***@127.0.0.1:1/none: " in run.err
+    assert "docs/operating.md" in run.err

@@ -37,6 +37,7 @@ COMMANDS = [
     "orchestrator",
     "participant",
 ]
+IS_COLD = True
 NOWHERE = "127.0.0.1:1"
 
 
@@ -57,6 +58,15 @@ def test_the_list_of_commands_imports_none_of_them() -> None:
     code = (
         "import sys; sys.argv = ['saga', '--help']; import kafka_saga.orchestrator.cli.commands; "
         "heavy = ('aiokafka', 'kafka_saga.messaging.consumer', 'kafka_saga.orchestrator.app'); "
+        "print([name for name in heavy if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_settings_import_nothing_that_serves_them() -> None:
+    code = (
+        "import sys; import kafka_saga.orchestrator.config; heavy = ('fastapi', 'starlette', 'jinja2', 'uvicorn'); "
         "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, check=True)
@@ -173,3 +183,19 @@ def test_examples_are_aligned_where_they_have_a_remark() -> None:
         "What it does.\n\nExamples:\n    saga list  # all\n    saga list -n 5  # five\n    saga list -o json | jq .\n"
     )
     assert edge.examples(docstring) == ["saga list       # all", "saga list -n 5  # five", "saga list -o json | jq ."]
+
+
+@pytest.mark.parametrize(("database", "word"), [("postgresql", "COLLATE"), ("sqlite", "WITHOUT ROWID")])
+def test_the_guards_tables_can_be_printed(saga: Saga, database: str, word: str) -> None:
+    run = saga("participant", "ddl", "--database", database)
+    assert (run.exit_code, run.err) == (0, "")
+    assert run.out.startswith("CREATE TABLE saga_migrations")
+    assert word in run.out
+
+
+def test_the_password_of_a_services_database_is_never_told(saga: Saga) -> None:
+    url = "postgresql://shop:hush-hush@127.0.0.1:1/shop"
+    run = saga("participant", "inventory", "--database", url)
+    assert (run.exit_code, "hush-hush" in run.err + run.out, run.err.count("\n")) == (5, False, 1)
+    run = saga("config", "show", SAGA_SERVICE_DATABASE=url)
+    assert (run.exit_code, "hush-hush" in run.out) == (0, False)

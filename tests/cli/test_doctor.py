@@ -316,3 +316,18 @@ def test_a_broker_that_never_answers_costs_doctor_its_findings_and_explain_a_rem
     assert doctor.exit_code == 5
     assert {row["check"]: row["verdict"] for row in doctor.rows}["broker"] == "unreachable"
     assert {row["check"] for row in doctor.rows} >= {"store", "outbox", "sagas", "timers", "disk"}
+
+
+def test_a_services_database_is_looked_into_where_doctor_is_told_of_it(saga: Saga, tmp_path: Path) -> None:
+    """Here it is one that does not answer; a server's tables are read in tests/operations."""
+    nowhere = "postgresql://payment:secret@127.0.0.1:1/shop"
+    (tmp_path / "saga.toml").write_text(f'[service_databases]\ninventory = "{nowhere}"\n')
+    untold = saga("doctor", "-o", "jsonl", "-b", "127.0.0.1:1", SAGA_CONFIG="/dev/null")
+    assert [row["check"] for row in untold.rows if row["check"].startswith("database")] == []
+    by_file = saga("doctor", "-o", "jsonl", "-b", "127.0.0.1:1")
+    by_flag = saga("doctor", "-o", "jsonl", "-b", "127.0.0.1:1", "--database.payment", nowhere)
+    for run, service in ((by_file, "inventory"), (by_flag, "payment")):
+        [row] = [row for row in run.rows if row["check"].startswith("database")]
+        assert (row["check"], row["verdict"]) == (f"database {service}", "unreachable")
+        assert row["found"] == "postgresql://payment:***@127.0.0.1:1/shop cannot be read"
+        assert "secret" not in run.out

@@ -11,6 +11,7 @@ from kafka_saga.orchestrator.cli import edge
 from kafka_saga.orchestrator.cli.commands import app
 from tests.cli.conftest import FillStore, Saga, completed
 
+IS_COLD = True
 NOWHERE = ("-b", "127.0.0.1:1")
 
 

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from pathlib import Path
-
 import pytest
 
 from kafka_saga.orchestrator.machine.decision import Decision
@@ -12,12 +9,10 @@ from kafka_saga.orchestrator.machine.pausing import Pause
 from kafka_saga.orchestrator.machine.saga import Hold
 from kafka_saga.orchestrator.machine.states import EventKind
 from kafka_saga.orchestrator.sagas.order import order_saga
-from kafka_saga.orchestrator.store.port import Batch
-from kafka_saga.orchestrator.store.sqlite import open_store
+from kafka_saga.orchestrator.store.location import PostgresLocation, StoreLocation
 from kafka_saga.orchestrator.testing import Story, given
-from kafka_saga.runtime.clock import SystemClock
 from kafka_saga.schemas.orders import ItemsReserved, ReserveItems
-from tests.cli.conftest import FillStore, Saga, completed, order, parked, running, waiting
+from tests.cli.conftest import STORES, FillStore, Saga, completed, either_store, order, parked, running, waiting
 from tests.cli.test_verbs import queued
 
 SEND = ("--no-wait", "--actor", "ann@desk", "-o", "json")
@@ -38,15 +33,14 @@ def held_for_payment(order_id: str) -> Story:
     return story
 
 
-async def _set_pauses(path: Path, *pauses: Pause) -> None:
-    store = await open_store(path, SystemClock())
-    await store.commit(Batch(SINCE, pauses={pause.hold.scope: pause for pause in pauses}))
-    await store.close()
+@pytest.fixture(params=STORES)
+def postgres_store(request: pytest.FixtureRequest) -> PostgresLocation | None:
+    return either_store(request)
 
 
 @pytest.fixture
-def store(fill_store: FillStore) -> Path:
-    path = fill_store(
+def store(fill_store: FillStore) -> StoreLocation:
+    return fill_store(
         held(running("held-1")),
         held_for_payment("waits-1"),
         held_for_payment("waits-2"),
@@ -55,9 +49,8 @@ def store(fill_store: FillStore) -> Path:
         parked("stuck-1"),
         completed("done-1"),
         ages_s=(70, 60, 50, 40, 30, 20, 10),
+        pauses=(PAYMENT, ORDERS),
     )
-    asyncio.run(_set_pauses(path, PAYMENT, ORDERS))
-    return path
 
 
 # --- what is sent ---------------------------------------------------------------------------------
@@ -74,7 +67,7 @@ def store(fill_store: FillStore) -> Path:
     ],
 )
 def test_a_pause_is_an_act_on_a_saga_a_type_or_a_service_R25(
-    saga: Saga, store: Path, verb: str, arguments: list[str], expected: tuple[str, dict[str, str]]
+    saga: Saga, store: StoreLocation, verb: str, arguments: list[str], expected: tuple[str, dict[str, str]]
 ) -> None:
     run = saga(verb, *arguments, "--reason", "told to", *SEND)
     assert (run.exit_code, run.json["result"]) == (0, "waiting"), run.err
@@ -84,7 +77,7 @@ def test_a_pause_is_an_act_on_a_saga_a_type_or_a_service_R25(
     assert run.json.get("scope") == expected[1].get("scope")
 
 
-def test_sagas_under_way_of_a_type_are_held_too_when_asked_for(saga: Saga, store: Path) -> None:
+def test_sagas_under_way_of_a_type_are_held_too_when_asked_for(saga: Saga, store: StoreLocation) -> None:
     assert saga("pause", "--type", "order", "--running", *SEND).exit_code == 0
     assert [act.arguments for act in queued(store)] == [{"scope": "type:order", "underWay": True}]
 
@@ -107,7 +100,7 @@ def test_sagas_under_way_of_a_type_are_held_too_when_asked_for(saga: Saga, store
 )
 @pytest.mark.usefixtures("store")
 def test_what_cannot_be_meant_is_refused_before_anything_is_sent(
-    saga: Saga, store: Path, arguments: list[str], code: int, said: str
+    saga: Saga, store: StoreLocation, arguments: list[str], code: int, said: str
 ) -> None:
     run = saga(*arguments)
     assert (run.exit_code, run.out) == (code, "")

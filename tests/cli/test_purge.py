@@ -76,7 +76,7 @@ def test_a_dry_run_counts_and_changes_nothing(saga: Saga, path: Path) -> None:
 
 
 def test_finished_sagas_older_than_that_are_purged_and_nothing_else(saga: Saga, path: Path) -> None:
-    run = saga("purge", "--older-than", "30d", "--yes")
+    run = saga("purge", "--older-than", "30d", "--yes", "--reason", "ticket 4711")
     assert (run.exit_code, run.out) == (0, "2 sagas purged\n")
     assert ids(path) == {"stuck-1", "done-2", "running-1"}
     orphans = "SELECT count(*) FROM step_log WHERE saga_key NOT IN (SELECT saga_key FROM sagas)"
@@ -85,6 +85,9 @@ def test_finished_sagas_older_than_that_are_purged_and_nothing_else(saga: Saga, 
     assert "@" in str(actor)
     assert purged == 2
     assert ended_at is not None
+    [act] = saga("acts", "-o", "json").json
+    assert (act["verb"], act["actor"], act["reason"], act["outcome"]) == ("purge", actor, "ticket 4711", "done")
+    assert act["message"].startswith("2 sagas purged: COMPENSATED and COMPLETED before ")
 
 
 @pytest.mark.parametrize(

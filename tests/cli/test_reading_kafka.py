@@ -13,8 +13,8 @@ import pytest
 from kafka_saga.messaging.producer import Producer
 from kafka_saga.messaging.records import Message
 from kafka_saga.messaging.settings import KafkaSettings
-from kafka_saga.orchestrator.operations.marks import parse_position
-from kafka_saga.orchestrator.operations.messages import concerns, describe, id_fields, kcat_commands
+from kafka_saga.orchestrator.operations.dead_letters.marks import parse_position
+from kafka_saga.orchestrator.operations.kafka.messages import concerns, describe, id_fields, kcat_commands
 from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.orchestrator.sagas.order import order_saga
 from kafka_saga.runtime.errors import ContractError, UsageError
@@ -25,7 +25,7 @@ from tests.cli.conftest import PATIENCE_S, Saga, System
 pytestmark = [pytest.mark.kafka, pytest.mark.processes]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def poisoned(system: System) -> System:
     """Records that nobody can read were published; they are on their way to the dead letter topic."""
     prefix = system.variables["SAGA_TOPICS__PREFIX"]
@@ -211,3 +211,26 @@ def test_the_kcat_command_cannot_be_broken_out_of() -> None:
     assert [orjson.loads(line)["key"] for line in done.stdout.splitlines()] == [None, "order-1"]
     with pytest.raises(ContractError):
         kcat_commands("kafka:9092", ["order.events"], saga_id="'; rm -rf /", from_end=False)
+
+
+def test_a_store_that_does_not_answer_is_said_and_tail_goes_on(saga: Saga, system: System) -> None:
+    saga("submit", "order", "--order-id", "away", "--wait", **system.variables)
+    away = {"SAGA_STORE": "postgresql://u:secret@127.0.0.1:1/x"}
+    run = saga("tail", "away", "-o", "jsonl", **{**system.variables, **away})
+    assert (run.exit_code, len(run.rows) > 3, "secret" in run.err) == (0, True, False), run.err
+    assert "the store was not asked: postgresql://u:***@127.0.0.1:1/x does not answer" in run.err
+
+
+def test_lag_names_every_partition_that_a_group_reads_and_where_it_ends(saga: Saga, system: System) -> None:
+    prefix = system.variables["SAGA_TOPICS__PREFIX"]
+    assert saga("submit", "order", "--order-id", "lagging", "--wait", **system.variables).exit_code == 0
+    run = saga("lag", "-o", "jsonl", **system.variables)
+    assert run.exit_code == 0, run.err
+    topics = {row["topic"] for row in run.rows}
+    assert topics >= {f"{prefix}order.requests", f"{prefix}payment.commands", f"{prefix}payment.replies"}
+    requests = [row for row in run.rows if row["topic"] == f"{prefix}order.requests"]
+    assert sum(row["end"] for row in requests) > 0
+    assert all(row["lag"] == max(0, row["end"] - max(row["first"], row["position"] or 0)) for row in run.rows)
+    assert {row["member"] for row in run.rows} == {None}, "who keeps positions in a database of its own is no member"
+    table = saga("lag", "--topic", f"{prefix}order.requests", **system.variables)
+    assert len(table.out.splitlines()) == 1 + len(requests)

@@ -3,26 +3,32 @@
 from __future__ import annotations
 
 import re
-import sqlite3
 
 import pytest
 
-from kafka_saga.orchestrator.operations.explaining import explain
+from kafka_saga.orchestrator.operations.sagas.explaining import explain
 from kafka_saga.orchestrator.sagas.order import order_saga
-from kafka_saga.orchestrator.store.statements import SQL
+from kafka_saga.orchestrator.store.location import PostgresLocation
 from kafka_saga.schemas.orders import ChargePayment
 from tests.cli.conftest import (
+    STORES,
     FillStore,
     Saga,
     compensated,
     compensating,
     completed,
+    either_store,
     parked,
     running,
     waiting,
 )
 
 HOUR_S = 3_600
+
+
+@pytest.fixture(params=STORES)
+def postgres_store(request: pytest.FixtureRequest) -> PostgresLocation | None:
+    return either_store(request)
 
 
 @pytest.fixture
@@ -75,17 +81,6 @@ def test_the_table_of_a_list_says_status_and_error(filled: Saga) -> None:
     assert "STEP_2 IN_PROGRESS" in run.out
     assert "card declined" in run.out
     assert "\x1b" not in run.out, "no colours where nobody looks"
-
-
-def test_the_newest_sagas_are_found_without_reading_the_others(fill_store: FillStore) -> None:
-    path = fill_store(completed("order-1"))
-    connection = sqlite3.connect(path)
-    for name, index in (("list_newest", "INTEGER PRIMARY KEY"), ("list_unfinished", "sagas_unfinished")):
-        values = (0, 2**63 - 1, '["PARKED"]', None, None, 20, False)
-        plan = " / ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {SQL[name]}", values))
-        assert index in plan
-        assert "SCAN sagas" not in plan
-    connection.close()
 
 
 def test_a_saga_is_shown_with_its_record_and_its_steps(filled: Saga) -> None:

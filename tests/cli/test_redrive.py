@@ -19,7 +19,7 @@ from kafka_saga.runtime.errors import UsageError
 from kafka_saga.schemas.topics import TopicNames
 from tests.brokers import BrokerUnderTest
 from tests.cli.conftest import Run, Saga
-from tests.operations.letters import Poison
+from tests.operations.dead_letters.letters import Poison
 
 pytestmark = [pytest.mark.kafka, pytest.mark.processes]
 

@@ -9,17 +9,19 @@ from typing import Any
 import orjson
 import pytest
 
-from kafka_saga.orchestrator.operations.requests import prepare, read_documents
-from kafka_saga.orchestrator.operations.sample_orders import sample_orders
+from kafka_saga.orchestrator.operations.sagas.requests import prepare, read_documents
+from kafka_saga.orchestrator.operations.sagas.sample_orders import sample_orders
 from kafka_saga.orchestrator.sagas.order import order_saga
 from kafka_saga.runtime.errors import UsageError
+from kafka_saga.runtime.user import this_user
+from kafka_saga.schemas.envelope import actor_headers
 from kafka_saga.schemas.topics import TopicNames
 from tests.brokers import BrokerUnderTest
 from tests.cli.conftest import Saga, System, order
 
 
 def prepared(*documents: Any, saga_id: str | None = None) -> list[str]:
-    found = prepare(order_saga, TopicNames(), documents, saga_id=saga_id, origin="orders.json")
+    found = prepare(order_saga, TopicNames(), documents, saga_id=saga_id, origin="orders.json", actor="ann")
     return [request.saga_id for request in found]
 
 
@@ -78,6 +80,11 @@ def test_what_would_vanish_or_change_on_the_way_is_refused(text: bytes, said: st
     assert str(caught.value) == said
 
 
+def test_a_request_says_who_asks() -> None:
+    [request] = prepare(order_saga, TopicNames(), [order("o-1")], saga_id=None, origin="--json", actor="ann@desk")
+    assert request.message.headers == actor_headers("ann@desk")
+
+
 def test_made_up_orders_fit_the_model_and_some_are_declined() -> None:
     orders = list(sample_orders(200, run="o", declined_percent=5))
     assert len(set(prepared(*orders))) == 200
@@ -102,6 +109,8 @@ def test_a_completed_saga_is_exit_code_0_and_a_compensated_one_1(saga: Saga, sys
     done = saga("submit", "order", "--wait", "-o", "json", **system.variables)
     assert (done.exit_code, done.json["state"]) == (0, "COMPLETED"), done.err
     undone = saga("submit", "order", "--customer", "broke", "--wait", "-o", "json", **system.variables)
+    [act] = saga("acts", undone.json["sagaId"], "-o", "json", **system.variables).json
+    assert (act["verb"], act["outcome"], act["actor"]) == ("start", "done", this_user())
     assert (undone.exit_code, undone.json["state"]) == (1, "COMPENSATED")
     assert undone.json["error"] == "card declined: the balance is too low"
 

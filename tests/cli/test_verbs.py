@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from kafka_saga.orchestrator.cli.asking import actor
 from kafka_saga.orchestrator.store.act_rows import ActRow
+from kafka_saga.orchestrator.store.location import StoreLocation
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.runtime.store_lock import StoreLock
+from kafka_saga.runtime.user import this_user
 from tests.cli.conftest import (
     PATIENCE_S,
     FillStore,
@@ -49,12 +50,12 @@ def store(fill_store: FillStore) -> Path:
     )
 
 
-def queued(path: Path) -> list[ActRow]:
+def queued(path: StoreLocation) -> list[ActRow]:
     """The acts in the store, oldest first."""
     return asyncio.run(_queued(path))
 
 
-async def _queued(path: Path) -> list[ActRow]:
+async def _queued(path: StoreLocation) -> list[ActRow]:
     reader = await StoreReader.open(path)
     try:
         return (await reader.acts(1_000))[::-1]
@@ -132,7 +133,7 @@ def test_a_verb_never_takes_the_beginning_of_a_number_for_another_saga(saga: Sag
 def test_who_acts_and_why_has_a_default(saga: Saga, store: Path) -> None:
     assert saga("cancel", "running-1", "--no-wait").exit_code == 0
     [act] = queued(store)
-    assert (act.actor, act.reason) == (actor(), "no reason given")
+    assert (act.actor, act.reason) == (this_user(), "no reason given")
     assert "@" in act.actor
 
 
@@ -256,7 +257,7 @@ def test_a_filter_chooses_the_oldest_first_and_a_dry_run_sends_nothing(
 
 
 def test_a_long_list_is_read_page_by_page(saga: Saga, store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("kafka_saga.orchestrator.operations.choosing.PAGE", 2)
+    monkeypatch.setattr("kafka_saga.orchestrator.operations.acts.choosing.PAGE", 2)
     run = saga("retry", "--all", "--dry-run", "-o", "jsonl")
     assert [row["sagaId"] for row in run.rows] == ["stuck-1", "stuck-2", "stuck-3"]
     assert queued(store) == []

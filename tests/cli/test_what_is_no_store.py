@@ -10,17 +10,20 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
+import asyncpg
 import pytest
 
 from kafka_saga.participants.store.sqlite import open_store as open_participant_store
+from kafka_saga.runtime.postgres import PostgresUrl
 from tests.cli.conftest import FillStore, Saga, completed
 
 NOWHERE = ("-b", "127.0.0.1:1")
-COMMANDS = [
-    "list", "show x", "log x", "explain x", "watch --count 1", "acts", "pauses", "orchestrator", "up",
+READERS = [
+    "list", "show x", "log x", "explain x", "watch --count 1", "acts", "pauses",
     "retry x", "skip x --step s", "cancel x", "pause x", "resume x", "resolve x --as completed --reason why",
-    "purge --older-than 1d --yes", "purge --older-than 1d --compact", "backup copy.db",
+    "purge --older-than 1d --yes",
 ]  # fmt: skip
+COMMANDS = [*READERS, "dashboard", "orchestrator", "up", "purge --older-than 1d --compact", "backup copy.db"]
 
 
 def empty(path: Path) -> None:
@@ -38,7 +41,7 @@ def foreign(path: Path) -> None:
 
 def foreign_in_wal_mode(path: Path) -> None:
     with closing(sqlite3.connect(path)) as database:
-        database.executescript("PRAGMA journal_mode=WAL; CREATE TABLE users (name); CREATE TABLE offsets (next);")
+        database.executescript("PRAGMA journal_mode=WAL; CREATE TABLE users (name); CREATE TABLE saga_offsets (next);")
 
 
 def participants(path: Path) -> None:
@@ -57,11 +60,11 @@ def pipe(path: Path) -> None:
 
 
 NO_STORE: list[tuple[Callable[[Path], None], int, str]] = [
-    (empty, 4, "is an empty file, not a store"),
+    (empty, 4, "is an empty file, not a kafka-saga store"),
     (text, 5, "is no SQLite database, or its first page is damaged"),
-    (foreign, 4, "another program's database"),
-    (foreign_in_wal_mode, 4, "another program's database"),
-    (participants, 4, "a participant's or another program's database"),
+    (foreign, 4, "is not a kafka-saga store but another program's database: name the orchestrator's with --store"),
+    (foreign_in_wal_mode, 4, "is not a kafka-saga store but another program's database"),
+    (participants, 4, "is not a kafka-saga store but the database of a service (a participant)"),
     (folder, 4, "is a folder, not a database"),
     (pipe, 4, "is no ordinary file, not a database"),
 ]
@@ -98,6 +101,29 @@ def test_doctor_counts_it_as_wrong(
     assert (run.exit_code, store["verdict"], said in store["remedy"]) == (5, "wrong", True)  # Kafka is away, too
 
 
+async def make_tables(url: PostgresUrl) -> None:
+    server = await asyncpg.connect(url.secret_text)
+    await server.execute("CREATE SCHEMA shop; CREATE TABLE shop.orders (id int); CREATE TABLE shop.sagas (title text)")
+    await server.close()
+
+
+def test_every_command_says_in_one_line_that_a_schema_is_another_products(
+    saga: Saga, postgres_url: PostgresUrl
+) -> None:
+    asyncio.run(make_tables(postgres_url))
+    where = {"SAGA_STORE": postgres_url.secret_text, "SAGA_STORE_SCHEMA": "shop"}
+    for command in (*READERS, "dashboard", "store recovered --yes"):
+        run = saga(*command.split(), *NOWHERE, **where)
+        assert (command, run.exit_code, run.out) == (command, 4, "")
+        assert (command, len(run.err.splitlines())) == (command, 1)
+        assert "is not a kafka-saga store, its tables are another program's ('orders', 'sagas'): name the" in run.err
+    run = saga("doctor", "-o", "jsonl", *NOWHERE, **where)
+    store = next(row for row in run.rows if row["check"] == "store")
+    assert (run.exit_code, store["verdict"]) == (5, "wrong")  # Kafka is away, too
+    assert "not a kafka-saga store" in store["found"]
+    assert "SAGA_STORE_SCHEMA" in store["remedy"]
+
+
 def test_an_empty_file_becomes_a_store_of_an_orchestrator(saga: Saga, tmp_path: Path) -> None:
     empty(tmp_path / "other.db")
     saga("orchestrator", "--store", "other.db", "--broker-wait", "0", *NOWHERE)
@@ -110,8 +136,7 @@ def test_an_empty_file_becomes_a_store_of_an_orchestrator(saga: Saga, tmp_path: 
         (text, 5, "is no SQLite database"),
         (folder, 4, "is a folder"),
         (pipe, 4, "is no ordinary file"),
-        (foreign, 4, "tables of another program that are called as ours (schema_version)"),
-        (foreign_in_wal_mode, 4, "tables of another program that are called as ours (offsets)"),
+        (foreign_in_wal_mode, 4, "tables of another program that are called as ours (saga_offsets)"),
     ],
 )
 def test_a_participant_refuses_what_cannot_be_its_database(

@@ -18,12 +18,16 @@ from kafka_saga.orchestrator.machine.states import EventKind
 from kafka_saga.orchestrator.machine.transitions import advance
 from kafka_saga.orchestrator.sagas.order import order_saga
 from kafka_saga.orchestrator.store import purging
+from kafka_saga.orchestrator.store.members import Joining, Lanes
 from kafka_saga.orchestrator.store.memory import MemoryStore
+from kafka_saga.orchestrator.store.memory_server import MemoryServer
 from kafka_saga.orchestrator.store.port import ActOutcome, Batch, Changed, QueuedAct, Started, Store
 from kafka_saga.orchestrator.store.reader import StoreReader
-from kafka_saga.orchestrator.store.retention import QueuedPurge
+from kafka_saga.orchestrator.store.retention import Asker, QueuedPurge
+from kafka_saga.orchestrator.store.shared_memory import SharedMemoryStore
 from kafka_saga.orchestrator.store.sqlite import SqliteStore
 from kafka_saga.orchestrator.store.statements import SQL
+from kafka_saga.orchestrator.store.tables import SqliteTables, Tables
 from kafka_saga.runtime.errors import NotFoundError
 from kafka_saga.runtime.sqlite import SqlConnection, open_inline, open_threaded, transaction
 from kafka_saga.schemas.codec import encode
@@ -82,6 +86,18 @@ class Subject(ABC):
         """The operator reads a saga's log; empty where there is no such saga."""
 
 
+class Durable(Subject):
+    """A store that outlives its process."""
+
+    @abstractmethod
+    async def reopen(self) -> None:
+        """The process stops, and another one starts."""
+
+    @abstractmethod
+    async def note_definition(self, version: int, fingerprint: str) -> None:
+        """A program that knew no descriptions notes a definition of `order`."""
+
+
 class InMemory(Subject):
     def __init__(self) -> None:
         super().__init__()
@@ -100,8 +116,32 @@ class InMemory(Subject):
         return await self.store.log(ref)
 
 
+class InSharedMemory(InMemory):
+    """One replica of several; alone here, and the owner of every lane."""
+
+    async def open(self) -> InSharedMemory:
+        self._truth = self.store
+        shared = SharedMemoryStore(MemoryServer(self._truth), self.clock)
+        await shared.members.join(Joining("a", "1.0", "order 1", window=1_000, lanes=1))
+        shared.members.own(Lanes(1, frozenset({0})))
+        self.store = shared  # type: ignore[assignment] -- what is beside the port is asked of the truth
+        return self
+
+    async def queue_act(self, queued: QueuedAct) -> None:
+        await self._truth.queue_act(queued)
+
+    async def act_outcome(self, act_id: str) -> ActOutcome | None:
+        return await self._truth.act_outcome(act_id)
+
+    async def queue_purge(self, queued: QueuedPurge) -> None:
+        await self._truth.queue_purge(queued)
+
+    async def log(self, ref: SagaRef) -> list[LogEntry]:
+        return await self._truth.log(ref)
+
+
 @dataclass
-class InSqlite(Subject):
+class InSqlite(Durable):
     path: Path
     open_connection: Callable[[Path], Awaitable[SqlConnection]]
 
@@ -116,6 +156,13 @@ class InSqlite(Subject):
         await self.store.close()
         await self.open()
 
+    async def note_definition(self, version: int, fingerprint: str) -> None:
+        outside = await open_inline(self.path)
+        async with transaction(outside):
+            old = "INSERT INTO definitions (saga_type, version, fingerprint) VALUES ('order', ?, ?)"
+            await outside.execute(old, (version, fingerprint))
+        await outside.close()
+
     async def queue_act(self, queued: QueuedAct) -> None:
         act, ref = queued.act, queued.ref
         row = (act.act_id, *ref, act.verb.value, encode(act.arguments).decode(), act.actor, act.reason)
@@ -126,13 +173,14 @@ class InSqlite(Subject):
 
     async def act_outcome(self, act_id: str) -> ActOutcome | None:
         outside = await open_inline(self.path)
-        [(outcome, message, _)] = await outside.fetch_all(SQL["act"], (act_id,))
+        found = await outside.fetch_all(SQL["act"], (act_id,))
         await outside.close()
+        outcome, message, _ = found[0] if found else (None, "", None)
         return None if outcome is None else ActOutcome(act_id, outcome, message)
 
     async def queue_purge(self, queued: QueuedPurge) -> None:
         outside = await open_inline(self.path)
-        await purging.queue(outside, queued, "ops", NOW)
+        await purging.queue(SqliteTables(outside), queued, Asker("ops", "old"), NOW)
         await outside.close()
 
     async def log(self, ref: SagaRef) -> list[LogEntry]:
@@ -145,9 +193,17 @@ class InSqlite(Subject):
             await reader.close()
 
 
+def connection_of(tables: Tables) -> SqlConnection:
+    """The SQLite connection below a reader or a queue, for what no statement of ours does."""
+    assert isinstance(tables, SqliteTables)
+    return tables.connection
+
+
 async def open_subject(kind: str, folder: Path) -> Subject:
     if kind == "memory":
         return InMemory()
+    if kind == "memory shared":
+        return await InSharedMemory().open()
     return await InSqlite(folder / "store.db", open_threaded if kind == "sqlite threaded" else open_inline).open()
 
 

@@ -13,7 +13,7 @@ from kafka_saga.runtime.errors import ConflictError
 from kafka_saga.schemas.ids import SagaRef
 from tests.contracts.stores import (
     NOW,
-    InSqlite,
+    Durable,
     Subject,
     cancel,
     decided,
@@ -124,7 +124,7 @@ async def test_a_pause_and_its_acts_outcome_are_written_as_one_R25(subject: Subj
     assert await subject.act_outcome("act-1") is None
 
 
-async def test_holds_and_pauses_survive_a_restart(durable: InSqlite) -> None:
+async def test_holds_and_pauses_survive_a_restart(durable: Durable) -> None:
     await start(durable.store, new_saga())
     held = await move(durable.store, HOLD)
     await durable.store.commit(Batch(NOW, pauses={PAYMENT.hold.scope: PAYMENT}))

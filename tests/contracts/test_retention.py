@@ -5,13 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 
 from kafka_saga.orchestrator.machine.states import SagaState
-from kafka_saga.orchestrator.store.port import ActOutcome, Batch, QueuedAct, Started, Store
+from kafka_saga.orchestrator.store.port import ActOutcome, Batch, NotedAct, QueuedAct, Started, Store
 from kafka_saga.orchestrator.store.retention import Purge, Purged, PurgeStep, QueuedPurge
+from kafka_saga.runtime.clock import rfc3339
 from kafka_saga.schemas.ids import SagaRef
 from tests.contracts.stores import (
     HASH,
     NOW,
-    InSqlite,
+    Durable,
+    InMemory,
     Subject,
     cancel,
     finish,
@@ -158,6 +160,30 @@ async def test_acts_go_with_their_saga_and_never_before_it(subject: Subject) -> 
     assert await subject.act_outcome("a-2") == outcomes[1], "its saga is still there"
 
 
+async def test_who_asked_for_a_saga_is_forgotten_with_it(subject: Subject) -> None:
+    asked = NotedAct("s-1", ref("order-1"), "start", "ann", "", "it began")
+    await subject.store.commit(Batch(NOW, noted=[asked]))
+    await finish(subject.store)
+    await purge_all(subject.store)
+    assert await subject.store.forget_acts(NOW + 1, 0, 10) == PurgeStep(1, None)
+    assert await subject.act_outcome("s-1") is None
+
+
+async def test_a_purge_is_an_act_that_says_what_it_did_in_the_end(subject: Subject) -> None:
+    await finish(subject.store)
+    await subject.queue_purge(QueuedPurge("p-1", EVERYTHING))
+    if isinstance(subject, InMemory):
+        return  # there it has no author
+    going = await subject.act_outcome("p-1")
+    assert going is not None
+    assert (going.outcome, going.message[:15]) == ("done", "it is going on:")
+    [queued] = await subject.store.waiting_purges()
+    assert (await subject.store.purge(queued, 10)).purged == 1
+    done = await subject.act_outcome("p-1")
+    assert done is not None
+    assert done.message == f"1 saga purged: COMPENSATED and COMPLETED before {rfc3339(LATER)}"
+
+
 async def test_sagas_accepted_after_a_purge_are_as_any_others(store: Store) -> None:
     await finish(store, "order-1")
     await purge_all(store)
@@ -167,7 +193,7 @@ async def test_sagas_accepted_after_a_purge_are_as_any_others(store: Store) -> N
     assert await purge_all(store) == 1
 
 
-async def test_a_reopened_store_still_knows_what_it_purged_R29(durable: InSqlite) -> None:
+async def test_a_reopened_store_still_knows_what_it_purged_R29(durable: Durable) -> None:
     assert await durable.store.load_purged([ref("order-1")]) == {}
     await finish(durable.store)
     await purge_all(durable.store)

@@ -1,28 +1,14 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.disks import small_disk
 from tests.integration.fixtures import fragile, own_broker, world
 
-__all__ = ["fragile", "own_broker", "world"]
-
-
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 32 MB of the test's own."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=32m,mode=700", "tmpfs", place], capture_output=True, text=True, check=False
-    )
-    if mounted.returncode != 0:
-        pytest.skip(f"may not mount a file system here ({mounted.stderr.strip()}); the file size limit stands for it")
-    yield place
-    subprocess.run(["umount", "--lazy", place], check=True)
+__all__ = ["fragile", "own_broker", "small_disk", "world"]
 
 
 @pytest.fixture

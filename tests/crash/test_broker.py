@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -24,7 +24,7 @@ FAULTS = {"orders": {"SAGA_FAULT_REJECT": "createOrder:every=5:text=Database con
 
 @pytest.mark.timeout(240 + ORDERS // 50)
 async def test_a_broker_that_is_restarted_in_a_flood_loses_nothing_and_undoes_nothing(
-    fragile: World, own_broker: local_kafka.Broker, capsys: pytest.CaptureFixture[str]
+    fragile: World, own_broker: local_kafka.Broker, remark: Callable[[str], None]
 ) -> None:
     await fragile.start(faults=FAULTS)
     began_ms = CLOCK.monotonic_ms()
@@ -40,11 +40,10 @@ async def test_a_broker_that_is_restarted_in_a_flood_loses_nothing_and_undoes_no
     outcomes = await fragile.ended(ORDERS, patience_ms=200_000 + 10 * ORDERS)
     took_s = (CLOCK.monotonic_ms() - began_ms) / 1000
     counts = fragile.books.log_counts()
-    with capsys.disabled():
-        sys.stdout.write(
-            f"\n  {ORDERS:,} sagas in {took_s:.1f} s, the broker restarted twice and away for {away_ms / 1000:.1f} s; "
-            f"timeouts: {counts.get('TIMEOUT', 0)}\n"
-        )
+    remark(
+        f"{ORDERS:,} sagas in {took_s:.1f} s, the broker restarted twice and away for {away_ms / 1000:.1f} s; "
+        f"timeouts: {counts.get('TIMEOUT', 0)}"
+    )
     fragile.books.check(outcomes)
     errors = {outcome["error"] for outcome in outcomes.values()}
     assert errors == {None, "Database connection failed"}, "an outage is not a failure (R21)"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from tests.crash.kills import APP
+from tests.disks import fill_up
 from tests.integration.processes import CLOCK, Process, run_saga, until
 from tests.integration.world import World
 
@@ -163,15 +163,3 @@ async def test_a_damaged_database_is_refused_at_the_start_and_its_backup_goes_on
             path.with_name(path.name + beside).unlink(missing_ok=True)
         await sufferer.order()
         await sufferer.goes_on()
-
-
-def fill_up(ballast: Path, *, leave: int) -> None:
-    """Fill the file system of `ballast` but for `leave` bytes."""
-    descriptor = os.open(ballast, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    try:
-        with suppress(OSError):
-            while os.write(descriptor, bytes(65_536)):
-                pass
-        os.ftruncate(descriptor, os.fstat(descriptor).st_size - leave)
-    finally:
-        os.close(descriptor)

@@ -31,9 +31,9 @@ async def freeze(world: World, role: str, point: str) -> None:
     victim.start(**{ALLOW: "1", VARIABLE: f"{point}:1:stop", LOG_VARIABLE: str(reached)})
     await world.ready(role)
     await world.order(*[f"order-{number}" for number in range(ORDERS)])
-    await until(f"{role} has come to {point}", reached.exists)
+    line = f"{point} {victim.pid}"
+    await until(f"{role} has come to {point}", lambda: reached.exists() and line in reached.read_text())
     frozen_at = CLOCK.monotonic_ms()
-    assert f"{point} {victim.pid}" in reached.read_text()
     await until(f"{role} stands still", lambda: is_stopped(victim.pid))
     if role == "orchestrator":
         another = await asyncio.to_thread(run_saga, world.environment, "orchestrator")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -23,12 +23,12 @@ def test_no_failpoint_and_no_role_is_left_out() -> None:
 
 @pytest.mark.timeout(600)  # 45 kills: a minute and a half on two quiet cores
 async def test_a_kill_at_any_point_changes_no_sum(
-    kafka: BrokerUnderTest, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    kafka: BrokerUnderTest, tmp_path: Path, remark: Callable[[str], None]
 ) -> None:
     todo = [Cell(cell.point, cell.role, 1 + number % hits_max(cell.point)) for number, cell in enumerate(cells())]
     results: list[Killed] = []
     await run_lanes(kafka.bootstrap_servers, tmp_path, in_lanes(todo), results.append)
-    with capsys.disabled():
-        sys.stdout.write("\n" + "\n".join(killed.row() for killed in results) + "\n")
+    for killed in results:
+        remark(killed.row())
     assert [killed.violation for killed in results if killed.violation] == []
     assert len(results) == len(todo)

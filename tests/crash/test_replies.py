@@ -105,6 +105,6 @@ async def test_replies_that_nobody_asked_for_change_nothing(world: World) -> Non
     causes = [
         cause
         for service in SERVICES
-        for cause, _ in await world.dead_letters(world.topics.replies_of(service), ORDERS // 2)
+        for cause, _ in await world.dead_letters(world.topics.replies_of(service), ORDERS // 4)
     ]
     assert set(causes) == {"unknown_saga", "wrong_topic"}

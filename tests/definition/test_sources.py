@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field, create_model
 
 from kafka_saga import Saga, SagaData, Step
 from kafka_saga.errors import DefinitionError
+from tests.shown import shown
 
 
 class Wanted(BaseModel):
@@ -62,7 +63,7 @@ class Later:
         (lambda _one, _two: "12", "is taken from a function that cannot be called with one argument"),
         (lambda *, _data: "12", "is taken from a function that cannot be called with one argument"),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_what_is_no_function_of_one_argument_is_no_source(source: Any, says: str) -> None:
     take = create_model("Take", x=(Any, ...))
@@ -102,7 +103,7 @@ class AsText:
         return "12"
 
 
-@pytest.mark.parametrize("function", [as_text, AsText(), functools.partial(as_text)], ids=str)
+@pytest.mark.parametrize("function", [as_text, AsText(), functools.partial(as_text)], ids=shown)
 def test_a_function_that_says_it_returns_another_type_is_refused(function: Any) -> None:
     command = create_model("Take", x=(int, ...))
     step = Step("one", service="s", action=command, nothing_to_undo=True, action_fields={"x": function})
@@ -117,7 +118,7 @@ def test_a_function_that_says_it_returns_another_type_is_refused(function: Any) 
         *((as_text, (str, ...)), (as_text, (UUID, ...)), (as_it_likes, (int, ...)), (lambda _data: 1, (int, ...))),
         *((as_line, (Line, Line())), (as_line, (LineToo | None, ...)), (str.maketrans, (Any, ...))),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_a_function_that_may_return_what_its_field_reads_is_accepted(function: Any, field: Any) -> None:
     step = Step(
@@ -147,7 +148,7 @@ def test_an_id_may_be_any_text(wanted: Any) -> None:
     )
 
 
-@pytest.mark.parametrize("wanted", [int, float, bool, list[str], Line, dict[str, str], int | None], ids=str)
+@pytest.mark.parametrize("wanted", [int, float, bool, list[str], Line, dict[str, str], int | None], ids=shown)
 def test_an_id_that_is_never_text_is_refused(wanted: Any) -> None:
     request = create_model("Wanted", key=(wanted, ...))
     take = create_model("Take")

@@ -32,6 +32,7 @@ from typing_extensions import TypedDict
 
 from kafka_saga import Saga, Step, from_request
 from kafka_saga.errors import DefinitionError
+from tests.shown import shown
 
 
 class Colour(Enum):
@@ -317,12 +318,12 @@ def saga(provided: Any, wanted: Any, *, strict: bool = False) -> Saga:
     )
 
 
-@pytest.mark.parametrize(("provided", "wanted"), FITS, ids=str)
+@pytest.mark.parametrize(("provided", "wanted"), FITS, ids=shown)
 def test_types_that_can_work_are_accepted(provided: Any, wanted: Any) -> None:
     saga(provided, wanted)
 
 
-@pytest.mark.parametrize(("provided", "wanted", "says"), MISFITS, ids=str)
+@pytest.mark.parametrize(("provided", "wanted", "says"), MISFITS, ids=shown)
 def test_types_that_fail_for_what_the_provider_may_give_are_refused_by_both_names(
     provided: Any, wanted: Any, says: str
 ) -> None:
@@ -337,14 +338,14 @@ def test_types_that_fail_for_what_the_provider_may_give_are_refused_by_both_name
 @pytest.mark.parametrize(
     ("provided", "wanted"),
     [(int, float), (str, datetime), (str, UUID), (list[int], set[int]), (Colour, Colour), (Decimal, Decimal)],
-    ids=str,
+    ids=shown,
 )
 def test_a_strict_command_reads_the_forms_that_json_has(provided: Any, wanted: Any) -> None:
     saga(provided, wanted, strict=True)
 
 
 @pytest.mark.parametrize(
-    ("provided", "wanted"), [(float, int), (bool, int), (Decimal, float), (int, datetime), (int, timedelta)], ids=str
+    ("provided", "wanted"), [(float, int), (bool, int), (Decimal, float), (int, datetime), (int, timedelta)], ids=shown
 )
 def test_a_strict_command_converts_nothing(provided: Any, wanted: Any) -> None:
     with pytest.raises(DefinitionError, match="make them one type"):

@@ -27,8 +27,9 @@ SAGA = (sys.executable, "-P", "-m", "kafka_saga.orchestrator.cli")
 
 
 def clean_environment(**more: str) -> dict[str, str]:
-    """Ours, without what would configure Kafka or `saga`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("SAGA_", "KAFKA_"))}
+    """Ours, without what would configure Kafka or `saga`, or tell how wide a screen is."""
+    others = ("SAGA_", "KAFKA_", "COLUMNS", "LINES")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     return {**kept, **more}
 
 

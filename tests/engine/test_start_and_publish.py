@@ -18,8 +18,10 @@ from kafka_saga.orchestrator.store.port import Batch
 from kafka_saga.orchestrator.store.sqlite import SqliteStore
 from kafka_saga.runtime.errors import ConflictError, StoreRefusedError
 from kafka_saga.runtime.sqlite import open_inline
-from kafka_saga.schemas.envelope import Outcome
+from kafka_saga.schemas.codec import encode
+from kafka_saga.schemas.envelope import Outcome, actor_headers
 from kafka_saga.schemas.orders import OrderRequested
+from tests.contracts.stores import REQUEST
 from tests.engine.world import REQUESTS, StillClock, World
 
 newer_saga = Saga("order", version=2, request=OrderRequested, id_from="order_id", steps=order_saga.steps[:2])
@@ -80,6 +82,23 @@ async def test_what_was_published_but_not_noted_is_published_again_with_the_same
     assert (await again.saga()).active_index == 1
     assert again.engine.counts["ignored_duplicate"] == 1
     await again.stop()
+
+
+async def test_who_asks_for_a_saga_is_kept_among_the_acts_in_the_same_batch(world: World) -> None:
+    store = world.store
+    assert isinstance(store, MemoryStore)
+    first = world.put(REQUESTS, encode(REQUEST), headers=actor_headers("ann@desk"))
+    await world.turn()
+    world.put(REQUESTS, encode(REQUEST), headers=actor_headers("bob"))  # the same saga: he started nothing
+    world.put(
+        REQUESTS, encode({**REQUEST, "amount": 1}), headers=actor_headers("eve")
+    )  # another request: a dead letter
+    world.request("order-2")  # of a service: nobody is named
+    await world.turn(2)
+    assert world.engine.counts["started"] == 2
+    assert [(act.word, act.ref.saga_id, act.actor, act.arguments) for act in store.noted] == [
+        ("start", "order-1", "ann@desk", {"request": f"{REQUESTS}/0/{first.offset}"})
+    ]
 
 
 async def test_a_restart_reads_on_where_the_store_is_R23(world: World) -> None:

@@ -12,6 +12,7 @@ from kafka_saga.messaging.consumer import Reset
 from kafka_saga.messaging.records import TopicPartition
 from kafka_saga.messaging.stuck import OPEN_TRANSACTION
 from kafka_saga.messaging.survey import Extent
+from kafka_saga.orchestrator.engine.showing import Showing
 from kafka_saga.orchestrator.machine.states import SagaState
 from kafka_saga.orchestrator.store.memory import MemoryStore
 from kafka_saga.orchestrator.store.port import Batch
@@ -229,6 +230,12 @@ async def test_a_wall_clock_that_jumps_back_fires_nothing_early_and_stops_nothin
     assert [entry.at for entry in await world.log()] == sorted(entry.at for entry in await world.log())
 
 
+def holders(world: World) -> list[str]:
+    """What a scrape names as holding timers."""
+    families = {family.name: family for family in Showing(world.engine, world.clock).families()}
+    return [sample.labels["by"] for sample in families["saga_timers_held"].samples]
+
+
 def held(logs: list[Any]) -> list[Any]:
     return [entry for entry in logs if entry["event"] == "timers.held"]
 
@@ -271,12 +278,14 @@ async def test_an_open_transaction_of_another_producer_holds_the_timers_until_it
         assert (told[0]["partition"], told[0]["position"], told[0]["end"]) == ("inventory.replies[0]", 0, 1)
         assert {entry["why"] for entry in told} == {OPEN_TRANSACTION}
         assert world.engine.counts["timers_held"] == 2
+        assert holders(world) == ["inventory.replies[0]"]
 
         del world.reader.stable["inventory.replies"]
         if not committed:  # what was in it is passed over
             world.reader.seek(TopicPartition("inventory.replies", 0), 1)
         await world.turn(3)
     assert [entry["held_ms"] for entry in logs if entry["event"] == "timers.released"] == [30_000]
+    assert holders(world) == []
     assert ("TIMEOUT" in await world.statuses()) is not committed
     assert (await world.saga()).active_index == (1 if committed else 0)
 
@@ -291,6 +300,7 @@ async def test_a_partition_that_nobody_leads_holds_every_timer_and_the_waits_beg
             await world.pass_time(5_000)
     assert "TIMEOUT" not in await world.statuses()
     assert [entry["error"] for entry in held(logs)] == ["payment.replies[3] has no leader"] * 3
+    assert holders(world) == ["brokers"]
     world.reader.refusing = ""
     await world.pass_time(10)
     assert (await world.saga()).wake_at == world.clock.at_ms + 5_000, "who answers there could not, either"

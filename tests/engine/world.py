@@ -15,6 +15,7 @@ from kafka_saga.messaging.consumer import Reset
 from kafka_saga.messaging.records import Message, TopicPartition
 from kafka_saga.messaging.survey import Extent
 from kafka_saga.orchestrator.definition import Saga as Definition
+from kafka_saga.orchestrator.engine.meters import EngineMeters
 from kafka_saga.orchestrator.engine.upkeep import Retention
 from kafka_saga.orchestrator.engine.worker import FOR_EVER, Engine
 from kafka_saga.orchestrator.machine.decision import LogEntry
@@ -218,6 +219,7 @@ class World:
         self.engine: Engine
         self.reader: FakeReader
         self.lifecycle = Lifecycle()
+        self.meters = EngineMeters()
         self.ended = False
         self._running: asyncio.Task[None] | None = None
         self._answered: set[tuple[str, int]] = set()
@@ -244,9 +246,11 @@ class World:
             topics=topics,
             clock=clock,
             group=GROUP,
+            chance=lambda: 0.5,
             in_flight_max=in_flight_max,
             park_missing=park_missing,
             retention=retention,
+            meters=self.meters,
         )
         self._running = asyncio.create_task(self.engine.run(self.lifecycle))
         await self._rest()

@@ -1,4 +1,4 @@
-"""The console blocks of a page: its commands, and what it prints of their output."""
+"""The blocks of a page: its console's commands with what it prints of their output, and its programs."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_FENCE = re.compile(r"^```console\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+_FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 # What is another one in every run.
 _DIFFERS = (
@@ -31,9 +31,19 @@ class Shown:
         return re.sub(r"\s+# .*", "", self.command)
 
 
+def blocks_of(page: Path, language: str) -> list[str]:
+    """Every block of the page in that language, in order."""
+    return [block for told, block in _FENCE.findall(page.read_text()) if told == language]
+
+
+def languages_of(page: Path) -> set[str]:
+    """What its blocks are in; empty where one does not say."""
+    return {told for told, _block in _FENCE.findall(page.read_text())}
+
+
 def commands_of(page: Path) -> Iterator[Shown]:
     """Every command of the page's console blocks, in order."""
-    for block in _FENCE.findall(page.read_text()):
+    for block in blocks_of(page, "console"):
         shown: list[Shown] = []
         for line in block.splitlines():
             if line.startswith("$ "):

@@ -14,9 +14,10 @@ import pytest
 
 from tests.demo.upper import PATIENCE_S, Up, clean_environment, saga_up
 from tests.examples.console import Shown, commands_of, missing
+from tests.examples.readmes import README, SHOP_FLAGS, readmes_shop
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-README, QUICKSTART, OPERATING = ROOT / "README.md", ROOT / "docs" / "quickstart.md", ROOT / "docs" / "operating.md"
+QUICKSTART, OPERATING = ROOT / "docs" / "quickstart.md", ROOT / "docs" / "operating.md"
 
 NOT_RUN = {
     r"make \w+": "the Makefile's targets, which run this very test",
@@ -26,6 +27,7 @@ NOT_RUN = {
     r"saga new ": "tests of the scaffold",
     r"saga up$": "is what all others run on",
     r"saga watch": "needs a terminal: tests/cli/test_watch.py",
+    r"saga store copy": "needs a stopped orchestrator and a database: tests/cli/test_store.py",
     r"export ": "sets a variable for what follows",
     r"(saga orchestrator|saga participant)": "are what `saga up` runs",
     r"(echo .*)?kcat ": "needs kcat",
@@ -127,11 +129,10 @@ def test_with_kcat_the_messages_are_those_that_the_readme_prints(up: Up) -> None
 
 @pytest.mark.processes
 def test_the_readmes_shop_runs_as_it_stands(tmp_path: Path) -> None:
-    [program] = re.findall(r"^```python\n(# shop\.py\n.*?)^```$", README.read_text(), re.DOTALL | re.MULTILINE)
-    (tmp_path / "shop.py").write_text(program)
+    (tmp_path / "shop.py").write_text(readmes_shop())
     begin, completes, declined = [one for one in commands_of(README) if of_shop(one)]
-    assert begin.bare.startswith("saga up ")
-    with saga_up(tmp_path, *begin.bare.split()[2:]) as up:
+    with saga_up(tmp_path, *SHOP_FLAGS) as up:
+        assert begin.bare == f"saga up {' '.join(SHOP_FLAGS)}"
         up.until("everything is ready")
         assert wrong(up, completes) == []
         assert wrong(up, declined) == []

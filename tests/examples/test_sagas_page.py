@@ -9,19 +9,16 @@ from typing import Any
 import pytest
 
 from kafka_saga.errors import DefinitionError
+from tests.examples.console import blocks_of
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "sagas.md"
 REFUSED = re.compile(r"^# DefinitionError: (.*)$", re.MULTILINE)
 
 
-def examples() -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
-
-
 def test_the_pages_examples_run_as_they_are_printed() -> None:
     names: dict[str, Any] = {"__name__": "page"}
     told = []
-    for example in examples():
+    for example in blocks_of(PAGE, "python"):
         program = compile(example, "docs/sagas.md", "exec", dont_inherit=True)
         refused = REFUSED.search(example)
         if refused is None:

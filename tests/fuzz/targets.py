@@ -201,7 +201,7 @@ async def _until_said(shop: Shop, saga_id: str) -> None:
 
 async def _rows_of_bystander(shop: Shop) -> list[Any]:
     connection = shop.store.connection
-    fence = await connection.fetch_all("SELECT * FROM fence WHERE saga_id = ?", (BYSTANDER,))
+    fence = await connection.fetch_all("SELECT * FROM saga_fence WHERE saga_id = ?", (BYSTANDER,))
     effects = await connection.fetch_all("SELECT * FROM effects WHERE saga_id = ?", (BYSTANDER,))
     assert fence
     assert effects

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections import Counter
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
+import asyncpg
+
 from kafka_saga.schemas.codec import decode_trusted
+
+NO_SERVER: Mapping[str, str] = MappingProxyType({})
 
 
 class Books:
     """The databases of the shipped services, and the orchestrator's."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, urls: Mapping[str, str] = NO_SERVER) -> None:
         self._data_dir = data_dir
+        self._urls = urls
+        """Where a database is on a server, by its owner; the others are files."""
 
     def ask(self, database: str, sql: str) -> list[tuple[Any, ...]]:
+        if database in self._urls:
+            with ThreadPoolExecutor(1) as other_loop:
+                return other_loop.submit(asyncio.run, _ask_server(self._urls[database], sql)).result()
         with closing(sqlite3.connect(f"file:{self._data_dir / database}.db?mode=ro", uri=True)) as connection:
             return connection.execute(sql).fetchall()
 
@@ -72,3 +84,11 @@ class Books:
             taken[customer] += amount if status == "charged" else 0
         for customer, initial, balance in self.ask("payment", "SELECT customer_id, initial, balance FROM accounts"):
             assert initial == balance + taken[customer], f"the account of {customer} is not conserved (I9)"
+
+
+async def _ask_server(url: str, sql: str) -> list[tuple[Any, ...]]:
+    connection = await asyncpg.connect(url, server_settings={"search_path": "saga, public"})
+    try:
+        return [tuple(row) for row in await connection.fetch(sql)]
+    finally:
+        await connection.close()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from deploy.kafka import kafka as local_kafka
-from tests.brokers import BrokerUnderTest
+from tests.brokers import BrokerUnderTest, await_coordinator
 from tests.integration.world import World
 
 
@@ -29,6 +29,7 @@ def own_broker(tmp_path: Path) -> Iterator[local_kafka.Broker]:
     broker = local_kafka.Broker(tmp_path / "kafka")
     try:
         broker.start()
+        await_coordinator(broker.bootstrap_servers)
         yield broker
     finally:
         broker.stop()

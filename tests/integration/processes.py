@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO
 
 from kafka_saga.runtime.clock import SystemClock
+from tests.warm import run_warm
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PATIENCE_MS = 60_000
@@ -84,6 +85,10 @@ class Process:
             self._popen.kill()
             self._popen.wait()
 
+    def signal(self, number: signal.Signals) -> None:
+        assert self._popen is not None
+        self._popen.send_signal(number)
+
     def terminate(self) -> int:
         """SIGTERM; its exit code."""
         assert self._popen is not None
@@ -116,6 +121,5 @@ def saga_command(*arguments: str) -> list[str]:
 
 def run_saga(environment: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:
     """`saga …`, to its end."""
-    return subprocess.run(
-        saga_command(*arguments), cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60
-    )
+    exit_code, out, err = run_warm(arguments, ROOT, environment, None, PATIENCE_MS / 1_000)
+    return subprocess.CompletedProcess(saga_command(*arguments), exit_code, out, err)

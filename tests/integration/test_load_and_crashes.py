@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -29,17 +29,14 @@ def ids(count: int) -> list[str]:
 
 
 @pytest.mark.timeout(300 + FLOOD // 100)
-async def test_a_flood_of_orders_ends_without_a_single_timeout_R20(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
+async def test_a_flood_of_orders_ends_without_a_single_timeout_R20(world: World, remark: Callable[[str], None]) -> None:
     await world.start(faults=REFUSALS)
     began_ms = CLOCK.monotonic_ms()
     await world.order(*ids(FLOOD))
     outcomes = await world.ended(FLOOD, patience_ms=240_000 + 10 * FLOOD)
     took_ms = CLOCK.monotonic_ms() - began_ms
-    with capsys.disabled():
-        sys.stdout.write(f"\n  {FLOOD:,} sagas in {took_ms / 1000:.1f} s: {FLOOD * 1000 / took_ms:,.0f} sagas/s\n")
-        sys.stdout.write(f"  most memory, MB: {world.memory_peaks_mb()}\n")
+    remark(f"{FLOOD:,} sagas in {took_ms / 1000:.1f} s: {FLOOD * 1000 / took_ms:,.0f} sagas/s")
+    remark(f"most memory, MB: {world.memory_peaks_mb()}")
     assert {name: peak for name, peak in world.memory_peaks_mb().items() if peak > MEMORY_MB_MAX} == {}
     assert "TIMEOUT" not in world.books.log_counts()
     world.books.check(outcomes)

@@ -33,6 +33,9 @@ async def test_no_compensated_saga_keeps_an_effect_after_a_restore_R59_I3_I9(
     _limit_stock(world)
     everything: set[str] = set()
     folder = tmp_path / "copies"
+    await _order_more(world, everything)
+    await world.ended(1)  # the orchestrator's copy is the first, and must not be of an empty store
+    await _order_more(world, everything)
     backing_up = asyncio.create_task(asyncio.to_thread(run_saga, world.environment, "backup", str(folder), "--all"))
     while not backing_up.done() or len(everything) < ORDERS:  # it is made while orders come and go
         await _order_more(world, everything)
@@ -59,7 +62,7 @@ async def test_no_compensated_saga_keeps_an_effect_after_a_restore_R59_I3_I9(
     await world.ready()
 
     await until("every saga has ended", lambda: _ended(world, everything), 2 * PATIENCE_MS)
-    outcomes = await _newest_ends(world, everything)
+    outcomes = await newest_ends(world, everything)
     world.books.check(outcomes)
     if choice == "--orchestrator":
         found = {saga_id: outcome["error"] for saga_id, outcome in outcomes.items() if saga_id in reasons}
@@ -117,7 +120,7 @@ async def _order_more(world: World, everything: set[str]) -> None:
     await world.ended(len(everything) // 2)
 
 
-async def _newest_ends(world: World, everything: set[str]) -> dict[str, dict[str, object]]:
+async def newest_ends(world: World, everything: set[str]) -> dict[str, dict[str, object]]:
     """Of each saga what was told under its highest sequence; and no sequence ever told of two things (R26)."""
     told: dict[str, dict[int, bytes]] = defaultdict(dict)
     complete = asyncio.Event()

@@ -37,8 +37,8 @@ def charges(*folders: Path) -> Counter[str]:
 
 
 def store_id(database: Path) -> str:
-    column = "name" if database.name != "orchestrator.db" else "key"
-    [(found,)] = rows(database, f"SELECT value FROM meta WHERE {column} = 'store_id'")
+    column, table = ("name", "saga_meta") if database.name != "orchestrator.db" else ("key", "meta")
+    [(found,)] = rows(database, f"SELECT value FROM {table} WHERE {column} = 'store_id'")
     return str(found)
 
 
@@ -184,7 +184,7 @@ async def test_a_service_that_another_program_served_is_refused_until_somebody_d
         waiting = found[waits]  # at least one: it is sent again while nobody answers
         expected = {"again": again, "known": 0, "skipped": 0, "new": 0, waits: waiting}
         assert (found["adopted"], waiting > 0, {what: found[what] for what in COUNTS}) == (False, True, expected), begin
-    assert rows(database, "SELECT count(*) FROM offsets") == [(0,)]
+    assert rows(database, "SELECT count(*) FROM saga_offsets") == [(0,)]
     command = ("adopt", "orders", "--from", "committed", "--yes")
     await until("Kafka has let the killed member go", lambda: not run_saga(world.environment, *command).returncode)
     world.processes["orders"] = ours

@@ -11,7 +11,7 @@ from kafka_saga.messaging.consumer import Consumer
 from kafka_saga.messaging.producer import Producer
 from kafka_saga.messaging.records import Message, Record
 from kafka_saga.messaging.settings import KafkaSettings
-from kafka_saga.orchestrator.operations.reading import open_topics, until_end
+from kafka_saga.orchestrator.operations.kafka.reading import open_topics, until_end
 from kafka_saga.schemas.codec import decode_trusted, encode
 from kafka_saga.schemas.envelope import Headers
 from kafka_saga.schemas.topics import TopicNames, dead_letter_topic
@@ -45,12 +45,17 @@ class World:
         self.outcomes: dict[str, dict[str, Any]] = {}
         """The record of each saga that has ended, by its id."""
         self.processes: dict[str, Process] = {}
+        self._urls: dict[str, str] = {}
         self._folder = folder
         self._events: Consumer | None = None
 
     @property
     def books(self) -> Books:
-        return Books(self.data_dir)
+        return Books(self.data_dir, self._urls)
+
+    def keep_in(self, url: str) -> None:
+        """The orchestrator's store is that PostgreSQL database, and no file."""
+        self._urls["orchestrator"] = self.environment["SAGA_STORE"] = url
 
     @property
     def orchestrator(self) -> Process:
@@ -132,7 +137,7 @@ class World:
         await consumer.start({})
         records: list[Record] = []
         try:
-            async with asyncio.timeout(PATIENCE_MS / 1000):
+            async with asyncio.timeout(2 * PATIENCE_MS / 1000):
                 while len(records) < count:
                     records += await consumer.poll(500, 2_000)
         finally:

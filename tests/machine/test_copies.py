@@ -37,6 +37,7 @@ SAGA = Saga(
     log_seq=11,
     row=42,
     held=Hold("operator", "ann", "look at this", NOW - 1),
+    trace="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
 )
 
 

@@ -7,14 +7,15 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.brokers import BrokerUnderTest, NoBrokerError, Starter, open_broker
+from tests.brokers import BrokerUnderTest, Starter, open_broker
+from tests.servers import NoServerError
 
 
 def starters(*there: str) -> dict[str, Starter]:
     def starter(kind: str) -> Starter:
         def start(_stack: ExitStack, _environ: Mapping[str, str]) -> BrokerUnderTest:
             if kind not in there:
-                raise NoBrokerError(f"no {kind} here")
+                raise NoServerError(f"no {kind} here")
             return BrokerUnderTest(kind, "127.0.0.1:1")
 
         return start
@@ -38,13 +39,13 @@ def test_the_first_that_is_there_is_taken_and_the_others_reasons_are_kept() -> N
 
 def test_a_run_that_must_be_real_fails_rather_than_taking_the_embedded_broker() -> None:
     assert chosen("real", "maven", "embedded").kind == "maven"
-    with pytest.raises(NoBrokerError, match="no docker here; maven: no maven here"):
+    with pytest.raises(NoServerError, match="no docker here; maven: no maven here"):
         chosen("real", "embedded")
 
 
 def test_a_forced_kind_is_the_only_one_tried() -> None:
     assert chosen("embedded", "env", "embedded").kind == "embedded"
-    with pytest.raises(NoBrokerError, match="no docker here"):
+    with pytest.raises(NoServerError, match="no docker here"):
         chosen("docker", "env", "maven")
-    with pytest.raises(NoBrokerError, match="must be real"):
+    with pytest.raises(NoServerError, match="must be real"):
         chosen("rael", "env")

@@ -70,6 +70,7 @@ async def test_a_partition_without_a_leader_keeps_its_number(
     assert -1 not in leaders[1:]
 
 
+@pytest.mark.real_kafka
 async def test_a_moment_is_looked_up_and_settings_hold_with_their_defaults(
     kafka: BrokerUnderTest, inspection: Inspection, topic_prefix: str
 ) -> None:

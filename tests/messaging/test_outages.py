@@ -6,15 +6,17 @@ import asyncio
 
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.errors import ProducerClosed
 
 from kafka_saga.messaging import consumer as consumer_module
+from kafka_saga.messaging import waiting
 from kafka_saga.messaging.consumer import Reset
 from kafka_saga.messaging.producer import Producer
 from kafka_saga.messaging.records import TopicPartition
 from kafka_saga.runtime import limits
 from kafka_saga.runtime.errors import BrokerUnavailableError
 from tests.brokers import BrokerUnderTest
-from tests.messaging.conftest import Read, make_topic, messages, numbers, poll_until, read
+from tests.messaging.conftest import PATIENCE_S, Read, make_topic, messages, numbers, poll_until, read
 
 pytestmark = [pytest.mark.kafka, pytest.mark.real_kafka]
 
@@ -98,6 +100,26 @@ async def test_a_broker_that_hangs_holds_up_neither_questions_nor_stopping(
     async with asyncio.timeout(60):
         await consumer.stop()
         await producer.stop()
+
+
+async def test_who_looks_a_topic_up_while_the_broker_hangs_looks_no_longer_than_it_is_waited_for(
+    stoppable: BrokerUnderTest, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert stoppable.process is not None
+    topic = await make_topic(stoppable, topic_prefix + "orders")
+    producer = Producer(stoppable.settings)
+    await producer.start()
+    monkeypatch.setattr(limits, "PUBLISH_TIMEOUT_MS", 300)
+    stoppable.process.pause()
+    with pytest.raises(BrokerUnavailableError):
+        await producer.publish(messages(topic, 1))
+    [looking] = [task for task in waiting._abandoned if "_fill_and_send" in repr(task)]
+    stoppable.process.resume()
+    await asyncio.wait({looking}, timeout=PATIENCE_S)
+    assert isinstance(looking.exception(), ProducerClosed)
+    monkeypatch.undo()
+    await producer.publish(messages(topic, 1))
+    await producer.stop()
 
 
 async def test_a_topic_that_is_created_anew_is_reported_and_read_from_its_start(

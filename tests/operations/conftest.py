@@ -1,4 +1,4 @@
-"""Operators beside a running engine: the real engine among fakes, on a real SQLite file, and acts sent into it."""
+"""Operators beside a running engine: the real engine among fakes, on a real store, and acts sent into it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,19 @@ import pytest
 
 from kafka_saga.orchestrator.machine.events import Act
 from kafka_saga.orchestrator.machine.states import EventKind, SagaState
-from kafka_saga.orchestrator.operations.acting import meant_for, send, wait
-from kafka_saga.orchestrator.operations.following import Standing
+from kafka_saga.orchestrator.operations.acts.acting import meant_for, send, wait
+from kafka_saga.orchestrator.operations.acts.following import Standing
 from kafka_saga.orchestrator.store.act_queue import ActQueue
-from kafka_saga.orchestrator.store.port import QueuedAct
+from kafka_saga.orchestrator.store.location import PostgresLocation, StoreLocation
+from kafka_saga.orchestrator.store.members import Joining, Lanes
+from kafka_saga.orchestrator.store.port import QueuedAct, Store
+from kafka_saga.orchestrator.store.postgres.tables import PostgresTables
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.orchestrator.store.sqlite import SqliteStore
+from kafka_saga.orchestrator.store.tables import SqliteTables
 from kafka_saga.runtime.sqlite import open_threaded
 from kafka_saga.schemas.envelope import Outcome, Reason
+from tests.contracts.postgres import opened
 from tests.engine.world import Sent, StillClock, World
 
 HELD = "saga orchestrator (process 1)"
@@ -46,10 +51,10 @@ class Pacer:
 
 @dataclass
 class Desk:
-    """An operator, the store's file, and the engine that owns it."""
+    """An operator, the store, and the engine that owns it."""
 
     world: World
-    path: Path
+    at: StoreLocation
     reader: StoreReader
     queue: ActQueue
     clock: Pacer
@@ -69,7 +74,21 @@ class Desk:
 
     async def wait(self, queued: QueuedAct, *meanwhile: Callable[[], None], timeout_ms: int = 60_000) -> Standing:
         self.clock.turns = list(meanwhile)
-        return await wait(self.reader, queued, clock=self.clock, timeout_ms=timeout_ms, holder=lambda: self.holder)
+        return await wait(self.reader, queued, clock=self.clock, timeout_ms=timeout_ms, holder=self.held_by)
+
+    @property
+    def schema(self) -> str:
+        """What stands before a table's name."""
+        return "saga." if isinstance(self.queue.tables, PostgresTables) else ""
+
+    async def by_hand(self, sql: str) -> None:
+        """What somebody with a SQL shell does."""
+        tables = self.queue.tables
+        assert isinstance(tables, PostgresTables | SqliteTables)
+        await tables.connection.execute(sql)
+
+    async def held_by(self) -> str | None:
+        return self.holder
 
     def last(self, command_type: str) -> Sent:
         return self.world.sent(command_type)[-1]
@@ -95,15 +114,33 @@ class Desk:
         assert (await self.world.saga(saga_id)).state is SagaState.PARKED
 
 
+@pytest.fixture(params=["sqlite", "postgres"])
+def at(request: pytest.FixtureRequest, tmp_path: Path) -> StoreLocation:
+    """Where the store is to be."""
+    if request.param == "sqlite":
+        return tmp_path / "orchestrator.db"
+    return PostgresLocation(request.getfixturevalue("postgres_url"))
+
+
 @pytest.fixture
-async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
-    path, clock = tmp_path / "orchestrator.db", StillClock()
-    store = await SqliteStore.create(await open_threaded(path), clock)
+async def desk(at: StoreLocation) -> AsyncIterator[Desk]:
+    clock = StillClock()
+    store = await _opened(at, clock)
     world = await World(store, clock).start()
-    reader, queue = await StoreReader.open(path), await ActQueue.open(path)
-    yield Desk(world, path, reader, queue, Pacer(world))
+    reader, queue = await StoreReader.open(at), await ActQueue.open(at)
+    yield Desk(world, at, reader, queue, Pacer(world))
     await reader.close()
     await queue.close()
     if not world.ended:
         await world.stop()
     await store.close()
+
+
+async def _opened(at: StoreLocation, clock: StillClock) -> Store:
+    """The store as the one who owns all of it has it."""
+    if isinstance(at, Path):
+        return await SqliteStore.create(await open_threaded(at), clock)
+    store = await opened(at, clock)
+    await store.members.join(Joining("a", "1.0", "order 1", window=1_000, lanes=1))
+    store.members.own(Lanes(1, frozenset({0})))
+    return store

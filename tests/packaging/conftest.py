@@ -60,6 +60,7 @@ COLLIDING = {
     "runtime/errors.py": "raise ImportError('this is the project\\'s own module')\n",
     "messaging/records.py": "raise ImportError('this is the project\\'s own module')\n",
     "orchestrator/definition.py": "raise ImportError('this is the project\\'s own module')\n",
+    "client/client.py": "raise ImportError('this is the project\\'s own module')\n",
     "participants/handlers.py": "raise ImportError('this is the project\\'s own module')\n",
 }
 """Files that a project may well have. Who imports them instead of ours fails at once."""

@@ -8,21 +8,25 @@ from pydantic import BaseModel
 
 import kafka_saga
 from kafka_saga import (
+    CommandContext,
     KafkaSettings,
     NoReply,
     Participant,
+    PostgresUrl,
     Prepare,
     Rejected,
     Reply,
     Retry,
     Saga,
     SagaData,
+    Sensitive,
     Settings,
     SqlConnection,
     Step,
     TopicNames,
     Transaction,
     __version__,
+    client,
     errors,
     from_reply,
     from_request,
@@ -30,6 +34,19 @@ from kafka_saga import (
     run_participant,
     testing,
 )
+from kafka_saga.client import (
+    EventPosition,
+    EventStream,
+    OutcomeTimeoutError,
+    RequestRefusedError,
+    SagaClient,
+    SagaEvent,
+    SagaRef,
+    Sagas,
+    SagaType,
+    Startable,
+)
+from kafka_saga.client import Outcome as SagaOutcome
 from kafka_saga.errors import (
     BrokenStoreError,
     BrokerUnavailableError,
@@ -40,6 +57,7 @@ from kafka_saga.errors import (
     NotFoundError,
     RefusedError,
     SagaError,
+    StoreFullError,
     StoreRefusedError,
     StoreUnavailableError,
     UnavailableError,
@@ -55,6 +73,7 @@ from kafka_saga.testing import (
     Harness,
     HarnessStep,
     Hold,
+    InMemorySagas,
     Mismatch,
     Outcome,
     Reason,
@@ -70,6 +89,7 @@ from kafka_saga.testing import (
 class Booked(BaseModel):
     booking_id: str
     seat: str
+    card: Sensitive[str] = ""
 
 
 class ReserveSeat(BaseModel):
@@ -138,8 +158,8 @@ async def reserve(command: ReserveSeat, tx: Transaction) -> SeatReserved:
 
 
 @seats.compensation(ReleaseSeat)
-async def release(command: ReleaseSeat, tx: Transaction) -> None:
-    await tx.execute("DELETE FROM seats WHERE saga = ?", (tx.saga_id,))
+async def release(command: ReleaseSeat, tx: Transaction, context: CommandContext) -> None:
+    await tx.execute("DELETE FROM seats WHERE saga = ?", (context.saga_id,))
 
 
 @mail.external_action(SendTicket, timeout_ms=5_000)
@@ -172,6 +192,27 @@ async def test_the_handlers() -> None:
         assert body_of(reply) == {"ticket": "reserve_seat"}
 
 
+async def order_service(sagas: Sagas, kinds: list[Startable], position: EventPosition) -> SagaOutcome | None:
+    async with SagaClient("localhost:9092", types=[booking, SagaType("trip", Booked), *kinds]) as own:
+        assert_type(await own.start(Booked(booking_id="b-1", seat="A1")), SagaRef)
+        assert_type(await own.start_many([Booked(booking_id="b-2", seat="A2")]), list[SagaRef])
+        stream: EventStream = own.events(since=position)
+        async for event in stream:
+            assert_type(event, SagaEvent)
+            print(event.kind, client.SagaClient)
+        sagas = own if event.is_end else InMemorySagas(booking, answers={ReserveSeat: SeatReserved(ticket="t-1")})
+    try:
+        outcome = await sagas.run(Booked(booking_id="b-1", seat="A1"), timeout_ms=1_000)
+        assert_type(outcome.reply("reserve_seat", SeatReserved), SeatReserved)
+    except RequestRefusedError as error:
+        print(error.cause)
+    except OutcomeTimeoutError as error:
+        print(error.last_event)
+    else:
+        return outcome
+    return None
+
+
 def main() -> int:
     kafka = KafkaSettings(bootstrap_servers="localhost:9092")
     chosen = Settings(kafka=kafka, topics=TopicNames(prefix="shop."))
@@ -182,13 +223,14 @@ def main() -> int:
         return 2
     except (NotFoundError, ConflictError, StoreRefusedError, RefusedError):
         return 4
-    except (BrokerUnavailableError, StoreUnavailableError, UnavailableError, BrokenStoreError) as error:
+    except (BrokerUnavailableError, StoreFullError, StoreUnavailableError, UnavailableError, BrokenStoreError) as error:
         print(error.retryable)
         return 5
     except SagaError as error:
         return error.exit_code
     print(kafka_saga.__version__, __version__, errors.SagaError.code, testing.given)
-    return run_participant(seats, prepare=prepare, database=Path("seats.db"), settings=chosen)
+    database = PostgresUrl("postgresql://seats@db/seats") if sys.argv[1:] else Path("seats.db")
+    return run_participant(seats, prepare=prepare, database=database, settings=chosen)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import kafka_saga
+import kafka_saga.client
 import kafka_saga.errors
 import kafka_saga.testing
 from tests.brokers import BrokerUnderTest
@@ -38,6 +39,8 @@ def test_the_wheel_holds_one_package_of_real_files(built: Built) -> None:
         assert not [item.filename for item in wheel.infolist() if (item.external_attr >> 16) & 0o170000 == 0o120000]
     for name in ("py.typed", "schemas/ids.py", "runtime/errors.py", "orchestrator/cli/scaffold/saga.py.tmpl"):
         assert f"kafka_saga/{name}" in names
+    for name in ("templates/base.html", "static/css/tokens.css", "static/vendor/htmx/LICENSE"):
+        assert f"kafka_saga/orchestrator/dashboard/{name}" in names
     assert [name for name in names if name.startswith("kafka_saga/orchestrator/store/") and name.endswith(".sql")]
 
 
@@ -155,7 +158,9 @@ check("no saga", [])
     assert codes == wrong, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("door", [kafka_saga, kafka_saga.testing, kafka_saga.errors], ids=lambda door: door.__name__)
+@pytest.mark.parametrize(
+    "door", [kafka_saga, kafka_saga.client, kafka_saga.testing, kafka_saga.errors], ids=lambda door: door.__name__
+)
 def test_the_typed_program_comes_in_by_every_door(door: object) -> None:
     used = {node.id for node in ast.walk(ast.parse(DOORS.read_text())) if isinstance(node, ast.Name)}
     assert set(door.__all__) - used == set()

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.participants.adapters import adapter, on_postgres, postgres_schema
 from tests.participants.worker_world import World
+
+__all__ = ["adapter", "on_postgres", "postgres_schema"]
 
 
 @pytest.fixture

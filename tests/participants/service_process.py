@@ -7,15 +7,16 @@ import sys
 from pathlib import Path
 
 from kafka_saga.messaging.settings import KafkaSettings
-from kafka_saga.participants.app import run_participant
+from kafka_saga.participants.app import Shared, run_participant
 from kafka_saga.participants.faults import Faults
 from kafka_saga.participants.services import SERVICES
+from kafka_saga.runtime.postgres import PostgresUrl, is_postgres_url
 from kafka_saga.runtime.process import Lifecycle, run_process
 from kafka_saga.runtime.telemetry import configure_logging
 from kafka_saga.schemas.topics import TopicNames
 
 
-def main(name: str, brokers: str, prefix: str, database: str) -> int:
+def main(name: str, brokers: str, prefix: str, database: str, worker: str = "") -> int:
     configure_logging(process=f"participant:{name}", log_format="json")
     service = SERVICES[name]
     faults = Faults.from_environment(os.environ)
@@ -26,7 +27,7 @@ def main(name: str, brokers: str, prefix: str, database: str) -> int:
             participant=service.participant,
             kafka=KafkaSettings(bootstrap_servers=brokers),
             topics=TopicNames(prefix=prefix),
-            database=Path(database),
+            database=Shared(PostgresUrl(database), worker) if is_postgres_url(database) else Path(database),
             faults=faults,
             prepare=service.prepare,
         )

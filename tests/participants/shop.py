@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Literal
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any, Literal, get_type_hints
 
+import asyncpg
+import sqlalchemy
 from pydantic import BaseModel
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from kafka_saga import Participant, Rejected, Transaction
+from kafka_saga.participants.kinds import Kind
+from kafka_saga.participants.transaction import CommandContext
+from kafka_saga.runtime.sql_text import numbered
 
 SCHEMA = """
 CREATE TABLE effects (saga_id TEXT, step TEXT, kind TEXT);
 CREATE TABLE numbers (n INTEGER CHECK (n > 0));
 """
+
+SLOW: list[str] = []
+"""The sagas whose handler has written its effect, and waits for ever."""
 
 Mode = Literal["ok", "reject", "raise", "slow", "huge", "constraint", "cancelled"]
 
@@ -60,6 +72,7 @@ async def behave(mode: Mode, tx: Transaction) -> Done:
         case "raise":
             raise ValueError("it broke")
         case "slow":
+            SLOW.append(tx.saga_id)
             await asyncio.Event().wait()
         case "huge":
             return Done(text="x" * 300_000)
@@ -104,19 +117,66 @@ class Outside:
         return Called(key=key)
 
 
-def make_shop(outside: Outside | None = None, *, store_breaks: bool = False, call_timeout_ms: int = 200) -> Participant:
+class Written:
+    """What a handler does with what it is given, whatever that is: the shop's handlers are the same for all kinds."""
+
+    def __init__(self, kind: Kind, given: Any, context: CommandContext) -> None:
+        self.kind, self.given = kind, given
+        self.saga_id, self.step = context.saga_id, context.step
+
+    async def execute(self, sql: str, params: tuple[Any, ...] = ()) -> None:
+        text, names = numbered(sql)
+        if self.kind is Kind.CONNECTION:
+            await self.given.execute(text, *params)
+        else:
+            named = re.sub(r"\$(\d+)", r":p\1", text)
+            values = {f"p{name}": value for name, value in zip(names, params, strict=True)}
+            await self.given.execute(sqlalchemy.text(named), values)
+
+
+GIVEN: dict[Kind, Any] = {Kind.CONNECTION: asyncpg.Connection, Kind.SESSION: AsyncSession}
+
+
+def taking(kind: Kind, function: Callable[..., Any]) -> Callable[..., Any]:
+    """`function`, which writes with a `Transaction`, for participants whose handlers take another kind."""
+    if kind is Kind.TRANSACTION:
+        return function
+
+    async def handler(*arguments: Any) -> Any:
+        *before, given, context = arguments
+        return await function(*before, Written(kind, given, context))
+
+    names = list(inspect.signature(function).parameters)
+    hints = {**get_type_hints(function), names[-1]: GIVEN[kind]}
+    parameters = [*inspect.signature(function).parameters.values()]
+    parameters.append(inspect.Parameter("context", inspect.Parameter.POSITIONAL_OR_KEYWORD))
+    handler.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    handler.__annotations__ = {**hints, "context": CommandContext}
+    handler.__qualname__ = function.__qualname__
+    return handler
+
+
+def make_shop(
+    outside: Outside | None = None,
+    *,
+    store_breaks: bool = False,
+    call_timeout_ms: int = 200,
+    kind: Kind = Kind.TRANSACTION,
+) -> Participant:
     shop = Participant("shop")
     bank = outside or Outside()
 
-    @shop.action(Do)
     async def do(command: Do, tx: Transaction) -> Done:
         await tx.execute(*effect_of(tx, "do"))
         return await behave(command.mode, tx)
 
-    @shop.compensation(Undo)
+    shop.action(Do)(taking(kind, do))
+
     async def undo(command: Undo, tx: Transaction) -> None:
         await tx.execute(*effect_of(tx, "undo"))
         await behave(command.mode, tx)
+
+    shop.compensation(Undo)(taking(kind, undo))
 
     async def keep(_command: Call, reply: Called, tx: Transaction) -> None:
         assert reply.key in bank.charged
@@ -124,7 +184,7 @@ def make_shop(outside: Outside | None = None, *, store_breaks: bool = False, cal
         if store_breaks:
             raise ValueError("the table is gone")
 
-    @shop.external_action(Call, store=keep, timeout_ms=call_timeout_ms)
+    @shop.external_action(Call, store=taking(kind, keep), timeout_ms=call_timeout_ms)
     async def call(_command: Call, idempotency_key: str) -> Called:
         return await bank.call(idempotency_key)
 
@@ -134,13 +194,14 @@ def make_shop(outside: Outside | None = None, *, store_breaks: bool = False, cal
         if store_breaks:
             raise ValueError("the table is gone")
 
-    @shop.external_compensation(Refund, store=note_refund, timeout_ms=call_timeout_ms)
+    @shop.external_compensation(Refund, store=taking(kind, note_refund), timeout_ms=call_timeout_ms)
     async def refund(_command: Refund, idempotency_key: str) -> Refunded:
         called = await bank.call(idempotency_key)
         return Refunded(key=called.key)
 
-    @shop.compensation(Uncall)
     async def uncall(_command: Uncall, tx: Transaction) -> None:
         await tx.execute(*effect_of(tx, "uncall"))
+
+    shop.compensation(Uncall)(taking(kind, uncall))
 
     return shop

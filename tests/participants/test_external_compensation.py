@@ -14,7 +14,8 @@ from kafka_saga.participants.guard import Handled
 from kafka_saga.participants.testing import Harness
 from kafka_saga.runtime.errors import DefinitionError
 from kafka_saga.schemas.envelope import Effect, Outcome, Reason
-from tests.participants.shop import SCHEMA, Call, Outside, Refund, make_shop
+from tests.participants.adapters import Adapter
+from tests.participants.shop import Call, Outside, Refund
 from tests.participants.test_fence import status_of
 from tests.participants.worker_world import P0, World
 
@@ -24,9 +25,13 @@ KEY = "order/order-1/pay/compensate/1"
 NO_FAULTS = FaultInjector(Faults())
 
 
-async def charged(outside: Outside, *, store_breaks: bool = False) -> Harness:
+async def opened(adapter: Adapter, outside: Outside) -> Harness:
+    return await adapter.open(adapter.shop(outside))
+
+
+async def charged(adapter: Adapter, outside: Outside, *, store_breaks: bool = False) -> Harness:
     """A shop that has charged order-1."""
-    harness = await Harness.open(make_shop(outside), schema=SCHEMA)
+    harness = await opened(adapter, outside)
     await harness.send(Call(), **WHERE)
     if store_breaks:
         await harness.run_script("DROP TABLE effects")
@@ -48,12 +53,14 @@ async def settled(harness: Harness, handled: Handled) -> Handled:
 
 
 async def effects(harness: Harness) -> list[str]:
-    return [kind for (kind,) in await harness.fetch_all("SELECT kind FROM effects ORDER BY rowid")]
+    return [kind for (kind,) in await harness.fetch_all("SELECT kind FROM effects")]
 
 
-async def test_that_it_began_is_written_before_the_call_and_the_outcome_with_the_business_rows() -> None:
+async def test_that_it_began_is_written_before_the_call_and_the_outcome_with_the_rows(
+    adapter: Adapter,
+) -> None:
     outside = Outside()
-    async with await charged(outside) as harness:
+    async with await charged(adapter, outside) as harness:
         handled = await begun(harness)
         assert (await status_of(harness), outside.calls) == ("undoing", [])
         after = await settled(harness, handled)
@@ -65,9 +72,9 @@ async def test_that_it_began_is_written_before_the_call_and_the_outcome_with_the
         assert outside.calls == [KEY]
 
 
-async def test_a_crash_between_call_and_commit_calls_again_with_the_same_key() -> None:
+async def test_a_crash_between_call_and_commit_calls_again_with_the_same_key(adapter: Adapter) -> None:
     outside = Outside()
-    async with await charged(outside) as harness:
+    async with await charged(adapter, outside) as harness:
         handled = await begun(harness)
         assert handled.call is not None
         await make_call(handled.call, NO_FAULTS)
@@ -78,9 +85,9 @@ async def test_a_crash_between_call_and_commit_calls_again_with_the_same_key() -
         assert (await status_of(harness), await effects(harness)) == ("compensated", ["call", "refund"])
 
 
-async def test_an_error_leaves_it_in_doubt_and_a_refusal_leaves_the_action_done() -> None:
+async def test_an_error_leaves_it_in_doubt_and_a_refusal_leaves_the_action_done(adapter: Adapter) -> None:
     outside = Outside()
-    async with await charged(outside) as harness:
+    async with await charged(adapter, outside) as harness:
         outside.mode = "raise"
         reply = await harness.send(Refund(), **WHERE)
         assert (reply.outcome, reply.error) == (Outcome.RETRY, "no answer from the bank")
@@ -93,9 +100,11 @@ async def test_an_error_leaves_it_in_doubt_and_a_refusal_leaves_the_action_done(
         assert set(outside.calls) == {KEY}
 
 
-async def test_an_operators_retry_after_a_refusal_is_another_call_and_of_one_in_doubt_the_same() -> None:
+async def test_an_operators_retry_after_a_refusal_is_another_call_of_one_in_doubt_the_same(
+    adapter: Adapter,
+) -> None:
     outside = Outside()
-    async with await charged(outside) as harness:
+    async with await charged(adapter, outside) as harness:
         outside.mode = "raise"
         await harness.send(Refund(), **WHERE)
         await harness.send(Refund(), **WHERE, epoch=2)
@@ -109,27 +118,27 @@ async def test_an_operators_retry_after_a_refusal_is_another_call_and_of_one_in_
         assert (await harness.send(Refund(), **WHERE, epoch=2)).reason is Reason.STALE
 
 
-async def test_a_call_that_takes_too_long_is_in_doubt() -> None:
+async def test_a_call_that_takes_too_long_is_in_doubt(adapter: Adapter) -> None:
     outside = Outside()
-    async with await charged(outside) as harness:
+    async with await charged(adapter, outside) as harness:
         outside.gate = asyncio.Event()
         reply = await harness.send(Refund(), **WHERE)
         assert (reply.outcome, reply.error) == (Outcome.RETRY, "no answer from outside within 200 ms")
         assert await status_of(harness) == "undoing"
 
 
-async def test_business_rows_that_cannot_be_written_leave_it_in_doubt() -> None:
+async def test_business_rows_that_cannot_be_written_leave_it_in_doubt(adapter: Adapter) -> None:
     outside = Outside()
-    async with await charged(outside, store_breaks=True) as harness:
+    async with await charged(adapter, outside, store_breaks=True) as harness:
         reply = await harness.send(Refund(), **WHERE)
-        assert (reply.outcome, reply.error) == (Outcome.RETRY, "no such table: effects")
+        assert (reply.outcome, "effects" in (reply.error or "")) == (Outcome.RETRY, True)
         assert await status_of(harness) == "undoing"
 
 
-async def test_an_action_that_comes_while_it_is_being_undone_waits_and_has_it_settled() -> None:
+async def test_an_action_that_comes_while_it_is_being_undone_waits_and_has_it_settled(adapter: Adapter) -> None:
     """It was done, and may not be any more: neither answer would be true for long."""
     outside = Outside()
-    async with await charged(outside) as harness:
+    async with await charged(adapter, outside) as harness:
         await begun(harness)
         [waiting] = await harness.handle([harness.command(Call(), **WHERE, attempt=2)])
         assert waiting.reply is not None
@@ -144,9 +153,9 @@ async def test_an_action_that_comes_while_it_is_being_undone_waits_and_has_it_se
 
 
 @pytest.mark.parametrize("outcome", ["nothing", "refused"])
-async def test_where_nothing_was_done_nothing_is_called(outcome: str) -> None:
+async def test_where_nothing_was_done_nothing_is_called(adapter: Adapter, outcome: str) -> None:
     outside = Outside()
-    async with await Harness.open(make_shop(outside), schema=SCHEMA) as harness:
+    async with await opened(adapter, outside) as harness:
         if outcome == "refused":
             outside.mode = "reject"
             await harness.send(Call(), **WHERE)
@@ -156,10 +165,10 @@ async def test_where_nothing_was_done_nothing_is_called(outcome: str) -> None:
         assert await status_of(harness) == "cancelled"
 
 
-async def test_it_waits_for_an_action_whose_call_is_in_doubt() -> None:
+async def test_it_waits_for_an_action_whose_call_is_in_doubt(adapter: Adapter) -> None:
     outside = Outside()
     outside.mode = "raise"
-    async with await Harness.open(make_shop(outside), schema=SCHEMA) as harness:
+    async with await opened(adapter, outside) as harness:
         await harness.send(Call(), **WHERE)
         assert (await harness.send(Refund(), **WHERE)).outcome is Outcome.RETRY
         assert set(outside.calls) == {CHARGE}
@@ -170,9 +179,9 @@ async def test_it_waits_for_an_action_whose_call_is_in_doubt() -> None:
 
 
 @pytest.mark.parametrize("mode", ["raise", "reject", "ok"])
-async def test_a_late_second_outcome_changes_nothing(mode: str) -> None:
+async def test_a_late_second_outcome_changes_nothing(adapter: Adapter, mode: str) -> None:
     outside = Outside()
-    async with await charged(outside) as harness:
+    async with await charged(adapter, outside) as harness:
         first, second = await begun(harness), await begun(harness)
         await settled(harness, first)
         outside.mode = mode  # type: ignore[assignment]
@@ -182,10 +191,10 @@ async def test_a_late_second_outcome_changes_nothing(mode: str) -> None:
         assert (await status_of(harness), await effects(harness)) == ("compensated", ["call", "refund"])
 
 
-async def test_a_late_outcome_of_the_action_does_not_end_the_undoing() -> None:
+async def test_a_late_outcome_of_the_action_does_not_end_the_undoing(adapter: Adapter) -> None:
     """Two copies of the action were called; the second comes back while the refund is open."""
     outside = Outside()
-    async with await Harness.open(make_shop(outside), schema=SCHEMA) as harness:
+    async with await opened(adapter, outside) as harness:
         [first] = await harness.handle([harness.command(Call(), **WHERE)])
         [second] = await harness.handle([harness.command(Call(), **WHERE)])
         await settled(harness, first)
@@ -196,10 +205,10 @@ async def test_a_late_outcome_of_the_action_does_not_end_the_undoing() -> None:
         assert await status_of(harness) == "undoing"
 
 
-async def test_a_handler_that_is_no_call_any_more_is_told_what_was_begun() -> None:
+async def test_a_handler_that_is_no_call_any_more_is_told_what_was_begun(adapter: Adapter) -> None:
     """A deploy between the two transactions."""
     outside = Outside()
-    async with await charged(outside) as harness:
+    async with await charged(adapter, outside) as harness:
         await begun(harness)
         shop = Participant("shop")
 
@@ -244,7 +253,7 @@ async def test_an_answer_that_the_orchestrator_would_refuse_is_never_committed()
             replies = [await harness.send(model, **where) for model in models]
             assert replies[-1].outcome is Outcome.RETRY
             assert "would change when it is written and read again" in (replies[-1].error or "")
-        rows = await harness.fetch_all("SELECT status FROM fence ORDER BY rowid")
+        rows = await harness.fetch_all("SELECT status FROM saga_fence ORDER BY saga_id")
         assert rows == [("started",), ("started",)], "the calls are in doubt, not done"
 
 
@@ -286,9 +295,9 @@ async def test_a_worker_that_is_killed_in_the_call_makes_it_again_with_the_same_
     assert await world.stored_after_stop() == {P0: 2}
 
 
-async def test_the_outside_says_no_by_a_fault_as_by_itself() -> None:
+async def test_the_outside_says_no_by_a_fault_as_by_itself(adapter: Adapter) -> None:
     faults = Faults.from_environment({"SAGA_ALLOW_FAULTS": "1", "SAGA_FAULT_REJECT": "refund:text=no refunds"})
-    async with await Harness.open(make_shop(), schema=SCHEMA, faults=faults) as harness:
+    async with await adapter.open(faults=faults) as harness:
         await harness.send(Call(), **WHERE)
         reply = await harness.send(Refund(), **WHERE)
         assert (reply.outcome, reply.error) == (Outcome.FAILURE, "no refunds")

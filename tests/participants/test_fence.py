@@ -102,7 +102,7 @@ async def brought_to(harness: Harness, state: str) -> None:
 
 
 async def status_of(harness: Harness) -> str:
-    rows = await harness.fetch_all("SELECT status, action_reply FROM fence")
+    rows = await harness.fetch_all("SELECT status, action_reply FROM saga_fence")
     if not rows:
         return "none"
     [(status, action_reply)] = rows

@@ -12,21 +12,22 @@ from kafka_saga.participants.testing import Harness, body_of
 from kafka_saga.runtime import limits
 from kafka_saga.runtime.errors import BrokenStoreError, DefinitionError, UsageError
 from kafka_saga.schemas.envelope import Effect, Outcome, Reason
-from tests.participants.shop import SCHEMA, Do, Done, Undo, make_shop
+from tests.participants.adapters import Adapter
+from tests.participants.shop import SCHEMA, SLOW, Do, Done, Undo
 
 WHERE = {"saga_id": "order-1", "step": "pay"}
 
 
-async def opened(**options: object) -> Harness:
-    return await Harness.open(make_shop(), schema=SCHEMA, **options)  # type: ignore[arg-type]
+async def opened(adapter: Adapter, **options: object) -> Harness:
+    return await adapter.open(**options)
 
 
 async def effects(harness: Harness) -> list[tuple[str, str]]:
     return [(saga, kind) for saga, kind in await harness.fetch_all("SELECT saga_id, kind FROM effects")]
 
 
-async def test_rejected_is_a_stored_failure_with_its_text() -> None:
-    async with await opened() as harness:
+async def test_rejected_is_a_stored_failure_with_its_text(adapter: Adapter) -> None:
+    async with await opened(adapter) as harness:
         reply = await harness.send(Do(mode="reject"), **WHERE)
         assert (reply.outcome, reply.reason, reply.error) == (
             Outcome.FAILURE,
@@ -34,7 +35,7 @@ async def test_rejected_is_a_stored_failure_with_its_text() -> None:
             "Database connection failed",
         )
         assert await effects(harness) == []
-        [(stored,)] = await harness.fetch_all("SELECT action_reply FROM fence")
+        [(stored,)] = await harness.fetch_all("SELECT action_reply FROM saga_fence")
         assert reply_from_json(stored) == reply
 
 
@@ -44,22 +45,23 @@ async def test_rejected_is_a_stored_failure_with_its_text() -> None:
         ("raise", "it broke"),
         ("slow", "the handler took longer than 20 ms"),
         ("huge", "the reply of make_shop.<locals>.do: the value has 300,011 bytes; at most 262,144 are allowed"),
-        ("constraint", "CHECK constraint failed: n > 0"),
+        ("constraint", "check constraint"),
         ("cancelled", "the handler was cancelled by its own work"),
     ],
 )
-async def test_a_technical_failure_is_a_retry_and_leaves_no_trace(mode: str, text: str) -> None:
+async def test_a_technical_failure_is_a_retry_and_leaves_no_trace(adapter: Adapter, mode: str, text: str) -> None:
     """R14: only `success` and `failure` are stored; `retry` rolls back everything, the inbox row too."""
-    async with await opened(handler_timeout_ms=20) as harness:
+    async with await opened(adapter, handler_timeout_ms=20) as harness:
         reply = await harness.send(Do(mode=mode), **WHERE)  # type: ignore[arg-type]
-        assert (reply.outcome, reply.reason, reply.error) == (Outcome.RETRY, None, text)
+        assert (reply.outcome, reply.reason) == (Outcome.RETRY, None)
+        assert text in (reply.error or "").replace("CHECK", "check")
         assert await effects(harness) == []
-        assert await harness.fetch_all("SELECT * FROM fence") == []
+        assert await harness.fetch_all("SELECT * FROM saga_fence") == []
         assert (await harness.send(Do(), **WHERE, attempt=2)).outcome is Outcome.SUCCESS
 
 
-async def test_a_failing_command_does_not_touch_its_neighbours_in_the_batch() -> None:
-    async with await opened(handler_timeout_ms=20) as harness:
+async def test_a_failing_command_does_not_touch_its_neighbours_in_the_batch(adapter: Adapter) -> None:
+    async with await opened(adapter, handler_timeout_ms=20) as harness:
         modes = ["ok", "raise", "ok", "slow", "reject", "ok"]
         commands = [
             harness.command(Do(mode=mode), saga_id=f"order-{number}", step="pay")  # type: ignore[arg-type]
@@ -72,8 +74,8 @@ async def test_a_failing_command_does_not_touch_its_neighbours_in_the_batch() ->
         assert await effects(harness) == [("order-0", "do"), ("order-2", "do"), ("order-5", "do")]
 
 
-async def test_commands_of_one_step_in_one_batch_see_each_others_effect() -> None:
-    async with await opened() as harness:
+async def test_commands_of_one_step_in_one_batch_see_each_others_effect(adapter: Adapter) -> None:
+    async with await opened(adapter) as harness:
         do, undo = harness.command(Do(), **WHERE), harness.command(Undo(), **WHERE)
         handled = await harness.handle([do, do, undo, undo, do])
         replies = [one.reply for one in handled if one.reply]
@@ -88,17 +90,17 @@ async def test_commands_of_one_step_in_one_batch_see_each_others_effect() -> Non
         assert await effects(harness) == [("order-1", "do"), ("order-1", "undo")]
 
 
-async def test_steps_and_saga_types_have_rows_of_their_own() -> None:
-    async with await opened() as harness:
+async def test_steps_and_saga_types_have_rows_of_their_own(adapter: Adapter) -> None:
+    async with await opened(adapter) as harness:
         await harness.send(Do(), **WHERE)
         await harness.send(Do(), saga_id="order-1", step="other")
         await harness.send(Do(), **WHERE, saga_type="refund")
         assert len(await effects(harness)) == 3
-        assert len(await harness.fetch_all("SELECT * FROM fence")) == 3
+        assert len(await harness.fetch_all("SELECT * FROM saga_fence")) == 3
 
 
-async def test_a_failed_compensation_keeps_the_step_done_until_an_operator_asks_again() -> None:
-    async with await opened() as harness:
+async def test_a_failed_compensation_keeps_the_step_done_until_an_operator_asks_again(adapter: Adapter) -> None:
+    async with await opened(adapter) as harness:
         await harness.send(Do(), **WHERE)
         refused = await harness.send(Undo(mode="reject"), **WHERE)
         assert (refused.outcome, refused.effect) == (Outcome.FAILURE, Effect.DONE)
@@ -107,22 +109,22 @@ async def test_a_failed_compensation_keeps_the_step_done_until_an_operator_asks_
         assert await effects(harness) == [("order-1", "do"), ("order-1", "undo")]
 
 
-async def test_an_old_saga_without_a_row_is_never_run_and_never_called_undone() -> None:
+async def test_an_old_saga_without_a_row_is_never_run_and_never_called_undone(adapter: Adapter) -> None:
     """R16."""
     now_ms = 100 * 24 * 3_600_000
-    async with await opened(now_ms=lambda: now_ms) as harness:
+    async with await opened(adapter, now_ms=lambda: now_ms) as harness:
         old = now_ms - limits.FENCE_RETENTION_MS - 1
         for model in (Do(), Undo()):
             reply = await harness.send(model, **WHERE, started_at_ms=old)
             assert (reply.outcome, reply.reason) == (Outcome.FAILURE, Reason.FENCE_EXPIRED)
-        assert await harness.fetch_all("SELECT * FROM fence") == []
+        assert await harness.fetch_all("SELECT * FROM saga_fence") == []
         young = await harness.send(Do(), **WHERE, started_at_ms=old + 1)
         assert young.outcome is Outcome.SUCCESS
 
 
-async def test_an_unreadable_body_is_a_stored_failure() -> None:
+async def test_an_unreadable_body_is_a_stored_failure(adapter: Adapter) -> None:
     """R12: it says that nothing happened, so the same command must not run after the next deploy."""
-    async with await opened() as harness:
+    async with await opened(adapter) as harness:
         good = harness.command(Do(), **WHERE)
         [handled] = await harness.handle([good._replace(value=b'{"mode": 7}')])
         assert handled.reply is not None
@@ -133,8 +135,8 @@ async def test_an_unreadable_body_is_a_stored_failure() -> None:
         assert await effects(harness) == []
 
 
-async def test_an_unreadable_compensation_of_nothing_still_leaves_its_tombstone() -> None:
-    async with await opened() as harness:
+async def test_an_unreadable_compensation_of_nothing_still_leaves_its_tombstone(adapter: Adapter) -> None:
+    async with await opened(adapter) as harness:
         undo = harness.command(Undo(), **WHERE)
         [handled] = await harness.handle([undo._replace(value=b"not json")])
         assert handled.reply is not None
@@ -142,14 +144,14 @@ async def test_an_unreadable_compensation_of_nothing_still_leaves_its_tombstone(
         assert (await harness.send(Do(), **WHERE)).reason is Reason.FENCED
 
 
-async def test_an_unknown_type_is_asked_for_again() -> None:
+async def test_an_unknown_type_is_asked_for_again(adapter: Adapter) -> None:
     """R12: a rolling deploy."""
-    async with await opened() as harness:
+    async with await opened(adapter) as harness:
         [handled] = await harness.handle([harness.command(Undo(), **WHERE)._replace(handler=None)])
         assert handled.reply is not None
         assert handled.reply.outcome is Outcome.RETRY
         assert "shop does not know the command undo" in (handled.reply.error or "")
-        assert await harness.fetch_all("SELECT * FROM fence") == []
+        assert await harness.fetch_all("SELECT * FROM saga_fence") == []
 
 
 async def test_a_handler_can_neither_end_the_transaction_nor_outlive_it() -> None:
@@ -186,11 +188,12 @@ async def test_a_full_disk_is_no_handlers_fault_and_ends_the_batch() -> None:
         assert await harness.fetch_all("SELECT * FROM effects") == []
 
 
-async def test_stopping_in_the_middle_of_a_handler_keeps_nothing() -> None:
-    async with await opened(handler_timeout_ms=60_000) as harness:
+async def test_stopping_in_the_middle_of_a_handler_keeps_nothing(adapter: Adapter) -> None:
+    async with await opened(adapter, handler_timeout_ms=60_000) as harness:
         commands = [harness.command(Do(), saga_id="order-0", step="pay"), harness.command(Do(mode="slow"), **WHERE)]
         task = asyncio.create_task(harness.handle(commands))
-        while not await harness.fetch_all("SELECT * FROM effects"):
+        SLOW.clear()
+        while not SLOW:
             await asyncio.wait({task}, timeout=0.001)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

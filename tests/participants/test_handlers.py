@@ -1,15 +1,21 @@
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any
+from typing import Any, NewType, TypeVar
 
+import asyncpg
 import pytest
+import sqlalchemy.orm
 from pydantic import BaseModel, RootModel
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from kafka_saga import Participant, Transaction
+from kafka_saga.participants.kinds import Kind
+from kafka_saga.participants.transaction import CommandContext
 from kafka_saga.runtime.errors import DefinitionError
 from kafka_saga.schemas.ids import Phase
-from tests.participants.shop import Call, Called, Do, Done, make_shop
+from tests.participants.shop import Call, Called, Do, Done, Undo, make_shop
 
 
 class Listed(RootModel[list[int]]):
@@ -97,6 +103,10 @@ async def without_annotations_of_parameters(_command, _tx) -> Done:  # type: ign
     return Done(text="")
 
 
+async def with_a_number(_command: Do, _tx: int) -> Done:
+    return Done(text="")
+
+
 class Handlers:
     async def method(self, _command: Do, _tx: Transaction) -> Done:
         return Done(text="")
@@ -119,7 +129,11 @@ class Handlers:
         (with_a_yield, "must not `yield`"),
         (with_three_arguments, r"must take \(command, tx\)"),
         (in_the_wrong_order, "is registered for Do, but takes a Transaction"),
-        (with_a_key, r"takes a str, but it runs in a transaction, and gets a Transaction: write `async def with_a_key"),
+        (
+            with_a_key,
+            r"takes a str, but it runs in a transaction, and gets a Transaction, an .*: write `async def with_a_key",
+        ),
+        (with_a_number, "with_a_number takes an int, but it runs in a transaction"),
         (with_a_broken_annotation, "an annotation of with_a_broken_annotation cannot be read"),
     ],
 )
@@ -178,7 +192,9 @@ async def store_without_reply(_command: Call, _tx: Transaction) -> None:
 
 @pytest.mark.parametrize("store", [store_without_async, store_without_reply])
 def test_a_store_function_that_cannot_be_one_is_refused(store: Any) -> None:
-    with pytest.raises(DefinitionError, match=rf"{store.__name__} must .*write `async def store\(command, reply, tx\)"):
+    with pytest.raises(
+        DefinitionError, match=rf"{store.__name__} must .*write `async def store\(command, reply, tx: Transaction\)"
+    ):
         Participant("shop").external_action(Call, store=store)
 
 
@@ -196,3 +212,60 @@ def test_a_store_function_that_cannot_be_one_is_refused(store: Any) -> None:
 def test_a_decorator_without_its_command_is_refused(given: Any, remedy: str) -> None:
     with pytest.raises(DefinitionError, match=remedy):
         Participant("shop").action(given)
+
+
+async def takes_a_connection(_command: Do, connection: asyncpg.Connection) -> Done:
+    return Done(text=str(connection))
+
+
+async def takes_a_session_too(_command: Undo, session: AsyncSession, context: CommandContext) -> None:
+    session.info["saga"] = context.saga_id
+
+
+NamedSession = NewType("NamedSession", AsyncSession)
+Given = TypeVar("Given", bound=AsyncSession)
+
+
+async def takes_a_named_session(_command: Do, session: NamedSession) -> Done:
+    raise AssertionError(session)
+
+
+async def takes_whatever_is_a_session(_command: Do, session: Given) -> Done:
+    raise AssertionError(session)
+
+
+@pytest.mark.parametrize("function", [takes_a_named_session, takes_whatever_is_a_session])
+def test_another_name_of_a_type_chooses_as_the_type_does_R79(function: Callable[..., Awaitable[Done]]) -> None:
+    shop = Participant("shop")
+    shop.action(Do)(function)  # type: ignore[type-var] # a coroutine function
+    assert shop.kind is Kind.SESSION
+
+
+async def takes_no_kind_of_ours(_command: Do, session: sqlalchemy.orm.Session) -> Done:
+    return Done(text=str(session))
+
+
+def test_the_second_parameter_says_what_handlers_are_given_R79() -> None:
+    shop = Participant("shop")
+    shop.action(Do)(takes_a_connection)
+    assert shop.kind is Kind.CONNECTION
+    shop = Participant("shop")
+    shop.compensation(Undo)(takes_a_session_too)
+    assert (shop.kind, shop.handlers["undo"].takes_context) == (Kind.SESSION, True)
+
+
+def test_handlers_of_one_participant_are_all_given_the_same_R79() -> None:
+    shop = Participant("shop")
+    shop.action(Do)(takes_a_connection)
+    said = (
+        r"takes_a_session_too takes an AsyncSession, and the other handlers take an asyncpg.Connection.*"
+        r"write `async def takes_a_session_too\(command: Undo, connection: asyncpg.Connection\)"
+    )
+    with pytest.raises(DefinitionError, match=said):
+        shop.compensation(Undo)(takes_a_session_too)
+
+
+def test_another_type_is_refused_with_the_line_to_write_R79() -> None:
+    said = r"takes a Session.*write `async def takes_no_kind_of_ours\(command: Do, session: AsyncSession\)"
+    with pytest.raises(DefinitionError, match=said):
+        Participant("shop").action(Do)(takes_no_kind_of_ours)

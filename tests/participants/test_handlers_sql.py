@@ -23,7 +23,7 @@ CREATE TRIGGER no_sevens BEFORE INSERT ON guarded WHEN new.n = 7 BEGIN SELECT RA
 CREATE TABLE parents (id TEXT PRIMARY KEY);
 CREATE TABLE children (parent TEXT REFERENCES parents (id) DEFERRABLE INITIALLY DEFERRED);
 CREATE TABLE tempting (id TEXT);
-CREATE TRIGGER reaches_for_the_fence AFTER INSERT ON tempting BEGIN DELETE FROM fence; END;
+CREATE TRIGGER reaches_for_the_fence AFTER INSERT ON tempting BEGIN DELETE FROM saga_fence; END;
 CREATE VIRTUAL TABLE notes USING fts5 (word);
 """
 
@@ -70,7 +70,7 @@ class Shop:
             commands = [harness.command(Do(order_id=name), saga_id=name, step="first") for name in order_ids]
             handled = await harness.handle(commands)
             self.kept = [name for (name,) in await harness.fetch_all("SELECT order_id FROM done ORDER BY rowid")]
-            fence = await harness.fetch_all("SELECT saga_id FROM fence ORDER BY rowid")
+            fence = await harness.fetch_all("SELECT saga_id FROM saga_fence ORDER BY rowid")
             self.remembered = [name for (name,) in fence]
         return {
             one.command.head.parsed_id.saga_id: (one.reply.outcome, one.reply.error) for one in handled if one.reply
@@ -110,15 +110,17 @@ REFUSED: list[Any] = [
     pytest.param(sql("VACUUM"), "cannot VACUUM from within a transaction", id="vacuum"),
     pytest.param(sql("VACUUM INTO 'copy.db'"), "cannot VACUUM from within a transaction", id="vacuum into"),
     pytest.param(sql("INSERT INTO done VALUES ('x', ''); COMMIT"), "one statement at a time", id="two statements"),
-    pytest.param(sql("DELETE FROM fence"), "the table fence is the guard's", id="fence"),
-    pytest.param(sql("UPDATE offsets SET next = 0"), "the table offsets is the guard's", id="offsets"),
-    pytest.param(sql("DROP TABLE Meta"), "the table meta is the guard's", id="drop"),
-    pytest.param(sql("ALTER TABLE fence ADD COLUMN x"), "the table fence is the guard's", id="alter"),
-    pytest.param(sql("CREATE TEMP TABLE fence (x)"), "the table fence is the guard's", id="hide"),
+    pytest.param(sql("DELETE FROM saga_fence"), "the table saga_fence is the guard's", id="fence"),
+    pytest.param(sql("UPDATE saga_offsets SET next = 0"), "the table saga_offsets is the guard's", id="offsets"),
+    pytest.param(sql("DROP TABLE Saga_Meta"), "the table saga_meta is the guard's", id="drop"),
+    pytest.param(sql("ALTER TABLE saga_fence ADD COLUMN x"), "the table saga_fence is the guard's", id="alter"),
+    pytest.param(sql("CREATE TEMP TABLE saga_fence (x)"), "the table saga_fence is the guard's", id="hide"),
     pytest.param(
-        sql("CREATE TRIGGER t AFTER INSERT ON fence BEGIN SELECT 1; END"), "the table fence is", id="trigger on ours"
+        sql("CREATE TRIGGER t AFTER INSERT ON saga_fence BEGIN SELECT 1; END"),
+        "the table saga_fence is",
+        id="trigger on ours",
     ),
-    pytest.param(sql("INSERT INTO tempting VALUES ('x')"), "the table fence is the guard's", id="by a trigger"),
+    pytest.param(sql("INSERT INTO tempting VALUES ('x')"), "the table saga_fence is the guard's", id="by a trigger"),
     pytest.param(lambda _tx, connection: connection.commit(), "belongs to the guard", id="connection.commit"),
     pytest.param(lambda _tx, connection: connection.rollback(), "belongs to the guard", id="connection.rollback"),
     pytest.param(lambda _tx, connection: connection.close(), "belongs to the guard", id="connection.close"),
@@ -176,7 +178,7 @@ async def test_a_batch_of_nothing_but_guilty_ones_ends() -> None:
         commands = [harness.command(Do(order_id="bad"), saga_id=f"bad-{n}", step="first") for n in range(40)]
         handled = await harness.handle(commands)
         assert [one.reply.outcome for one in handled if one.reply] == [Outcome.RETRY] * 40
-        assert await harness.fetch_all("SELECT 1 FROM done UNION ALL SELECT 1 FROM fence") == []
+        assert await harness.fetch_all("SELECT 1 FROM done UNION ALL SELECT 1 FROM saga_fence") == []
     assert len(shop.ran) == 40
 
 
@@ -192,7 +194,7 @@ async def test_a_constraint_that_is_checked_at_the_commit_costs_its_own_command_
 
 
 ALLOWED = [
-    "SELECT count(*) FROM fence",
+    "SELECT count(*) FROM saga_fence",
     "PRAGMA table_info(done)",
     "SELECT name FROM pragma_table_info('done')",
     "PRAGMA foreign_keys",

@@ -35,7 +35,7 @@ def the(lines: Lines, event: str) -> dict[str, Any]:
 
 
 def about(line: dict[str, Any]) -> tuple[Any, ...]:
-    return tuple(line.get(name) for name in ("saga_id", "step", "command_id", "attempt"))
+    return tuple(line.get(name) for name in ("saga_id", "step", "message_id", "attempt"))
 
 
 TALK = ("talk", "pay", "order/talk/pay/forward/1", 1)

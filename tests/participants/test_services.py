@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from kafka_saga.participants.outcomes import Reply
 from kafka_saga.participants.services import SERVICES, Seed, SeedAccount, read_seed
 from kafka_saga.participants.testing import Harness, body_of
 from kafka_saga.runtime.errors import ConfigError
+from kafka_saga.runtime.postgres import PostgresUrl
 from kafka_saga.schemas.envelope import Effect, Outcome
 from kafka_saga.schemas.orders import (
     CancelOrder,
@@ -26,6 +28,8 @@ from kafka_saga.schemas.orders import (
     ReleaseItems,
     ReserveItems,
 )
+from tests.participants.adapters import new_schema
+from tests.postgres import PostgresUnderTest
 
 SEED = Seed(
     stock={"lamp": 6, "chair": 3},
@@ -36,9 +40,9 @@ SEED = Seed(
 )
 
 
-async def opened(name: str) -> Harness:
+async def opened(name: str, database: str | PostgresUrl = ":memory:") -> Harness:
     service = SERVICES[name]
-    return await Harness.open(service.participant, prepare=lambda connection: service.prepare(connection, SEED))
+    return await Harness.open(service.participant, prepare=partial(service.prepare, seed=SEED), database=database)
 
 
 @dataclass(frozen=True)
@@ -113,7 +117,7 @@ async def check_effects(harness: Harness, service: str, replies: dict[str, list[
     table, is_standing, undone = TABLES[service]
     rows = await harness.fetch_all(f"SELECT saga_id, {is_standing}, {undone} FROM {table}")
     assert len({saga_id for saga_id, *_ in rows}) == len(rows), "an action took effect twice (I3)"
-    fence = dict(await harness.fetch_all("SELECT saga_id, status FROM fence"))
+    fence = dict(await harness.fetch_all("SELECT saga_id, status FROM saga_fence"))
     for saga_id, stands, undone_count in rows:
         assert undone_count <= 1, "a compensation took effect twice (I3)"
         assert bool(stands) == (undone_count == 0)
@@ -225,3 +229,15 @@ def test_the_shipped_seed_has_plenty_and_a_bad_one_is_refused(tmp_path: Path) ->
     path.write_text('{"stock": {"lamp": "many"}}')
     with pytest.raises(ConfigError, match=r"stock\.lamp"):
         read_seed(path)
+
+
+@pytest.mark.parametrize("service", SERVICES)
+async def test_the_services_run_on_postgresql_too(service: str, postgres: PostgresUnderTest) -> None:
+    history = [Sent(order, undo, epoch) for epoch in (1, 2) for undo in (False, True) for order in (0, 1, 2, 3, 1)]
+    late = [Sent(4, True, 1), Sent(4, False, 1), Sent(0, False, 2)]
+    async with await opened(service, await new_schema(postgres)) as harness:
+        replies = await play(harness, service, history + late, 7)
+        await check_effects(harness, service, replies)
+        await check_conservation(harness, service)
+        await harness.prepare(partial(SERVICES[service].prepare, seed=SEED))  # as every start does
+        await check_conservation(harness, service)

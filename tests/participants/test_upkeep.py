@@ -47,7 +47,7 @@ async def fill(store: SqliteStore, rows: int, at_ms: int) -> None:
 
 
 async def count(store: SqliteStore) -> int:
-    [(rows,)] = await store.connection.fetch_all("SELECT count(*) FROM fence")
+    [(rows,)] = await store.connection.fetch_all("SELECT count(*) FROM saga_fence")
     return int(rows)
 
 
@@ -102,7 +102,7 @@ async def test_a_working_worker_forgets(tmp_path: Path) -> None:
     await world.replied(2)
     await world.send(Do(), "order-3")  # taken after the step that follows the second
     await world.replied(3)
-    left = await world.store.connection.fetch_all("SELECT saga_id FROM fence ORDER BY rowid")
+    left = await world.store.connection.fetch_all("SELECT saga_id FROM saga_fence ORDER BY rowid")
     assert [saga_id for (saga_id,) in left] == ["order-2", "order-3"]
     await world.stop()
 

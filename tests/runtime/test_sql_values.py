@@ -122,9 +122,9 @@ async def test_rows_of_many_take_the_classes_of_the_standard_library(connection:
         ((1, 2**63), r"parameter 2 is of type int.*64 bits"),
         ((1, object()), r"parameter 2 is of type object, which SQL does not take"),
         ("4111", r"in a tuple, a list or a dict, not in a str: write `\(value,\)`"),
-        (4111, r"not in a int"),
+        (4111, r"not in an int"),
         ({"4111"}, r"not in a set"),
-        (Item(sku="4111"), r"not in a Item"),
+        (Item(sku="4111"), r"not in an Item"),
     ],
     ids=lambda value: str(value)[:30] if isinstance(value, str) else type(value).__name__,
 )

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kafka_saga.runtime.errors import ContractError
-from kafka_saga.runtime.limits import HEADERS_BYTES_MAX, HEADERS_MAX
+from kafka_saga.runtime.limits import ACT_TEXT_LENGTH_MAX, HEADERS_BYTES_MAX, HEADERS_MAX
 from kafka_saga.schemas import envelope
 from kafka_saga.schemas.causes import Cause
 from kafka_saga.schemas.codec import decode_trusted, encode
@@ -18,8 +18,10 @@ from kafka_saga.schemas.envelope import (
     Outcome,
     Reason,
     ReplyHead,
+    actor_headers,
     command_headers,
     event_headers,
+    read_actor,
     read_command,
     read_headers,
     read_reply,
@@ -50,6 +52,29 @@ def command() -> Headers:
         attempt=2,
         started_at_ms=1_700_000_000_000,
     )
+
+
+@pytest.mark.parametrize(
+    ("told", "read"),
+    [
+        (b"ann@desk", "ann@desk"),
+        ("\u00e5nn \u2603".encode(), "\u00e5nn \u2603"),
+        (b"ann\r\n2026 eve\x00\x1b[2J", "ann2026 eve[2J"),
+        ("eve\u202eann".encode(), "eveann"),
+        (b"\xff\xfe", "\ufffd\ufffd"),
+        (b"a" * 10_000, "a" * ACT_TEXT_LENGTH_MAX),
+        (b"", None),
+        (b" \t\n", None),
+    ],
+)
+def test_who_asks_is_read_as_anybodys_words(told: bytes, read: str | None) -> None:
+    assert read_actor({envelope.ACTOR: told}) == read
+
+
+def test_who_asks_is_told_and_need_not_be() -> None:
+    assert read_actor(dict(actor_headers("ann@desk"))) == "ann@desk"
+    assert read_actor(dict(actor_headers("a\udce9"))) == "a?", "a user's name that is no UTF-8"
+    assert read_actor({}) is None
 
 
 def cause_of(headers: dict[str, bytes], key: bytes | None = KEY) -> Cause:

@@ -60,6 +60,7 @@ from tests.schemas.odd_models import (
     once_to_cents,
     to_cents,
 )
+from tests.shown import shown
 
 FAITHFUL: list[Any] = [
     *(str, int, float, bool, Decimal, bytes, datetime, date, time, timedelta, UUID4, complex, Any, None),
@@ -101,12 +102,12 @@ UNFAITHFUL: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize("kind", FAITHFUL, ids=str)
+@pytest.mark.parametrize("kind", FAITHFUL, ids=shown)
 def test_a_type_that_reads_what_it_writes_is_accepted_R58(kind: Any) -> None:
     assert complaint(model_of(kind)) is None
 
 
-@pytest.mark.parametrize(("kind", "says"), UNFAITHFUL, ids=str)
+@pytest.mark.parametrize(("kind", "says"), UNFAITHFUL, ids=shown)
 def test_a_type_that_does_not_is_refused_with_the_field_R58(kind: Any, says: str) -> None:
     assert says in str(complaint(model_of(kind)))
 
@@ -117,7 +118,7 @@ def test_a_type_that_does_not_is_refused_with_the_field_R58(kind: Any, says: str
         *((str | None, None), (float, 1), (Decimal, 0), (Decimal, Decimal("1.50")), (list[int], []), (set[int], {1})),
         *((Colour, Colour.RED), (Colour, "red"), (timedelta, timedelta(1)), (Cat, Cat(kind="cat")), (Any, None)),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_a_default_that_is_read_again_is_accepted_R58(kind: Any, default: Any) -> None:
     assert complaint(model_of(kind, default)) is None
@@ -136,7 +137,7 @@ def test_a_default_that_is_read_again_is_accepted_R58(kind: Any, default: Any) -
         ),
         (bytes, b"\xff", "is bytes and cannot read its own default again"),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_a_default_that_is_not_is_refused_R58(kind: Any, default: Any, says: str) -> None:
     assert says in str(complaint(model_of(kind, default)))
@@ -171,7 +172,7 @@ def test_a_nested_alias_is_written_as_it_is_read() -> None:
         (Rounding, b'{"price": 1.239}', "the field 'x.price' would change"),
         (Annotated[int, AfterValidator(lambda v: v * 10 if v > 1990 else v)], b"2000", "the field 'x' would change"),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_a_value_that_would_change_is_refused_before_it_is_kept_R58(kind: Any, value: bytes, says: str) -> None:
     with pytest.raises(ContractError) as caught:
@@ -203,7 +204,7 @@ def test_a_value_that_would_change_is_refused_before_it_is_kept_R58(kind: Any, v
         (Annotated[int, BeforeValidator(once_to_cents)], b'"19.90"', 1990),
         (Private, b'{"side": 1}', {"side": 1}),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_a_value_is_kept_as_its_model_knows_it(kind: Any, value: bytes, kept: Any) -> None:
     assert read_document(model_of(kind), b'{"x": %s}' % value) == {"x": kept}
@@ -220,7 +221,7 @@ def test_a_value_is_kept_as_its_model_knows_it(kind: Any, value: bytes, kept: An
         ({"frozen": True, "strict": True}, int, b"7", 7),
         ({"extra": "allow"}, int, b'7, "more": [1.5]', 7),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_a_configuration_that_writes_as_it_reads_is_fine(
     config: dict[str, Any], kind: Any, value: bytes, kept: Any
@@ -239,7 +240,7 @@ def test_a_configuration_that_writes_as_it_reads_is_fine(
         ({"ser_json_inf_nan": "constants"}, float, b'"NaN"'),
         ({"strict": True, "ser_json_timedelta": "float"}, timedelta, b'"PT1.5S"'),
     ],
-    ids=str,
+    ids=shown,
 )
 def test_a_configuration_that_does_not_is_found_by_the_value_at_the_latest(
     config: dict[str, Any], kind: Any, value: bytes
@@ -283,6 +284,8 @@ def test_the_shipped_messages_are_plain_so_their_values_are_never_read_back() ->
     assert [model.__name__ for model in models if not character_of(model).plain] == []
 
 
-@pytest.mark.parametrize("kind", [FiniteFloat, UUID4, Colour, Literal["a"], list[str], dict[str, str], Named], ids=str)
+@pytest.mark.parametrize(
+    "kind", [FiniteFloat, UUID4, Colour, Literal["a"], list[str], dict[str, str], Named], ids=shown
+)
 def test_plain_types_are_known_as_plain(kind: Any) -> None:
     assert character_of(model_of(kind)).plain

@@ -14,7 +14,7 @@ import structlog
 
 from kafka_saga.runtime.clock import SystemClock
 from kafka_saga.runtime.failpoints import FAILPOINTS
-from tests.simulation.chance import draw
+from tests.simulation.chance import draw, draw_shared
 from tests.simulation.running import ALONE_MAX, Outcome, outcomes
 
 COVERED_FROM = 200
@@ -29,7 +29,7 @@ PROGRESS_SEEDS = 200
 class Report:
     """Counts outcomes and prints what they found."""
 
-    def __init__(self, *, total: int | None, draws: bool) -> None:
+    def __init__(self, *, total: int | None, draws: bool, replicas: bool = False) -> None:
         self.seeds = 0
         self.sagas = 0
         self.simulated_ms = 0
@@ -40,6 +40,7 @@ class Report:
         self.happened: Counter[str] = Counter()
         self._total = total
         self._draws = draws
+        self._more = " REPLICAS=1" if replicas else ""
 
     def add(self, outcome: Outcome) -> None:
         self.seeds += 1
@@ -52,7 +53,7 @@ class Report:
             self.failed.append(outcome.seed)
         for violation in outcome.violations:
             self.violations += 1
-            print(f"seed {outcome.seed}: {violation}\n    repeat: make sim SEED={outcome.seed}", flush=True)
+            print(f"seed {outcome.seed}: {violation}\n    repeat: make sim SEED={outcome.seed}{self._more}", flush=True)
         of = "" if self._total is None else f" of {self._total}"
         if sys.stderr.isatty():
             print(f"\r{self.seeds}{of} seeds, {self.sagas} sagas ", end="", file=sys.stderr, flush=True)
@@ -102,6 +103,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, help="run this one only, and tell its settings")
     parser.add_argument("--hours", type=float, help="run fresh seeds until so much time has passed")
     parser.add_argument("--settings", type=json.loads, help="JSON: a world of these faults only (fields of Swarm)")
+    parser.add_argument("--replicas", action="store_true", help="worlds in which replicas share the store")
     parser.add_argument("--until-violation", action="store_true", help="stop at the first violation")
     parser.add_argument("--alone", action="store_true", help="use one core only")
     parser.add_argument("--verbose", action="store_true", help="with what the processes log")
@@ -111,13 +113,14 @@ def main() -> int:
     seeds: Iterable[int] = range(options.first, options.first + options.seeds)
     total: int | None = options.seeds
     if options.seed is not None:
-        print(draw(options.seed)[1])
+        print((draw_shared if options.replicas else draw)(options.seed)[1])
         seeds, total = [options.seed], 1
     elif options.hours is not None:
         seeds, total = _fresh(options.hours), None
-    report = Report(total=total, draws=options.settings is None)
+    draws = options.settings is None and not options.replicas
+    report = Report(total=total, draws=draws, replicas=options.replicas)
     few = options.alone or (total is not None and total <= ALONE_MAX)
-    running = outcomes(seeds, few=few, settings=options.settings)
+    running = outcomes(seeds, few=few, settings=options.settings, shared=options.replicas)
     for outcome in running:
         report.add(outcome)
         if outcome.violations and options.until_violation:

@@ -9,15 +9,16 @@ from __future__ import annotations
 from tests.simulation.breaking import Mutant
 from tests.simulation.owner_breakages import OWNERS, RESTORE
 from tests.simulation.refusal_breakages import REFUSALS
+from tests.simulation.replica_breakages import REPLICAS
 
 _FENCE = "participants/fence.py"
 _GUARD = "participants/guard.py"
-_RUNNING = "participants/running.py"
+_WORKPLACE = "participants/store/sqlite_workplace.py"
 _STORE = "orchestrator/store/sqlite.py"
 _SQL = "orchestrator/store/statements.sql"
 _DECIDE = "orchestrator/engine/decide.py"
 _DRAIN = "orchestrator/engine/drain.py"
-_WORKER = "orchestrator/engine/worker.py"
+_OWNERSHIP = "orchestrator/engine/ownership.py"
 
 _SERVICES = ("inventory", "payment", "orders")
 _LOSING = [[service, [["SAGA_FAULT_LOSE", "*:every=3"]]] for service in _SERVICES]
@@ -74,8 +75,8 @@ PARTICIPANT = (
     ),
     Mutant(
         "what a failed handler wrote stays",
-        _RUNNING,
-        "await self._connection.execute(self._undo)",
+        _WORKPLACE,
+        "self._run(self._undo)",
         "pass",
         "I3|I4|I8|I9",
     ),
@@ -105,9 +106,9 @@ PARTICIPANT = (
     ),
     Mutant(
         "nobody notices that a handler lost the transaction",
-        _RUNNING,
-        "raise TransactionLostError(_lost(handler, reply)) from None",
-        "return reply",
+        _WORKPLACE,
+        "raise TransactionLostError(ROLLED_BACK) from None",
+        "return None",
         "I3|I4|I8|I9|I15|I21|R23",
         {"orders": 30, "spread_ms": 1, "spoils": 0.1},
     ),
@@ -178,7 +179,7 @@ ENGINE = (
     Mutant(
         "dead letters are not published",
         _DECIDE,
-        "batch.messages += self._inputs.dead_letters",
+        "batch.messages += letters",
         "pass",
         "I19|R3",
     ),
@@ -230,8 +231,8 @@ ENGINE = (
     ),
     Mutant(
         "a wait begins before its command is published",
-        _WORKER,
-        "return max(self._outages.ended_at, decided_at)",
+        _OWNERSHIP,
+        "return max(parts.outages.ended_at, decided_at)",
         "return decided_at",
         "R21",
         {"orders": 30, "spread_ms": 60_000, "outages": 8, "outage_ms_max": 6_000},
@@ -255,10 +256,10 @@ ENGINE = (
         },
     ),
     Mutant(
-        "after a conflict a partition is read on from where the lost batch ended",
-        _WORKER,
-        "self._intake.begun_at.get(tp, offset)",
-        "offset",
+        "what is in hand is forgotten at a conflict",
+        "orchestrator/engine/ladder.py",
+        "self._hand.append(_Part(inputs.taken, inputs.resets))",
+        "self._hand.append(_Part([], []))",
         "I2|I15|I19|R3|R21",
         {"orders": 80, "spread_ms": 1, "replicas": 2},
     ),
@@ -333,4 +334,4 @@ STORE = (
     ),
 )
 
-MUTANTS = PARTICIPANT + MACHINE + ENGINE + REFUSALS + STORE + OWNERS + RESTORE
+MUTANTS = PARTICIPANT + MACHINE + ENGINE + REFUSALS + STORE + OWNERS + RESTORE + REPLICAS

@@ -28,6 +28,16 @@ class Swarm:
     latency_ms_max: int = 20
     rival_after_ms: int | None = None
     """Every owner has a rival with a database of its own, which starts so long after the first (R22)."""
+    shared: int = 0
+    """So many replicas share one store and one group (R60); 0: the store has one owner."""
+    overlapping: bool = False
+    """Every replica is given every partition, as no group does."""
+    freezes: int = 0
+    """How often a replica is stopped for a while, and goes on."""
+    store_outages: int = 0
+    """How often nobody reaches the database."""
+    cuts: int = 0
+    """How often one replica reaches either the database or Kafka, and not the other."""
     adopted: bool = False
     """The rivals adopt the groups before they start, so that it is the first owners who must stop."""
     external: bool = False
@@ -117,6 +127,31 @@ def draw(seed: int) -> tuple[random.Random, Swarm]:
         **faults,  # type: ignore[arg-type] # names and kinds are those of Swarm
     )
     return chance, _with_restore(seed, _with_rivals(seed, swarm))
+
+
+def draw_shared(seed: int) -> tuple[random.Random, Swarm]:
+    """The world of `seed` once more, with replicas on one store, and what may happen to these."""
+    chance, swarm = draw(seed)
+    own = random.Random(f"replicas of {seed}")
+    faults = bool(swarm.crash or swarm.stops or swarm.outages) or own.random() < 0.8
+    # A backup is one owner's, and so are a rival's two databases. The server's clock is right.
+    return chance, replace(
+        swarm,
+        replicas=2,
+        shared=own.choice([1, 2, 2, 3, 3, 3]),
+        overlapping=own.random() < 0.1,
+        freezes=own.choice([0, 1, 3]) if faults else 0,
+        store_outages=own.choice([0, 0, 1, 2]) if faults else 0,
+        cuts=own.choice([0, 0, 1, 2]) if faults else 0,
+        stops=own.choice([0, 2, 6]) if faults else 0,
+        commit_unknown=own.choice([0, 0, 0.002, 0.01]) if faults else 0,
+        store_busy=0,
+        clock_jumps=0,
+        rebalance=0,
+        rival_after_ms=None,
+        adopted=False,
+        restore="",
+    )
 
 
 def _with_restore(seed: int, swarm: Swarm) -> Swarm:

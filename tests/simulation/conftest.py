@@ -7,7 +7,13 @@ import random  # noqa: TID251 -- fresh seeds
 
 import pytest
 
-_seeds = [random.SystemRandom().randrange(10**9) for _ in range(int(os.environ.get("SIM_FRESH_SEEDS", "10")))]
+from tests.remarks import REMARKS
+
+_RUN = os.environ.get("PYTEST_XDIST_TESTRUNUID")
+"""New in each run, and the same in all of its workers: they must agree on the tests that there are."""
+
+_chance = random.SystemRandom() if _RUN is None else random.Random(_RUN)
+_seeds = [_chance.randrange(10**9) for _ in range(int(os.environ.get("SIM_FRESH_SEEDS", "10")))]
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -15,5 +21,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         metafunc.parametrize("fresh_seed", _seeds)
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    terminalreporter.write_line(f"simulated fresh seeds: {' '.join(map(str, _seeds))} (repeat: make sim SEED=…)")
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    remark = f"simulated fresh seeds: {' '.join(map(str, _seeds))} (repeat: make sim SEED=…)"
+    session.config.stash[REMARKS].append(remark)

@@ -39,7 +39,7 @@ _CONTENDED = {"orders": 60, "spread_ms": 15_000, "latency_ms_max": 200, "handler
 RESTORE = (
     Mutant(
         "old replies are applied after a restore",
-        "orchestrator/operations/restoring.py",
+        "orchestrator/operations/store/restoring.py",
         "return Life(number, ahead, ends.of(*requests), errors), ends.of(*replies)",
         "return Life(number, ahead, ends.of(*requests), errors), {}",
         "I4|I5|I9|I10",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from tests.simulation.breaking import Mutant
 
-_WORKER = "orchestrator/engine/worker.py"
+_OWNERSHIP = "orchestrator/engine/ownership.py"
 
 REFUSALS = (
     Mutant(
         "a timer fires for a command that waits for its topic",
-        _WORKER,
-        "        if topic in self._publisher.held_topics:\n            return self._store.now()",
+        _OWNERSHIP,
+        "        if topic in parts.publisher.held_topics:\n            return parts.store.now()",
         "        if False:\n            return 0",
         "R21|I4|I10",
         {"orders": 30, "spread_ms": 60_000, "refusals": 6},

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from kafka_saga.messaging.records import TopicPartition
 from kafka_saga.orchestrator.engine.new_life import begin_anew
-from kafka_saga.orchestrator.operations.restoring import Ends, new_life, topics_of
-from kafka_saga.orchestrator.operations.told_errors import error_told
+from kafka_saga.orchestrator.operations.kafka.told_errors import error_told
+from kafka_saga.orchestrator.operations.store.restoring import Ends, new_life, topics_of
 from kafka_saga.orchestrator.store.sqlite import SqliteStore
+from kafka_saga.orchestrator.store.tables import SqliteTables
 from kafka_saga.participants.services import SERVICES
 from kafka_saga.participants.store.restoring import move_to
 from kafka_saga.participants.store.sqlite import SqliteStore as ParticipantStore
@@ -71,13 +72,13 @@ async def _begin_lives(world: World, owners: list[str]) -> None:
         now=now,
     )
     store = await SqliteStore.create(connection, world.clock)
-    await begin_anew(store, connection, begins, world.registry, world.topics)
+    await begin_anew(store, SqliteTables(connection), begins, world.registry, world.topics)
 
 
 def _all_handled(world: World, services: list[str]) -> bool:
     """Whether these services have handled every command of before, as `saga restore` waits for."""
     for name in services:
-        query = "SELECT partition, next FROM offsets WHERE topic = ?"
+        query = "SELECT partition, next FROM saga_offsets WHERE topic = ?"
         topic = world.topics.commands(name)
         done = dict(world.services[name].connection.execute(query, (topic,)).fetchall())
         if any(

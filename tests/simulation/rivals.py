@@ -16,7 +16,7 @@ from tests.simulation.processes import Disk
 
 def acted(disk: Disk, *, orchestrator: bool) -> list[int]:
     """When the owner of a database did something, by its own rows."""
-    table, at = ("sagas", "created_at") if orchestrator else ("fence", "started_at")
+    table, at = ("sagas", "created_at") if orchestrator else ("saga_fence", "started_at")
     if not disk.connection.execute("SELECT 1 FROM sqlite_schema WHERE name = ?", (table,)).fetchall():
         return []
     return [moment for (moment,) in disk.connection.execute(f"SELECT {at} FROM {table}")]

@@ -18,6 +18,9 @@ from tests.simulation.world import World, scenario, simulate
 
 FIXED = range(1, 41)
 
+SHARED = range(1, 25)
+"""Worlds in which replicas share the store."""
+
 REFUSING = [["orders", [["SAGA_FAULT_REJECT", "createOrder:every=2"]]]]
 """A last step that says no: what came before is undone."""
 
@@ -34,6 +37,11 @@ def came_to(seed: int) -> Outcome:
     return outcome_of(seed)
 
 
+@functools.cache
+def shared_came_to(seed: int) -> Outcome:
+    return outcome_of(seed, shared=True)
+
+
 @pytest.mark.parametrize("seed", FIXED)
 def test_every_invariant_holds_under_the_faults_of_a_seed(seed: int) -> None:
     assert came_to(seed).violations == (), f"repeat: make sim SEED={seed}"
@@ -42,6 +50,50 @@ def test_every_invariant_holds_under_the_faults_of_a_seed(seed: int) -> None:
 
 def test_every_invariant_holds_under_the_faults_of_a_seed_that_nobody_has_run(fresh_seed: int) -> None:
     assert came_to(fresh_seed).violations == (), f"repeat: make sim SEED={fresh_seed}"
+
+
+@pytest.mark.parametrize("seed", SHARED)
+def test_every_invariant_holds_where_replicas_share_the_store_R60(seed: int) -> None:
+    assert shared_came_to(seed).violations == (), f"repeat: make sim SEED={seed} REPLICAS=1"
+    assert shared_came_to(seed).sagas
+
+
+def test_every_invariant_holds_where_replicas_share_the_store_in_a_seed_that_nobody_has_run(fresh_seed: int) -> None:
+    assert shared_came_to(fresh_seed).violations == (), f"repeat: make sim SEED={fresh_seed} REPLICAS=1"
+
+
+def test_replicas_that_are_all_given_every_partition_get_on_and_do_nothing_twice_R67() -> None:
+    for seed in range(1, 4):
+        world = holds(seed, orders=60, shared=2, replicas=2, overlapping=True, latency_ms_max=200)
+        assert world.server.tables is not None
+        assert world.server.tables.conflicts
+
+
+def test_a_replica_that_was_frozen_for_a_minute_harms_nothing_R62() -> None:
+    losing = [[service, [["SAGA_FAULT_LOSE", "*:every=4"]]] for service in ("inventory", "payment", "orders")]
+    for seed in range(1, 4):
+        faults: dict[str, Any] = {"freezes": 6, "fault_phase_ms": 180_000, "handler_faults": losing}
+        assert "freeze" in holds(seed, orders=60, spread_ms=120_000, shared=3, replicas=2, **faults).broker.happened
+
+
+def test_topics_that_take_nothing_for_a_while_cost_replicas_no_effect_R56_R73() -> None:
+    for seed in range(1, 4):
+        world = holds(seed, orders=40, spread_ms=60_000, refusals=4, shared=2, replicas=2, fault_phase_ms=60_000)
+        assert "refusal" in world.broker.happened
+
+
+def test_the_seeds_of_replicas_meet_every_kind_of_fault_that_only_these_have() -> None:
+    happened: Counter[str] = Counter()
+    for seed in SHARED:
+        happened.update(shared_came_to(seed).happened)
+    assert set(happened) >= {
+        "cut",
+        "freeze",
+        "group rebalance",
+        "store: the answer was lost",
+        "store: the question was lost",
+        "store outage",
+    }
 
 
 def test_the_fixed_seeds_come_to_every_failpoint_and_meet_every_kind_of_fault() -> None:

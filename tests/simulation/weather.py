@@ -11,6 +11,7 @@ from kafka_saga.participants.services import SERVICES
 from kafka_saga.schemas.topics import TopicNames
 from tests.simulation.broker import Partition, SimBroker
 from tests.simulation.processes import Process
+from tests.simulation.replicas import Place, Server
 from tests.simulation.virtual_time import SimClock
 
 
@@ -29,6 +30,8 @@ class Weather:
         self._clock = clock
         self._store = store
         self._processes = processes
+        self.server: Server | None = None
+        self.places: Sequence[Place] = ()
         self._requests = topics.requests("order")
         self._replies = [topics.replies_of(name) for name in SERVICES]
         self._inner = [topics.commands(name) for name in SERVICES] + self._replies
@@ -45,12 +48,15 @@ class Weather:
             *[self._leaderless] * swarm.leaderless,
             *[self._refusal] * swarm.refusals,
             *[self._stop] * swarm.stops,
+            *[self._freeze] * swarm.freezes,
+            *[self._store_outage] * swarm.store_outages,
+            *[self._cut] * swarm.cuts,
         ]
         chance.shuffle(happenings)
         for happening in happenings:
             await self._clock.sleep(chance.randint(0, swarm.fault_phase_ms // len(happenings)))
             await happening()
-            self._broker.happened.append(happening.__name__.strip("_"))
+            self._broker.happened.append(happening.__name__.strip("_").replace("_", " "))
 
     async def _outage(self) -> None:
         self._broker.up.clear()
@@ -119,3 +125,25 @@ class Weather:
 
     async def _stop(self) -> None:
         self._broker.chance.choice(self._processes).restart()
+
+    async def _freeze(self) -> None:
+        """A replica is stopped, and goes on when others have its partitions, and may have declared it dead."""
+        chance = self._broker.chance
+        place = chance.choice(self.places)
+        place.freeze()
+        await self._clock.sleep(chance.choice([500, 4_000, 8_000, 15_000, 60_000]))
+        place.thaw()
+
+    async def _store_outage(self) -> None:
+        assert self.server is not None
+        self.server.up = False
+        await self._clock.sleep(self._broker.chance.choice([500, 4_000, 8_000, 60_000]))
+        self.server.up = True
+
+    async def _cut(self) -> None:
+        """One replica is cut off from the database but not from Kafka, or the reverse."""
+        chance = self._broker.chance
+        place, is_store = chance.choice(self.places), chance.random() < 0.5
+        place.reaches_store, place.reaches_kafka = not is_store, is_store
+        await self._clock.sleep(chance.choice([500, 4_000, 8_000, 30_000]))
+        place.reaches_store = place.reaches_kafka = True

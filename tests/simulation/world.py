@@ -19,15 +19,18 @@ from kafka_saga.participants.services import SERVICES, Seed, SeedAccount
 from kafka_saga.participants.store.sqlite import SqliteStore as ParticipantStore
 from kafka_saga.participants.worker import Worker
 from kafka_saga.runtime.process import beside
+from kafka_saga.runtime.sqlite import InlineConnection
 from kafka_saga.schemas.topics import TopicNames
 from tests.simulation import spoiling
 from tests.simulation.broker import SimBroker
-from tests.simulation.chance import Swarm, draw
+from tests.simulation.chance import Swarm, draw, draw_shared
 from tests.simulation.clients import SimConsumer, SimProducer
 from tests.simulation.customers import customers
+from tests.simulation.group import SimGroup
 from tests.simulation.operators import Operators
 from tests.simulation.outside import CardProcessor, external_payment
 from tests.simulation.processes import Disk, Incarnation, Process, SimConnection, task_of_its_process
+from tests.simulation.replicas import Place, Server, WatchedTables, replica
 from tests.simulation.restoring import restore
 from tests.simulation.rivals import acted, adopt
 from tests.simulation.virtual_time import SimClock, VirtualTimeLoop
@@ -39,6 +42,8 @@ HEAL_BUDGET_MS = 1_800_000
 QUIET_MS = 20_000
 LATE_MS = 100_000
 """Then late copies and late replies may still come; in that time nothing may change any more."""
+
+RESUMED_S_MAX = 60
 
 REPLAY_BUDGET_MS = 600_000
 """Reading everything again takes seconds; ten minutes mean that it does not end."""
@@ -77,6 +82,9 @@ class World:
     services: dict[str, Disk] = field(default_factory=lambda: {name: Disk() for name in SERVICES})
     rivals: dict[str, Disk] = field(default_factory=dict)
     """The second database of each owner, the orchestrator's too, where there are rivals; who acts is never in here."""
+    places: list[Place] = field(default_factory=list)
+    """The machines of the replicas, where there are any."""
+    group: SimGroup | None = None
     processes: list[Process] = field(default_factory=list)
     orders: dict[str, bytes] = field(default_factory=dict)
     replayed: dict[str, list[tuple[Any, ...]]] = field(default_factory=dict)
@@ -90,7 +98,9 @@ class World:
     liveness: list[str] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.server = Server(self.broker)
         self.processor = CardProcessor(self.broker, SEED_DATA)
+        self.lanes_off = random.Random(f"{self.seed} lanes").choice([0, 0, -1, 3])
         self.spoils = random.Random(f"{self.seed} spoiling")
         self.operators = Operators(self.broker, self.store.connection)
         self.offered = {**SERVICES, "payment": external_payment(self.processor)} if self.swarm.external else SERVICES
@@ -105,15 +115,16 @@ class World:
         return [point for process in self.processes for point in process.crashes]
 
 
-def simulate(seed: int, **settings: Any) -> World:
+def simulate(seed: int, *, shared: bool = False, **settings: Any) -> World:
     """Run one seed to its end; the world as it is then.
 
     Args:
         seed: decides everything, but for
+        shared: whether the store is shared by replicas, and
         settings: fields of `Swarm` that are not left to chance.
 
     """
-    chance, swarm = draw(seed)
+    chance, swarm = draw_shared(seed) if shared else draw(seed)
     return run(seed, chance, replace(swarm, **settings))
 
 
@@ -139,8 +150,10 @@ def run(seed: int, chance: random.Random, swarm: Swarm) -> World:
 async def _simulate(seed: int, chance: random.Random, swarm: Swarm, loop: VirtualTimeLoop) -> World:
     clock = SimClock(loop)
     world = World(seed, swarm, chance, clock, SimBroker(clock, chance, swarm))
+    coordinator = await _share(world) if swarm.shared else None
     living = _begin(world)
     weather = Weather(world.broker, clock, world.topics, world.store.connection, world.processes)
+    weather.server, weather.places = world.server, world.places
     await clock.sleep(1)  # the stores exist before anybody looks at them
     outside = (
         customers(world),
@@ -152,19 +165,34 @@ async def _simulate(seed: int, chance: random.Random, swarm: Swarm, loop: Virtua
     await clock.sleep(max(0, swarm.fault_phase_ms - clock.monotonic_ms()))
     _heal(world)
     await _until_ended(world)
-    world.operators.resume_all()  # requests of a paused type are not read, and rightly so
+    await _until_resumed(world)
     quiet_ms = LATE_MS if swarm.late_copies or swarm.lose_message else QUIET_MS
     await clock.sleep(quiet_ms + max(swarm.restart_ms))  # whoever was dead is back by then
     await _end(world, living)
     _see_who_acts(world)  # who began to act after the sagas had ended, too
     if swarm.replay and not world.liveness:
         await _replay(world)
+    if coordinator is not None:
+        coordinator.cancel()
     world.ended_at_ms = clock.monotonic_ms()
     return world
 
 
+async def _share(world: World) -> asyncio.Task[None]:
+    """The server of a shared store, and the coordinator of the group that reads for it."""
+    truth = await SqliteStore.create(InlineConnection(world.store.connection), world.clock)
+    world.store.connection.executescript(TRACE)
+    world.server.tables = WatchedTables(truth)
+    topics = [world.topics.requests("order"), *(world.topics.replies_of(service) for service in SERVICES)]
+    world.group = SimGroup(world.broker, topics, overlapping=world.swarm.overlapping)
+    return asyncio.create_task(world.group.run(), name="coordinator")
+
+
 def _begin(world: World) -> list[asyncio.Task[None]]:
-    begun = [_orchestrator(world, number, world.store) for number in range(world.swarm.replicas)]
+    if world.swarm.shared:
+        begun = [replica(world, number) for number in range(world.swarm.shared)]
+    else:
+        begun = [_orchestrator(world, number, world.store) for number in range(world.swarm.replicas)]
     begun += [_participant(world, name, world.services[name]) for name in SERVICES]
     world.processes += begun
     living = [asyncio.create_task(process.run(), name=process.role) for process in begun]
@@ -210,8 +238,9 @@ async def _end(world: World, living: list[asyncio.Task[None]]) -> None:
 async def _replay(world: World) -> None:
     """Everything that the topics still hold is read again, from the beginning (I16)."""
     world.replayed = snapshot(world)
-    for disk in (world.store, *world.services.values()):
-        disk.connection.execute("DELETE FROM offsets")
+    world.store.connection.execute("DELETE FROM offsets")
+    for disk in world.services.values():
+        disk.connection.execute("DELETE FROM saga_offsets")
     living = _begin(world)
     deadline = world.clock.monotonic_ms() + REPLAY_BUDGET_MS
     await world.clock.sleep(5_000)
@@ -236,7 +265,7 @@ def snapshot(world: World) -> dict[str, list[tuple[Any, ...]]]:
     }
     for service, table in (("inventory", "reservations"), ("payment", "charges"), ("orders", "orders")):
         database = world.services[service].connection
-        for name in (table, "fence"):
+        for name in (table, "saga_fence"):
             rows = database.execute(f"SELECT saga_id, * FROM {name} ORDER BY saga_id, step").fetchall()
             found[f"{service}.{name}"] = rows
     return found
@@ -249,11 +278,11 @@ def _all_read(world: World) -> bool:
 def unread(world: World) -> list[str]:
     """The partitions whose end is not what the store of their reader has."""
     replies = [world.topics.replies_of(service) for service in SERVICES]
-    readers = [(world.store, [world.topics.requests("order"), *replies])]
-    readers += [(world.services[service], [world.topics.commands(service)]) for service in SERVICES]
+    readers = [(world.store, "offsets", [world.topics.requests("order"), *replies])]
+    readers += [(world.services[service], "saga_offsets", [world.topics.commands(service)]) for service in SERVICES]
     found: list[str] = []
-    for disk, topics in readers:
-        query = "SELECT topic, partition, next FROM offsets"
+    for disk, table, topics in readers:
+        query = f"SELECT topic, partition, next FROM {table}"
         stored = {(topic, number): following for topic, number, following in disk.connection.execute(query)}
         for topic in topics:
             for number, log in enumerate(world.broker.partitions(topic)):
@@ -279,6 +308,7 @@ def _orchestrator(world: World, number: int, disk: Disk) -> Process:
             topics=names,
             clock=world.clock,
             group=group,
+            chance=random.Random(f"{world.seed} rests of {number}").random,
             in_flight_max=world.swarm.in_flight_max,
         )
         await _watched(world, engine.run(life.lifecycle), reader)
@@ -330,8 +360,14 @@ def _heal(world: World) -> None:
     """No more faults: chance stops, and every service is restarted without its fault rules."""
     world.broker.faulty = False
     world.broker.up.set()
+    world.server.up = True
+    for place in world.places:
+        place.reaches_store = place.reaches_kafka = True
+        place.thaw()
     for process in world.processes:
-        process.restart()
+        # Replicas go on: what one of them has left behind is theirs to follow, and no new start's to find.
+        if not world.swarm.shared or process.role != "orchestrator":
+            process.restart()
 
 
 async def _until_ended(world: World) -> None:
@@ -344,6 +380,16 @@ async def _until_ended(world: World) -> None:
         if world.swarm.unpark:
             world.operators.retry_parked()
         await world.clock.sleep(1_000)
+
+
+async def _until_resumed(world: World) -> None:
+    """Requests of a paused type are not read, and rightly so: lift what was paused by an act that waited for long."""
+    world.operators.resume_all()
+    for _ in range(RESUMED_S_MAX):
+        if not world.store.connection.execute("SELECT 1 FROM pauses").fetchall():
+            return
+        await world.clock.sleep(1_000)
+        world.operators.resume_all()
 
 
 def _unfinished(world: World) -> list[str]:

@@ -60,6 +60,20 @@ async def test_what_was_done_to_one_saga_is_found_without_reading_all_acts(file:
     assert [text for *_, text in plan] == ["SEARCH acts USING INDEX acts_saga (saga_id=?)"]
 
 
+@pytest.mark.parametrize(
+    ("name", "searched"),
+    [
+        ("list_waiting_acts", "SCAN acts USING INDEX acts_waiting"),  # it has nothing but those that wait
+        ("list_acts_of_bulk", "SEARCH acts USING INDEX sqlite_autoindex_acts_1 (act_id>? AND act_id<?)"),
+        ("acts_before", "SEARCH acts USING INTEGER PRIMARY KEY (rowid>? AND rowid<?)"),
+    ],
+)
+async def test_acts_are_found_without_reading_every_start(file: Path, name: str, searched: str) -> None:
+    with sqlite3.connect(file) as connection:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {SQL[name]}", ["0"] * _parameters(SQL[name])).fetchall()
+    assert plan[0][3] == searched
+
+
 async def test_ids_that_begin_with_a_text_are_a_range_of_the_index(file: Path) -> None:
     with sqlite3.connect(file) as connection:
         plan = connection.execute(f"EXPLAIN QUERY PLAN {SQL['find_by_prefix']}", ["order-1", None, 6]).fetchall()
@@ -73,3 +87,12 @@ async def test_ids_that_begin_with_a_text_are_a_range_of_the_index(file: Path) -
 def _parameters(sql: str) -> int:
     numbered = [int(part[0]) for part in sql.split("?")[1:] if part[:1].isdigit()]
     return max(numbered, default=sql.count("?"))
+
+
+def test_the_newest_sagas_are_found_without_reading_the_others(file: Path) -> None:
+    values = (0, 2**63 - 1, '["PARKED"]', None, None, 20, False, 0, 2**63 - 1, None, None, None, None)
+    with sqlite3.connect(file) as connection:
+        for name, index in (("list_newest", "INTEGER PRIMARY KEY"), ("list_unfinished", "sagas_unfinished")):
+            plan = " / ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {SQL[name]}", values))
+            assert index in plan
+            assert "SCAN sagas" not in plan

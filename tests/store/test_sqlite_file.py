@@ -25,7 +25,7 @@ from kafka_saga.orchestrator.store.statements import SQL
 from kafka_saga.runtime.errors import BrokenStoreError, NotFoundError, StoreRefusedError, StoreUnavailableError
 from kafka_saga.runtime.sqlite import open_inline
 from kafka_saga.runtime.store_lock import StoreLock
-from tests.contracts.stores import NOW, SetClock, cancel, move, new_saga, start, start_running, success
+from tests.contracts.stores import NOW, SetClock, cancel, connection_of, move, new_saga, start, start_running, success
 
 HOLDER = """
 import asyncio, sys
@@ -181,7 +181,7 @@ async def test_a_reader_beside_the_writer_sees_what_is_committed_R24(store: Sqli
 async def test_a_reader_does_not_hold_up_the_writer_R24(store: SqliteStore, path: Path) -> None:
     await start_running(store)
     reader = await StoreReader.open(path)
-    await reader.connection.execute("BEGIN")
+    await connection_of(reader.tables).execute("BEGIN")
     await reader.find("order-1")
     after = await move(store, success("reserve_inventory", reservation_id="r-1"))
     assert (await reader.find("order-1")).version == after.version - 1, "its snapshot is older"
@@ -192,7 +192,7 @@ async def test_a_reader_cannot_write_R24(store: SqliteStore, path: Path) -> None
     await start(store, new_saga())
     reader = await StoreReader.open(path)
     with pytest.raises((BrokenStoreError, sqlite3.OperationalError), match="readonly"):
-        await reader.connection.execute("DELETE FROM sagas")
+        await connection_of(reader.tables).execute("DELETE FROM sagas")
     await reader.close()
 
 
@@ -223,7 +223,7 @@ async def test_reading_a_store_that_is_not_there_says_what_to_do(path: Path) -> 
 async def test_an_id_that_two_types_have_must_be_said_with_its_type(store: SqliteStore, path: Path) -> None:
     await start(store, new_saga())
     sql(path, "INSERT INTO sagas SELECT 99, 'other', saga_id, 1, state, 0, data, steps, NULL, NULL, NULL, 0, 0,"
-              " request_hash, created_at, updated_at, NULL, NULL FROM sagas")  # fmt: skip
+              " request_hash, created_at, updated_at, NULL, NULL, NULL FROM sagas")  # fmt: skip
     reader = await StoreReader.open(path)
     with pytest.raises(NotFoundError, match=r"--type \(order, other\)"):
         await reader.find("order-1")
@@ -261,8 +261,8 @@ async def test_an_act_is_written_beside_the_owner_and_leaves_the_checkpoints_to_
     store: SqliteStore, path: Path
 ) -> None:
     queue = await ActQueue.open(path)
-    [(pages,)] = await queue.connection.fetch_all("PRAGMA wal_autocheckpoint")
-    [(synchronous,)] = await queue.connection.fetch_all("PRAGMA synchronous")
+    [(pages,)] = await connection_of(queue.tables).fetch_all("PRAGMA wal_autocheckpoint")
+    [(synchronous,)] = await connection_of(queue.tables).fetch_all("PRAGMA synchronous")
     assert (pages, synchronous) == (0, 2)
     assert await queue.send([cancel("act-1"), cancel("act-2"), cancel("act-1")], NOW) == 2
     assert await store.waiting_acts(10) == [cancel("act-1"), cancel("act-2")]
@@ -276,7 +276,7 @@ async def test_a_saga_is_found_by_its_id_alone_without_reading_the_others(store:
     assert (await reader.find("order-2", "order")).ref.saga_id == "order-2"
     with pytest.raises(NotFoundError):
         await reader.find("order-2", "shipment")
-    plan = await reader.connection.fetch_all(f"EXPLAIN QUERY PLAN {SQL['find']}", ("order-2", None))
+    plan = await connection_of(reader.tables).fetch_all(f"EXPLAIN QUERY PLAN {SQL['find']}", ("order-2", None))
     assert "SCAN sagas" not in [row[3] for row in plan]
     assert any("saga_type=? AND saga_id=?" in row[3] for row in plan)
     await reader.close()

@@ -15,7 +15,7 @@ from kafka_saga.orchestrator.store.sqlite import SqliteStore, open_store
 from kafka_saga.runtime.clock import SystemClock
 from kafka_saga.runtime.sqlite import BUSY_TIMEOUT_MS, WAL_KEPT_BYTES_MAX, WAL_PAGES_MAX
 from kafka_saga.runtime.wal import wal_bytes
-from tests.contracts.stores import NOW, SetClock, new_saga, start
+from tests.contracts.stores import NOW, SetClock, connection_of, new_saga, start
 
 TURN_BYTES = WAL_PAGES_MAX * 4_096
 """Where the log starts again by itself."""
@@ -41,7 +41,7 @@ async def write(store: SqliteStore, megabytes: int) -> None:
 async def held_reader(path: Path) -> StoreReader:
     """Somebody with a SQL shell who has gone to lunch."""
     reader = await StoreReader.open(path)
-    await reader.connection.execute("BEGIN")
+    await connection_of(reader.tables).execute("BEGIN")
     await reader.count_all()
     return reader
 

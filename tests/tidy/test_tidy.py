@@ -153,7 +153,7 @@ def texts(path: Path) -> Iterator[str]:
             yield node.value
 
 
-PRODUCT = ("runtime", "schemas", "messaging", "orchestrator", "participants", "src", "examples")
+PRODUCT = ("runtime", "schemas", "messaging", "orchestrator", "participants", "client", "src", "examples")
 TEXT_CALLS = {"read_text", "write_text"}
 """Without an encoding they take the locale's, and the program starts in some countries only. Ruff does not see them
 on what `importlib.resources` gives."""

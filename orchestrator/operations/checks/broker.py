@@ -7,7 +7,7 @@ from kafka_saga.messaging.inspection import BrokerTime
 from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.messaging.waiting import within
 from kafka_saga.orchestrator.operations.checks.finding import Finding, Verdict, lasting
-from kafka_saga.orchestrator.operations.submitting import is_embedded
+from kafka_saga.orchestrator.operations.sagas.submitting import is_embedded
 from kafka_saga.runtime.errors import SagaError
 
 ANSWER_MS_MAX = 5_000

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 
 from kafka_saga.orchestrator.operations.checks.finding import Finding, listed
 from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.orchestrator.store import migrations
+from kafka_saga.orchestrator.store.owners import FileOwner
+from kafka_saga.orchestrator.store.presence import check_store as check_is_store
 from kafka_saga.orchestrator.store.reader import StoreReader
+from kafka_saga.orchestrator.store.tables import SqliteTables
 from kafka_saga.runtime.limits import DISK_FREE_BYTES_MIN, DISK_FREE_BYTES_WANTED, EXAMINED_BYTES_MAX
-from kafka_saga.runtime.migrations import newest_schema
+from kafka_saga.runtime.migrations import has_table, newest_schema
 from kafka_saga.runtime.soundness import find_damage
-from kafka_saga.runtime.sqlite import has_table
+from kafka_saga.runtime.sqlite import SqlConnection, open_reader
 from kafka_saga.runtime.store_lock import Owner, StoreLock
+from kafka_saga.runtime.wal import room_needed
 
 _MEGABYTE = 1_000_000
 _RESTORE = (
@@ -58,9 +62,11 @@ async def check_store(
     if not path.exists():  # noqa: ASYNC240 -- one stat of a local file
         advice = "`saga orchestrator` creates it at its first start"
         return [gone or Finding("note", "store", f"there is none at {path}", advice, {"path": str(path)})], False
-    reader = await StoreReader.open_any(path)
+    check_is_store(path)
+    connection = await open_reader(path)
+    reader = StoreReader(SqliteTables(connection), FileOwner(path))
     try:
-        if not await has_table(reader.connection, "sagas"):
+        if not await has_table(connection, "sagas"):
             found = f"{path} is no orchestrator's database: it has no table of sagas"
             advice = "name the right one with --store or --data-dir; a copy without its -wal file is empty, too"
             return [gone or Finding("wrong", "store", found, advice, {"path": str(path)}), holder(path)], False
@@ -74,9 +80,9 @@ async def check_store(
             advice = f"version {newest} comes with the next start of the orchestrator; until then nothing reads it"
             return [gone or Finding("note", "store", held, advice, details), holder(path)], False
         findings = [gone or Finding("ok", "store", f"{path}, schema version {version}", "", details), holder(path)]
-        findings.append(await _check_sound(reader, path, thorough=thorough))
+        findings.append(await _check_sound(connection, path, thorough=thorough))
         if registry is not None:
-            findings += await _check_versions(reader, registry)
+            findings += await check_versions(reader, registry)
         return findings, True
     finally:
         await reader.close()
@@ -86,37 +92,72 @@ def holder(path: Path) -> Finding:
     """Which orchestrator runs on the store."""
     owner: Owner | None = StoreLock(path).owner()
     if owner is None:
-        return Finding("note", "orchestrator", "none runs on this store", "`saga orchestrator` starts one")
+        return no_orchestrator()
     return Finding("ok", "orchestrator", f"{owner.text} holds the store", "", {"owner": owner.text})
 
 
-def check_disk(directory: Path) -> Finding:
-    """How much room is left where the databases live."""
-    place = next(folder for folder in (directory.absolute(), *directory.absolute().parents) if folder.exists())
+def no_orchestrator() -> Finding:
+    """What is said where none runs."""
+    return Finding("note", "orchestrator", "none runs on this store", "`saga orchestrator` starts one")
+
+
+def check_disks(data_dir: Path, files: Iterable[Path]) -> list[Finding]:
+    """How much room is left where databases live: once for each disk.
+
+    Args:
+        data_dir: where they are by default; it need not be there yet.
+        files: the store and the services' databases; those that are not there need nothing.
+
+    """
+    folder = next(folder for folder in (data_dir.absolute(), *data_dir.absolute().parents) if folder.exists())
+    disks = {folder.stat().st_dev: (folder, 0)}
+    for file in files:
+        if file.exists():
+            folder = file.resolve().parent
+            place, needed = disks.get(folder.stat().st_dev, (folder, 0))
+            disks[folder.stat().st_dev] = place, needed + room_needed(file)
+    return [_check_disk(place, needed) for place, needed in disks.values()]
+
+
+def _check_disk(place: Path, needed: int) -> Finding:
     usage = shutil.disk_usage(place)
-    return judge_disk(str(place), usage.free, usage.total, writable=os.access(place, os.W_OK))
+    return judge_disk(str(place), usage.free, usage.total, writable=os.access(place, os.W_OK), needed=needed)
 
 
-def judge_disk(place: str, free: int, total: int, *, writable: bool) -> Finding:
-    """What that means: a disk of a few gigabytes is not too small only because it is one."""
-    details = {"path": place, "freeBytes": free, "totalBytes": total}
+def judge_disk(place: str, free: int, total: int, *, writable: bool, needed: int = 0) -> Finding:
+    """What that means: a disk of a few gigabytes is not too small only because it is one.
+
+    Args:
+        place: a folder on it.
+        free: bytes that are left.
+        total: bytes in all.
+        writable: whether this user may write there.
+        needed: bytes that the write-ahead logs there need in any case.
+
+    """
+    details = {"path": place, "freeBytes": free, "totalBytes": total, "neededBytes": needed}
     found = f"{free / _MEGABYTE:,.0f} MB free of {total / _MEGABYTE:,.0f} MB at {place}"
     advice = "a full disk ends every process that writes: free some, or move the data; `saga doctor` says what is large"
     if not writable:
         return Finding("warning", "disk", f"{place} cannot be written by this user", "see who owns it", details)
-    if free < min(DISK_FREE_BYTES_MIN, total // 50):
+    if free < _MEGABYTE:
+        return Finding("wrong", "disk", f"full: {found}", advice, details)
+    if free < needed:
+        found = f"nearly full: {found}, and write-ahead logs need up to {needed / _MEGABYTE:,.0f} MB more"
         return Finding("wrong", "disk", found, advice, details)
+    if free < min(DISK_FREE_BYTES_MIN, total // 50):
+        return Finding("wrong", "disk", f"nearly full: {found}", advice, details)
     if free < min(DISK_FREE_BYTES_WANTED, total // 10):
         return Finding("warning", "disk", found, advice, details)
     return Finding("ok", "disk", found, "", details)
 
 
-async def _check_sound(reader: StoreReader, path: Path, *, thorough: bool) -> Finding:
+async def _check_sound(connection: SqlConnection, path: Path, *, thorough: bool) -> Finding:
     size = path.stat().st_size  # noqa: ASYNC240 -- one stat of a local file
     if size > EXAMINED_BYTES_MAX and not thorough:
         found = f"not looked at: {size / _MEGABYTE:,.0f} MB take about {max(1, 4 * size // 10**9)} s to read"
         return Finding("note", "integrity", found, "`saga doctor --thorough` reads every page", {"bytes": size})
-    damage = await find_damage(reader.connection)
+    damage = await find_damage(connection)
     if damage:
         advice = "stop the orchestrator, and restore the file from a backup"
         found = f"{len(damage)} places are damaged, the first: {damage[0]}"
@@ -124,7 +165,8 @@ async def _check_sound(reader: StoreReader, path: Path, *, thorough: bool) -> Fi
     return Finding("ok", "integrity", "every page and index is sound", "", {"bytes": size})
 
 
-async def _check_versions(reader: StoreReader, registry: Registry) -> list[Finding]:
+async def check_versions(reader: StoreReader, registry: Registry) -> list[Finding]:
+    """Whether the code has what unfinished sagas need, and means by it what it did."""
     on_record = await reader.definitions()
     changed = [
         f"{saga_type} v{version} ({change})"

@@ -6,6 +6,7 @@ one beyond it is not. Nothing is changed, and nothing waits longer than the usua
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,24 +20,25 @@ from kafka_saga.orchestrator.operations.checks import letters as dead
 from kafka_saga.orchestrator.operations.checks import positions as places
 from kafka_saga.orchestrator.operations.checks import services, work
 from kafka_saga.orchestrator.operations.checks.broker import check_broker, judge_clock
-from kafka_saga.orchestrator.operations.checks.database import check_disk, check_file, check_store
+from kafka_saga.orchestrator.operations.checks.database import check_disks, check_file, check_store
 from kafka_saga.orchestrator.operations.checks.finding import Finding
+from kafka_saga.orchestrator.operations.checks.service_database import Database, judge_database, read_database
 from kafka_saga.orchestrator.operations.checks.topics import SETTINGS, Wanted, judge_topics
-from kafka_saga.orchestrator.operations.checks.topology import Topology, read_topology
+from kafka_saga.orchestrator.operations.checks.topology import Topology, read_topology, unread
 from kafka_saga.orchestrator.operations.checks.workers import (
-    Database,
     group_of,
     is_in_use,
     make_reading,
-    read_database,
     read_waiting,
 )
-from kafka_saga.orchestrator.operations.store_size import check_size
+from kafka_saga.orchestrator.operations.store.size import check_size
 from kafka_saga.orchestrator.registry import Registry
+from kafka_saga.orchestrator.store.location import PostgresLocation, StoreLocation
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.orchestrator.store.vitals import Vitals, read_offsets, read_vitals
 from kafka_saga.runtime.clock import Clock
 from kafka_saga.runtime.errors import SagaError, UnavailableError
+from kafka_saga.runtime.postgres import PostgresUrl
 from kafka_saga.runtime.store_lock import StoreLock, deleted_files
 from kafka_saga.schemas.topics import DEAD_LETTER_PREFIX, TopicNames
 
@@ -52,13 +54,13 @@ class Site:
 
     kafka: KafkaSettings
     names: TopicNames
-    store: Path
+    store: StoreLocation
     data_dir: Path
     group: str
     registry: Registry
     wanted: Wanted
-    databases: Mapping[str, Path]
-    """Of each service, where its database would be if it ran on this machine."""
+    databases: Mapping[str, Path | PostgresUrl]
+    """Of each service, where its database is said to be, or would be if it ran on this machine."""
 
     @property
     def requests(self) -> list[str]:
@@ -95,6 +97,8 @@ class _Seen:
     letters: dead.Letters = field(default_factory=dead.Letters)
     held_up: Mapping[str, Sequence[dead.Letter]] = field(default_factory=dict)
     held: Mapping[str, int] = field(default_factory=dict)
+    holding: Finding | None = None
+    """What keeps overdue timers from firing, where replicas share the store."""
     young: Mapping[TopicPartition, int] | None = None
     behind: Mapping[TopicPartition, places.Behind] = field(default_factory=dict)
     """Where something may wait for a transaction to end; after the second look, where it does."""
@@ -104,11 +108,12 @@ async def examine(site: Site, clock: Clock, *, retention_ms: int | None, thoroug
     """Everything there is to find out about a system, the most basic first."""
     broker, embedded = await check_broker(site.kafka)
     findings = [broker]
-    seen = _Seen(runs=StoreLock(site.store).holder() is not None)
+    seen = _Seen(runs=isinstance(site.store, Path) and StoreLock(site.store).holder() is not None)
     deleted = deleted_files()
-    store, readable = await _store(site, deleted, thorough=thorough)
+    store, readable = await _store(site.store, site.registry, clock, deleted, thorough=thorough)
     if readable:
         findings += await _tried("store", _look_at_store(site, seen, clock))
+    seen.databases = await _read_databases(site)
     if embedded is not None:
         findings += await _tried("broker", _look_at_kafka(site, seen, clock, embedded=embedded))
     findings += await _tried("second look", _look_again(site, seen, clock))
@@ -119,46 +124,77 @@ async def examine(site: Site, clock: Clock, *, retention_ms: int | None, thoroug
     if seen.topology is not None:
         findings += _judge_kafka(site, seen, seen.topology, now, embedded=bool(embedded))
     findings += store
-    findings += [
-        found for path in site.databases.values() if (found := check_file(path, "database", deleted)) is not None
-    ]
+    files = [path for path in site.databases.values() if isinstance(path, Path)]
+    findings += [found for path in files if (found := check_file(path, "database", deleted)) is not None]
+    findings += _judge_databases(site, seen)
     if seen.vitals is not None:
         findings += _judge_work(seen, seen.vitals, now, kafka_answers=embedded is not None)
     if readable:
         findings += await _tried("store size", check_size(site.store, now, retention_ms))
-    findings.append(check_disk(site.data_dir))
-    return findings
+    return [*findings, *check_disks(site.data_dir, [*_files(site.store), *files])]
 
 
 async def examine_without_definitions(
-    kafka: KafkaSettings, store: Path, data_dir: Path, clock: Clock, retention_ms: int | None
+    kafka: KafkaSettings, store: StoreLocation, data_dir: Path, clock: Clock, retention_ms: int | None
 ) -> list[Finding]:
     """What can be found out where the definitions cannot be loaded."""
     broker, _embedded = await check_broker(kafka)
     findings = [broker]
-    try:
-        found, readable = await check_store(store, None, deleted=deleted_files())
-    except SagaError as error:
-        found, readable = [_failed("store", error)], False
+    found, readable = await _store(store, None, clock, deleted_files(), thorough=False)
     findings += found
     if readable:
         findings += await _tried("store size", check_size(store, clock.now_ms(), retention_ms))
-    return [*findings, check_disk(data_dir)]
+    return [*findings, *check_disks(data_dir, _files(store))]
 
 
-async def _store(site: Site, deleted: Mapping[Path, Sequence[int]], *, thorough: bool) -> tuple[list[Finding], bool]:
+def _files(store: StoreLocation) -> list[Path]:
+    return [store] if isinstance(store, Path) else []
+
+
+async def _store(
+    at: StoreLocation,
+    registry: Registry | None,
+    clock: Clock,
+    deleted: Mapping[Path, Sequence[int]],
+    *,
+    thorough: bool,
+) -> tuple[list[Finding], bool]:
     try:
-        return await check_store(site.store, site.registry, deleted=deleted, thorough=thorough)
+        if isinstance(at, Path):
+            return await check_store(at, registry, deleted=deleted, thorough=thorough)
+        from kafka_saga.orchestrator.operations.checks.server import check_server  # noqa: PLC0415 -- an extra
+
+        return await check_server(at, registry, clock)
     except SagaError as error:
         return [_failed("store", error)], False
+
+
+async def _read_databases(site: Site) -> dict[str, Database | None]:
+    """All at once: a server that does not answer costs its ten seconds once."""
+    found = await asyncio.gather(*(read_database(at, service) for service, at in site.databases.items()))
+    return dict(zip(site.databases, found, strict=True))
+
+
+def _judge_databases(site: Site, seen: _Seen) -> Iterable[Finding]:
+    for service, database in seen.databases.items():
+        if database is not None:
+            topic, topology = site.names.commands(service), seen.topology
+            behind = None if topology is None else unread(topology, topic, database.offsets)[0]
+            yield judge_database(service, database, behind)
 
 
 async def _look_at_store(site: Site, seen: _Seen, clock: Clock) -> list[Finding]:
     reader = await StoreReader.open(site.store)
     try:
+        seen.runs = await reader.owners.now(clock) is not None
         seen.vitals = await read_vitals(reader, clock.now_ms() - work.OVERDUE_MS_MAX)
         seen.waiting = await read_waiting(reader, site.registry, seen.vitals.at_steps)
         counts = await reader.count_held()
+        since = seen.vitals.overdue.since
+        if since is not None and isinstance(site.store, PostgresLocation):
+            from kafka_saga.orchestrator.operations.checks.server import what_holds_timers  # noqa: PLC0415 -- an extra
+
+            seen.holding = await what_holds_timers(reader.tables, site.replies, since)
     finally:
         await reader.close()
     held: dict[str, int] = {}
@@ -169,7 +205,6 @@ async def _look_at_store(site: Site, seen: _Seen, clock: Clock) -> list[Finding]
 
 
 async def _look_at_kafka(site: Site, seen: _Seen, clock: Clock, *, embedded: bool) -> list[Finding]:
-    seen.databases = {service: await read_database(path) for service, path in site.databases.items()}
     inspection = Inspection(site.kafka, clock=clock)
     try:
         ours = [spec.name for spec in site.wanted.specs]
@@ -280,9 +315,10 @@ def _reading(site: Site, seen: _Seen, service: str) -> services.Reading:
 def _judge_kafka(site: Site, seen: _Seen, topology: Topology, now: int, *, embedded: bool) -> Iterable[Finding]:
     vitals = seen.vitals
     yield from judge_topics(site.wanted, topology.topics, seen.configs)
-    yield places.judge_group(
-        site.group, seen.committed.get(site.group, {}), None if vitals is None else vitals.store_id
-    )
+    if vitals is not None or isinstance(site.store, Path):  # a server that does not answer does not say whose it is
+        yield places.judge_group(
+            site.group, seen.committed.get(site.group, {}), None if vitals is None else vitals.store_id
+        )
     if vitals is not None:
         read = [*site.requests, *site.replies]
         yield from places.judge_positions("the orchestrator", read, vitals.offsets, topology, embedded=embedded)
@@ -312,6 +348,8 @@ def _judge_work(seen: _Seen, vitals: Vitals, now: int, *, kafka_answers: bool) -
     yield work.judge_outbox(vitals, again, now, runs=seen.runs, closed=closed, kafka_answers=kafka_answers)
     yield from work.judge_sagas(vitals, runs=seen.runs)
     yield work.judge_timers(vitals, again, now, runs=seen.runs)
+    if seen.holding is not None and again.overdue.since is not None:
+        yield seen.holding
     yield from work.judge_acts(vitals, now, runs=seen.runs)
     yield from work.judge_pauses(vitals, seen.held)
 

@@ -13,10 +13,10 @@ from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.orchestrator.machine.saga import Saga
 from kafka_saga.orchestrator.operations.checks.finding import Finding, listed
 from kafka_saga.orchestrator.operations.checks.topology import Topology
-from kafka_saga.orchestrator.operations.dead_letters import summary
-from kafka_saga.orchestrator.operations.marks import Marks, read_marks
-from kafka_saga.orchestrator.operations.messages import describe
-from kafka_saga.orchestrator.operations.reading import check_answering, open_topics
+from kafka_saga.orchestrator.operations.dead_letters.letters import summary
+from kafka_saga.orchestrator.operations.dead_letters.marks import Marks, read_marks
+from kafka_saga.orchestrator.operations.kafka.messages import describe
+from kafka_saga.orchestrator.operations.kafka.reading import check_answering, open_topics
 from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.orchestrator.store.vitals import unfinished_among

@@ -18,9 +18,10 @@ from kafka_saga.orchestrator.operations.checks.examination import Site
 from kafka_saga.orchestrator.operations.checks.finding import lasting, listed
 from kafka_saga.orchestrator.operations.checks.letters import Letter, about_active_step, read_letters
 from kafka_saga.orchestrator.operations.checks.positions import find_behind
+from kafka_saga.orchestrator.operations.checks.service_database import read_database
 from kafka_saga.orchestrator.operations.checks.services import Reading, Waiting
 from kafka_saga.orchestrator.operations.checks.topology import Topology, read_topology, unread
-from kafka_saga.orchestrator.operations.checks.workers import group_of, make_reading, read_database
+from kafka_saga.orchestrator.operations.checks.workers import group_of, make_reading
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.orchestrator.store.vitals import count_ahead, read_offsets, unpublished_since, waits_since
 from kafka_saga.runtime.clock import Clock, rfc3339
@@ -145,7 +146,7 @@ async def _read(
     partitions = topology.partitions(site.names.commands(waits.service))
     replies = site.names.replies_of(waits.service)
     committed = (await inspection.committed({group: partitions}))[group]
-    database = await read_database(site.databases[waits.service])
+    database = await read_database(site.databases[waits.service], waits.service)
     parked = saga.state is SagaState.PARKED
     waiting = Waiting(1, saga.ref.saga_id, waits.since, waits.timeout_ms, parked)
 

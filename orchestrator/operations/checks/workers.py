@@ -1,58 +1,22 @@
-"""What is known of the services: their databases where those are on this machine, their groups, who waits for them."""
+"""What is known of the services: their databases where those can be read, their groups, who waits for them."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
-from pathlib import Path
+from dataclasses import replace
 
 from kafka_saga.messaging.claims import store_named
 from kafka_saga.messaging.cluster import Committed
 from kafka_saga.messaging.records import TopicPartition
 from kafka_saga.orchestrator.machine.states import SagaState
+from kafka_saga.orchestrator.operations.checks.service_database import Database
 from kafka_saga.orchestrator.operations.checks.services import Reading, Waiting, Worker
 from kafka_saga.orchestrator.operations.checks.topology import Topology, positions_of, unread
 from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.orchestrator.store.vitals import AtStep, read_saga_at, waits_since
-from kafka_saga.runtime.errors import SagaError
-from kafka_saga.runtime.sqlite import has_table, open_reader
-from kafka_saga.runtime.store_lock import StoreLock
 from kafka_saga.schemas.ids import Phase
 from kafka_saga.schemas.topics import TopicNames
-
-
-@dataclass(frozen=True, slots=True)
-class Database:
-    """A participant's database on this machine, as far as it could be read."""
-
-    path: Path
-    owner: str | None
-    store_id: str | None = None
-    offsets: Mapping[TopicPartition, int] = field(default_factory=dict)
-
-
-async def read_database(path: Path) -> Database | None:
-    """What a participant's database says of it; None where there is none.
-
-    One that cannot be read still tells who holds it.
-    """
-    owner = StoreLock(path).holder()
-    if not path.exists():  # noqa: ASYNC240 -- one stat of a local file
-        return None
-    try:
-        connection = await open_reader(path)
-        try:
-            if not await has_table(connection, "fence"):
-                return Database(path, owner)  # a copy without its write-ahead log, or one that was never begun
-            found = await connection.fetch_all("SELECT value FROM meta WHERE name = 'store_id'")
-            rows = await connection.fetch_all("SELECT topic, partition, next FROM offsets")
-        finally:
-            await connection.close()
-    except SagaError:
-        return Database(path, owner)
-    offsets = {TopicPartition(topic, number): offset for topic, number, offset in rows}
-    return Database(path, owner, found[0][0] if found else None, offsets)
 
 
 def is_in_use(database: Database, committed: Mapping[TopicPartition, Committed]) -> bool:
@@ -79,7 +43,7 @@ def make_reading(
     if database is not None and is_in_use(database, committed) and (committed or not replied):
         # A commit is a hint that may be lost (R22); the database's own offsets are not.
         positions |= {tp: max(at, positions.get(tp, 0)) for tp, at in database.offsets.items() if tp.topic == topic}
-        worker = Worker("none", str(database.path)) if database.owner is None else Worker("runs", database.owner)
+        worker = Worker("none", str(database.at)) if database.owner is None else Worker("runs", database.owner)
     return Reading(
         service=service,
         topic=topic,

@@ -14,7 +14,6 @@ from kafka_saga.orchestrator.machine.pausing import Pause
 from kafka_saga.orchestrator.machine.saga import Hold
 from kafka_saga.orchestrator.machine.states import SagaState
 from kafka_saga.orchestrator.operations.checks.broker import judge_clock
-from kafka_saga.orchestrator.operations.checks.database import judge_disk
 from kafka_saga.orchestrator.operations.checks.finding import lasting, listed
 from kafka_saga.orchestrator.operations.checks.letters import Letter, Letters, judge_letters
 from kafka_saga.orchestrator.operations.checks.positions import (
@@ -138,22 +137,6 @@ def test_clocks_that_are_off_are_seen(skew_ms: int | None, store_ahead_ms: int, 
     assert finding.details["brokerSkewMs"] == skew_ms
     if verdict == "wrong":
         assert "1 h" in finding.found
-
-
-@pytest.mark.parametrize(
-    ("free", "total", "writable", "verdict"),
-    [
-        (50 * 10**9, 100 * 10**9, True, "ok"),
-        (900 * 10**6, 100 * 10**9, True, "warning"),
-        (100 * 10**6, 100 * 10**9, True, "wrong"),
-        (500 * 10**6, 10**9, True, "ok"),
-        (50 * 10**6, 10**9, True, "warning"),
-        (10**6, 10**9, True, "wrong"),
-        (50 * 10**9, 100 * 10**9, False, "warning"),
-    ],
-)
-def test_a_disk_is_small_by_what_it_is(free: int, total: int, writable: bool, verdict: str) -> None:
-    assert judge_disk("/data", free, total, writable=writable).verdict == verdict
 
 
 def topology(first: tuple[int, int] = (0, 0), ends: tuple[int, int] = (20, 20)) -> Topology:

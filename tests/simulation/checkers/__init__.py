@@ -20,6 +20,7 @@ from tests.simulation.checkers import (
     owners,
     refusals,
     replaying,
+    sharing,
     timers,
     undoing,
 )
@@ -43,6 +44,7 @@ CHECKERS = (
     events,
     acts,
     replaying,
+    sharing,
 )
 
 

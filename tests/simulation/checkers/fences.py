@@ -22,7 +22,7 @@ CONFIRMED = {LogStatus.COMPENSATED: {"compensated"}, LogStatus.NOTHING_TO_UNDO: 
 """What the fence must say of a step once the saga's log has it as undone."""
 
 
-_FENCE = """SELECT saga_id, CASE WHEN call LIKE '%/compensate/%' THEN 'undoing' ELSE status END FROM fence"""
+_FENCE = """SELECT saga_id, CASE WHEN call LIKE '%/compensate/%' THEN 'undoing' ELSE status END FROM saga_fence"""
 
 
 def check(evidence: Evidence) -> Iterator[str]:

@@ -32,7 +32,7 @@ def _answered(evidence: Evidence, service: str) -> Iterator[str]:
     broker, topic = evidence.world.broker, evidence.world.topics.replies_of(service)
     out = [*evidence.replies(service), *(message for message in broker.lost if message.topic == topic)]
     answered = {dict(reply.headers)["ce_causationid"] for reply in out}
-    moved = dict(evidence.service(service, "SELECT partition, next FROM offsets"))
+    moved = dict(evidence.service(service, "SELECT partition, next FROM saga_offsets"))
     for record in evidence.commands(service):
         command_id = dict(record.headers)["ce_id"]
         if record.offset < moved.get(record.partition, 0) and command_id not in answered:

@@ -46,7 +46,7 @@ def _timeout(evidence: Evidence, saga_id: str, sent: LogEntry, timeout: LogEntry
     swarm = evidence.swarm
     if swarm.clock_jumps or swarm.loses_records or saga_id in evidence.acted_on:
         return  # the two clocks cannot be compared, or the reply may have been nowhere to be read
-    if swarm.replicas == 1:
+    if swarm.replicas == 1 or swarm.shared:
         yield from _published(evidence, saga_id, sent, timeout)
     topic = evidence.world.topics.replies_of(step.service)
     for reply in evidence.answers.get((topic, f"order/{saga_id}/{sent.step}/{phase.value}/1"), ()):

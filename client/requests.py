@@ -1,0 +1,98 @@
+"""Requests as messages: checked here as the orchestrator will check them, so that none becomes a dead letter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel
+from pydantic_core import PydanticSerializationError
+
+from kafka_saga.client.types import SagaTypes, Startable
+from kafka_saga.runtime.errors import ContractError, UsageError
+from kafka_saga.schemas.codec import decode_model, decode_trusted, encode
+from kafka_saga.schemas.faithful import ChangedError
+from kafka_saga.schemas.ids import SagaRef, check_saga_id
+from kafka_saga.schemas.reading import read_written, told_by_handler
+from kafka_saga.schemas.sensitive import MASK
+
+
+class Request(NamedTuple):
+    """A saga that is going to be asked for."""
+
+    ref: SagaRef
+    value: bytes
+    """The request's JSON, as it travels."""
+
+
+def request_of(
+    types: SagaTypes,
+    request: BaseModel | Mapping[str, Any],
+    *,
+    saga_type: str | None = None,
+    saga_id: str | None = None,
+) -> Request:
+    """A request, checked.
+
+    Args:
+        types: what the client can start.
+        request: the model, or a JSON document for the type of that name.
+        saga_type: which saga, where `request` is a document.
+        saga_id: the saga's id, where the request does not carry it.
+
+    Raises:
+        UsageError: it would become a dead letter; the message says why.
+
+    """
+    if not isinstance(request, BaseModel | Mapping):
+        raise UsageError(f"a {type(request).__name__} is no request: pass its model, or a JSON document as a dict")
+    if isinstance(request, BaseModel):
+        kind = types.of_request(request)
+        if saga_type is not None and saga_type != kind.saga_type:
+            raise UsageError(f"{type(request).__name__} starts saga '{kind.saga_type}', not '{saga_type}'")
+    else:
+        kind = types.named(saga_type)
+    try:
+        value = _written(kind, request)
+        return Request(SagaRef(kind.saga_type, _identity(kind, value, saga_id)), value)
+    except (ContractError, ChangedError, PydanticSerializationError) as error:
+        raise UsageError(f"this request does not start a saga '{kind.saga_type}': {error}") from error
+
+
+def _written(kind: Startable, request: BaseModel | Mapping[str, Any]) -> bytes:
+    if isinstance(request, BaseModel):
+        value = told_by_handler(request)
+        if type(request) is not kind.request:  # a subclass: the orchestrator reads what it knows
+            decode_model(kind.request, value)
+        return value
+    try:
+        return read_written(kind.request, encode(dict(request)))
+    except TypeError as error:
+        raise UsageError(f"this request does not start a saga '{kind.saga_type}': {error}") from error
+
+
+def _identity(kind: Startable, value: bytes, saga_id: str | None) -> str:
+    carried = decode_trusted(value).get(kind.id_from) if kind.id_from is not None else None
+    if carried is None and saga_id is None:
+        where = "" if kind.id_from is None else f"its {kind.id_from} is empty: "
+        raise UsageError(f"{where}say the saga's id: start(request, saga_id=…)")
+    if carried is not None and saga_id is not None and carried != saga_id:
+        raise UsageError(f"the request's {kind.id_from} is {carried}, not {saga_id}")
+    return check_saga_id(carried if carried is not None else saga_id)
+
+
+def contradicts(value: bytes, accepted: Any) -> bool:
+    """Whether a saga was accepted with another request than `value`, as far as both say something.
+
+    `accepted` is the request as the orchestrator's model wrote it, which may be of another version: a field that only
+    one of them has says nothing.
+    """
+    return isinstance(accepted, Mapping) and not _agree(decode_trusted(value), accepted)
+
+
+def _agree(ours: Any, theirs: Any) -> bool:
+    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
+        return all(_agree(content, theirs[name]) for name, content in ours.items() if name in theirs)
+    if isinstance(ours, list) and isinstance(theirs, list):
+        return len(ours) == len(theirs) and all(map(_agree, ours, theirs))
+    return theirs == MASK or bool(ours == theirs)

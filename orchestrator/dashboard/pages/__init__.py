@@ -1,0 +1,1 @@
+"""One module for each page: what it shows, out of what `operations` knows."""

@@ -1,0 +1,1 @@
+"""What was set aside: read, sent again, put away."""

@@ -1,0 +1,1 @@
+"""Topics and groups as an operator reads and sets them."""

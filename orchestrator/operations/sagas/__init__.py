@@ -1,0 +1,1 @@
+"""Sagas: listed, shown, explained, begun and watched."""

@@ -1,0 +1,1 @@
+"""The guard's schema on PostgreSQL: numbered files, each carried out once."""
