@@ -100,6 +100,11 @@ class Operators:
         for (saga_id,) in self._store.execute(held).fetchall():
             self._mend(saga_id, EventKind.RESUME, self._look(saga_id), {})
 
+    def have_all_been_heard(self) -> bool:
+        """Whether nothing is paused, and nobody's act, which may be to pause, still waits."""
+        waiting = "SELECT 1 FROM pauses UNION ALL SELECT 1 FROM acts WHERE outcome IS NULL"
+        return self._store.execute(waiting).fetchone() is None
+
     def retry_parked(self) -> None:
         """Retry everything that is parked."""
         parked = "SELECT saga_id FROM sagas WHERE state = 'PARKED' ORDER BY saga_id"

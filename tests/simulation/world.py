@@ -43,7 +43,8 @@ QUIET_MS = 20_000
 LATE_MS = 100_000
 """Then late copies and late replies may still come; in that time nothing may change any more."""
 
-RESUMED_S_MAX = 60
+RESUMED_S_MAX = 240
+"""Who carries out acts may be dead for two minutes; acts at the store of one who was ousted wait for ever."""
 
 REPLAY_BUDGET_MS = 600_000
 """Reading everything again takes seconds; ten minutes mean that it does not end."""
@@ -383,13 +384,12 @@ async def _until_ended(world: World) -> None:
 
 
 async def _until_resumed(world: World) -> None:
-    """Requests of a paused type are not read, and rightly so: lift what was paused by an act that waited for long."""
-    world.operators.resume_all()
+    """Requests of a paused type are not read, and rightly so: lift what an act has paused, or is about to."""
     for _ in range(RESUMED_S_MAX):
-        if not world.store.connection.execute("SELECT 1 FROM pauses").fetchall():
+        world.operators.resume_all()
+        if world.operators.have_all_been_heard():
             return
         await world.clock.sleep(1_000)
-        world.operators.resume_all()
 
 
 def _unfinished(world: World) -> list[str]:
