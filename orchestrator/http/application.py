@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from kafka_saga.orchestrator.http.api.application import API, add_routes
+from kafka_saga.orchestrator.http.api.parameters import KNOWN_ONLY
 from kafka_saga.orchestrator.http.desk import Desk
 from kafka_saga.orchestrator.http.problems import add_problems
 from kafka_saga.orchestrator.http.security.guard import Guard
@@ -59,13 +61,20 @@ def create_app(
 
 def create_api(desk: Desk, security: Security) -> FastAPI:
     """What is served under `API`: an application of its own, so that its errors and its OpenAPI are its own too."""
-    app = _bare(desk, security, title="kafka-saga")
+    app = _bare(desk, security, title="kafka-saga", dependencies=[KNOWN_ONLY])
     add_routes(app, desk.registry)
     return app
 
 
-def _bare(desk: Desk, security: Security, *, title: str) -> FastAPI:
-    app = FastAPI(title=title, version=version("kafka-saga"), openapi_url=None, docs_url=None, redoc_url=None)
+def _bare(desk: Desk, security: Security, *, title: str, dependencies: Sequence[Any] = ()) -> FastAPI:
+    app = FastAPI(
+        title=title,
+        version=version("kafka-saga"),
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        dependencies=dependencies,
+    )
     app.state.desk, app.state.security = desk, security
     add_problems(app)
     return app

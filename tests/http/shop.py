@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 
 from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.orchestrator.http.application import create_app
@@ -38,6 +39,7 @@ class Shop:
     desk: Desk
     client: httpx.AsyncClient
     clock: Pacer
+    app: FastAPI
 
     async def get(self, path: str, **query: Any) -> httpx.Response:
         return await self.client.get(f"/api/v1{path}", params=query)
@@ -91,7 +93,7 @@ async def open_shop(at: StoreLocation, store: Store, clock: StillClock) -> Async
         app = create_app(desk, security=LocalSecurity("ann@desk"))
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
-            yield Shop(world, desk, client, pacer)
+            yield Shop(world, desk, client, pacer, app)
     await world.stop()
 
 

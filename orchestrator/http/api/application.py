@@ -21,7 +21,8 @@ API = "/api/v1"
 _DESCRIPTION = """Start sagas, look at them, and act on them: the verbs and the rules of the `saga` command.
 
 Every error is a problem document (RFC 9457) with a `code` for programs and a `detail` for people. Lists are read on
-with `next` as `cursor`. Answers may get more fields; requests with unknown fields are refused.
+with `next` as `cursor`. Answers may get more fields; requests with unknown fields or
+parameters are refused.
 """
 
 
