@@ -33,9 +33,14 @@ TIMEOUT_MS = 30_000
 
 async def _by_submit(system: System, document: dict[str, Any]) -> float:
     requests = prepare(order_saga, system.topics, [document], saga_id=None, origin="bench", actor="bench")
-    events, clock = system.topics.events("order"), SystemClock()
     async with open_submission(
-        system.settings.kafka, events=events, total=1, follows=True, clock=clock, on_progress=lambda _: None
+        system.settings.kafka,
+        saga_type="order",
+        topics=system.topics,
+        total=1,
+        follows=True,
+        clock=SystemClock(),
+        on_progress=lambda _: None,
     ) as submission:
         await submission.producer.start()
         began = time.perf_counter()

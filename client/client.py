@@ -150,7 +150,9 @@ class SagaClient:
             UsageError, UnknownTopicError, PublishRefusedError, BrokerUnavailableError: as `start`.
 
         """
-        prepared = [self._numbered(number, request, saga_type) for number, request in enumerate(requests, 1)]
+        from kafka_saga.client.requests import requests_of  # noqa: PLC0415
+
+        prepared = requests_of(self.types, requests, saga_type=saga_type)
         connected = self._open()
         for one in prepared:
             connected.reader.ends.asked_again(one.ref)
@@ -201,7 +203,7 @@ class SagaClient:
             UsageError, UnknownTopicError, PublishRefusedError, BrokerUnavailableError: as `start`.
 
         """
-        from kafka_saga.client.requests import contradicts  # noqa: PLC0415
+        from kafka_saga.schemas.agreement import another_request, contradicts  # noqa: PLC0415
 
         prepared = self._request(request, saga_type, saga_id)
         ref = prepared.ref
@@ -210,8 +212,7 @@ class SagaClient:
             waiter.was_sent = True
             outcome = self._told(ref, await self._end(ref, waiter))
         if contradicts(prepared.value, outcome.data.get("request")):
-            message = f"saga {ref} exists with another request; a new request needs a new id"
-            raise RequestRefusedError(ref, "conflict", message)
+            raise RequestRefusedError(ref, "conflict", another_request(ref))
         return outcome
 
     def events(self, *, since: Since = "now", types: Iterable[str] | None = None) -> EventStream:
@@ -243,12 +244,6 @@ class SagaClient:
         from kafka_saga.client.requests import request_of  # noqa: PLC0415
 
         return request_of(self.types, request, saga_type=saga_type, saga_id=saga_id)
-
-    def _numbered(self, number: int, request: BaseModel | Mapping[str, Any], saga_type: str | None) -> Request:
-        try:
-            return self._request(request, saga_type, None)
-        except UsageError as error:
-            raise UsageError(f"request {number:,}: {error}") from error
 
     async def _sent(self, request: Request) -> None:
         connected = self._open()

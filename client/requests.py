@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel
@@ -14,7 +14,6 @@ from kafka_saga.schemas.codec import decode_model, decode_trusted, encode
 from kafka_saga.schemas.faithful import ChangedError
 from kafka_saga.schemas.ids import SagaRef, check_saga_id
 from kafka_saga.schemas.reading import read_written, told_by_handler
-from kafka_saga.schemas.sensitive import MASK
 
 
 class Request(NamedTuple):
@@ -59,6 +58,24 @@ def request_of(
         raise UsageError(f"this request does not start a saga '{kind.saga_type}': {error}") from error
 
 
+def requests_of(
+    types: SagaTypes, requests: Sequence[BaseModel | Mapping[str, Any]], *, saga_type: str | None = None
+) -> list[Request]:
+    """Many requests, all of them checked.
+
+    Raises:
+        UsageError: one would become a dead letter; the message says which, counted from 1, and why.
+
+    """
+    found = []
+    for number, request in enumerate(requests, 1):
+        try:
+            found.append(request_of(types, request, saga_type=saga_type))
+        except UsageError as error:
+            raise UsageError(f"request {number:,}: {error}") from error
+    return found
+
+
 def _written(kind: Startable, request: BaseModel | Mapping[str, Any]) -> bytes:
     if isinstance(request, BaseModel):
         value = told_by_handler(request)
@@ -79,20 +96,3 @@ def _identity(kind: Startable, value: bytes, saga_id: str | None) -> str:
     if carried is not None and saga_id is not None and carried != saga_id:
         raise UsageError(f"the request's {kind.id_from} is {carried}, not {saga_id}")
     return check_saga_id(carried if carried is not None else saga_id)
-
-
-def contradicts(value: bytes, accepted: Any) -> bool:
-    """Whether a saga was accepted with another request than `value`, as far as both say something.
-
-    `accepted` is the request as the orchestrator's model wrote it, which may be of another version: a field that only
-    one of them has says nothing.
-    """
-    return isinstance(accepted, Mapping) and not _agree(decode_trusted(value), accepted)
-
-
-def _agree(ours: Any, theirs: Any) -> bool:
-    if isinstance(ours, Mapping) and isinstance(theirs, Mapping):
-        return all(_agree(content, theirs[name]) for name, content in ours.items() if name in theirs)
-    if isinstance(ours, list) and isinstance(theirs, list):
-        return len(ours) == len(theirs) and all(map(_agree, ours, theirs))
-    return theirs == MASK or bool(ours == theirs)

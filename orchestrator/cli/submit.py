@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +26,10 @@ from kafka_saga.orchestrator.machine.states import SagaState
 from kafka_saga.orchestrator.operations.sagas import submitting
 from kafka_saga.orchestrator.operations.sagas.requests import Request, definition_of, prepare, read_documents
 from kafka_saga.orchestrator.operations.sagas.sample_orders import sample_orders
-from kafka_saga.orchestrator.operations.sagas.submitting import Ended, Submission, ended_before, open_submission
+from kafka_saga.orchestrator.operations.sagas.submitting import Before, Ended, Submission, look_before, open_submission
 from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.runtime.clock import SystemClock, new_id
-from kafka_saga.runtime.errors import UsageError
+from kafka_saga.runtime.errors import RefusedError, UsageError
 from kafka_saga.runtime.telemetry import configure_logging
 from kafka_saga.runtime.user import this_user
 from kafka_saga.runtime.wording import counted, duration
@@ -42,7 +42,10 @@ app = cyclopts.App(
 Wait = Annotated[
     bool,
     Parameter(
-        name=["--wait", "-w"], negative="", help="Follow to the end; exit 1 if one is not completed", show_default=False
+        name=["--wait", "-w"],
+        negative="",
+        help="Follow to the end; exit 1 if one is not completed, 4 if its id has another request",
+        show_default=False,
     ),
 ]
 Timeout = Annotated[int, AS_DURATION, Parameter(help="With --wait: exit 124 after this long", show_default=False)]
@@ -53,6 +56,9 @@ File = Annotated[
     ),
 ]
 Json = Annotated[str | None, Parameter(help="The request itself", allow_leading_hyphen=True)]
+
+
+_REFUSED_SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,7 +198,6 @@ def _run(options: _Options, requests: Sequence[Request]) -> int:
 
 async def _submit(options: _Options, requests: Sequence[Request]) -> int:
     clock = SystemClock()
-    events = options.settings.topics.events(options.definition.saga_type)
     bar = progress_bar(*counts(), TextColumn("[dim]{task.fields[remark]}"), worth_it=len(requests) > 1)
     task = bar.add_task("sending", total=len(requests), remark="")
     throttled = False
@@ -206,14 +211,15 @@ async def _submit(options: _Options, requests: Sequence[Request]) -> int:
             if not throttled and bar.disable:
                 say("throttled: the embedded broker keeps 5 MiB a partition, so sending waits for sagas to end")
             throttled = True
-        done = len(progress.ended) if following else progress.sent
+        done = len(progress.ended) + len(progress.refused) if following else progress.sent
         bar.update(task, description="following" if following else "sending", completed=done, remark=remark)
 
     async with AsyncExitStack() as stack:
         submission = await stack.enter_async_context(
             open_submission(
                 options.settings.kafka,
-                events=events,
+                saga_type=options.definition.saga_type,
+                topics=options.settings.topics,
                 total=len(requests),
                 follows=options.wait,
                 clock=clock,
@@ -221,14 +227,14 @@ async def _submit(options: _Options, requests: Sequence[Request]) -> int:
             )
         )
         stack.enter_context(bar)
-        known = await ended_before(options.settings.store_at, options.registry, requests) if options.wait else {}
+        settings, registry = options.settings, options.registry
+        before = await look_before(settings.store_at, registry, requests) if options.wait else Before()
+        submission.note(before)
         begun = clock.monotonic_ms()
         await submission.send(requests)
         sent_ms = clock.monotonic_ms() - begun
-        for saga_id, record in known.items():
-            submission.note_ended(saga_id, record)
         in_time = await submission.wait(options.timeout_ms) if options.wait else True
-    if known:
+    if known := before.ended:
         say(f"{len(known):,} of {len(requests):,} had ended before: a saga is started once, this is how it ended then")
     if not options.wait:
         _print_sent(options, requests, sent_ms)
@@ -252,8 +258,9 @@ def _print_sent(options: _Options, requests: Sequence[Request], sent_ms: int) ->
 
 
 def _print_ended(options: _Options, requests: Sequence[Request], submission: Submission, *, in_time: bool) -> int:
-    ended = submission.progress.ended
+    ended, refused = submission.progress.ended, submission.progress.refused
     records = [{**item.record, "afterMs": item.after_ms} for item in ended.values()]
+    records += [{"sagaId": saga_id, "state": None, "refused": why} for saga_id, why in refused.items()]
     if options.output == "json":
         print_json(records[0] if len(requests) == 1 and records else records)
     elif options.output == "jsonl":
@@ -265,15 +272,26 @@ def _print_ended(options: _Options, requests: Sequence[Request], submission: Sub
             print_rows("table", ["saga", "state", "took", "error"], [_row(item, error.removeprefix(": "))])
     else:
         _print_summary(list(ended.values()), len(requests))
+    _say_refused(refused)
     if not in_time:
-        waiting = [request.saga_id for request in requests if request.saga_id not in ended]
+        waiting = [request.saga_id for request in requests if not submission.progress.has(request.saga_id)]
         say(
             f"saga: {len(waiting):,} of {len(requests):,} had not ended after {duration(options.timeout_ms)}; "
             f"`saga explain {waiting[0]}` says what it waits for"
         )
         return EXIT_TIMED_OUT
+    if refused:
+        return RefusedError.exit_code
     completed = SagaState.COMPLETED.value
     return 0 if all(item.record["state"] == completed for item in ended.values()) else EXIT_FAILED
+
+
+def _say_refused(refused: Mapping[str, str]) -> None:
+    """Requests that are none of a saga's: what it came to is not theirs to tell."""
+    for why in list(refused.values())[:_REFUSED_SHOWN]:
+        say(f"saga: {why}")
+    if len(refused) > _REFUSED_SHOWN:
+        say(f"saga: … and {len(refused) - _REFUSED_SHOWN:,} more were refused: -o jsonl lists all")
 
 
 def _row(item: Ended, error: str) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from kafka_saga.client.errors import OutcomeTimeoutError, RequestRefusedError
 from kafka_saga.client.outcome import Outcome as SagaOutcome
 from kafka_saga.client.outcome import outcome_of
-from kafka_saga.client.requests import request_of
+from kafka_saga.client.requests import Request, request_of, requests_of
 from kafka_saga.client.types import SagaTypes
 from kafka_saga.orchestrator.definition import Saga
 from kafka_saga.orchestrator.machine.saga import Hold
@@ -29,9 +29,10 @@ from kafka_saga.participants.outcomes import Rejected
 from kafka_saga.participants.testing import Harness, HarnessStep, body_of
 from kafka_saga.runtime.errors import DefinitionError
 from kafka_saga.runtime.limits import CLIENT_OUTCOME_TIMEOUT_MS
+from kafka_saga.schemas.agreement import another_request
 from kafka_saga.schemas.codec import decode_object
 from kafka_saga.schemas.envelope import Effect, Outcome, Reason
-from kafka_saga.schemas.ids import SagaRef
+from kafka_saga.schemas.ids import SagaRef, check_saga_id
 
 __all__ = [
     "Command",
@@ -116,19 +117,18 @@ class InMemorySagas:
             AssertionError: the saga sent a command whose reply is not among the answers.
 
         """
-        ref, value = request_of(self._types, request, saga_type=saga_type, saga_id=saga_id)
-        if ref not in self.stories:
-            definition = self._definitions[ref.saga_type]
-            self._requests[ref] = value
-            self.stories[ref] = given(definition, decode_object(value), saga_id=ref.saga_id)
-            self._carry_out(definition, self.stories[ref])
-        return ref
+        return self._begin(request_of(self._types, request, saga_type=saga_type, saga_id=saga_id))
 
     async def start_many(
         self, requests: Sequence[BaseModel | Mapping[str, Any]], *, saga_type: str | None = None
     ) -> list[SagaRef]:
-        """As `SagaClient.start_many`."""
-        return [await self.start(request, saga_type=saga_type) for request in requests]
+        """As `SagaClient.start_many`: all are checked before the first is carried out.
+
+        Raises:
+            UsageError, AssertionError: as `start`.
+
+        """
+        return [self._begin(request) for request in requests_of(self._types, requests, saga_type=saga_type)]
 
     async def outcome(
         self, saga_id: str, *, saga_type: str | None = None, timeout_ms: int = CLIENT_OUTCOME_TIMEOUT_MS
@@ -139,7 +139,7 @@ class InMemorySagas:
             OutcomeTimeoutError: there is no such saga.
 
         """
-        ref = SagaRef(self._types.named(saga_type).saga_type, saga_id)
+        ref = SagaRef(self._types.named(saga_type).saga_type, check_saga_id(saga_id))
         story = self.stories.get(ref)
         if story is None:
             raise OutcomeTimeoutError(ref, f"saga {ref} was not started, so {timeout_ms} ms changed nothing")
@@ -163,11 +163,20 @@ class InMemorySagas:
             RequestRefusedError: a saga of this id was started with another request.
 
         """
-        value = request_of(self._types, request, saga_type=saga_type, saga_id=saga_id).value
-        ref = await self.start(request, saga_type=saga_type, saga_id=saga_id)
-        if value != self._requests[ref]:
-            raise RequestRefusedError(ref, "conflict", f"saga {ref} exists with another request")
+        prepared = request_of(self._types, request, saga_type=saga_type, saga_id=saga_id)
+        ref = self._begin(prepared)
+        if decode_object(prepared.value) != decode_object(self._requests[ref]):
+            raise RequestRefusedError(ref, "conflict", another_request(ref))
         return await self.outcome(ref.saga_id, saga_type=ref.saga_type, timeout_ms=timeout_ms)
+
+    def _begin(self, request: Request) -> SagaRef:
+        ref, value = request
+        if ref not in self.stories:
+            definition = self._definitions[ref.saga_type]
+            self._requests[ref] = value
+            self.stories[ref] = given(definition, decode_object(value), saga_id=ref.saga_id)
+            self._carry_out(definition, self.stories[ref])
+        return ref
 
     def _carry_out(self, definition: Saga, story: Story) -> None:
         models = {

@@ -127,6 +127,39 @@ def test_a_saga_that_had_ended_before_is_not_waited_for(saga: Saga, system: Syst
 
 @pytest.mark.kafka
 @pytest.mark.processes
+@pytest.mark.parametrize("knows", ["the store", "Kafka only"])
+def test_another_request_for_an_id_that_exists_is_not_told_the_other_ones_outcome(
+    saga: Saga, system: System, tmp_path: Path, knows: str
+) -> None:
+    variables = dict(system.variables)
+    arguments = ["submit", "order", "--order-id", "mine", "--wait"]
+    assert saga(*arguments, **variables).exit_code == 0
+    if knows == "Kafka only":
+        variables["SAGA_DATA_DIR"] = str(tmp_path / "another machine")
+
+    other = saga(*arguments, "--customer", "bob", **variables)
+    listed = saga(*arguments, "--customer", "bob", "-o", "json", **variables)
+
+    why = "saga order/mine exists with another request; a new request needs a new id"
+    assert (other.exit_code, other.out, other.err) == (4, "", f"saga: {why}\n")
+    assert (listed.exit_code, listed.json) == (4, {"sagaId": "mine", "state": None, "refused": why})
+
+
+@pytest.mark.kafka
+@pytest.mark.processes
+def test_an_end_tells_whether_it_is_that_of_this_request(saga: Saga, system: System, tmp_path: Path) -> None:
+    named = (("o-1", "alice"), ("o-2", "alice"), ("o-1", "bob"))
+    lines = [orjson.dumps(order(name, customer)) for name, customer in named]
+    (tmp_path / "orders.jsonl").write_bytes(b"\n".join(lines))
+
+    run = saga("submit", "order", "--file", "orders.jsonl", "--wait", "-o", "jsonl", **system.variables)
+
+    assert run.exit_code == 4
+    assert {row["sagaId"]: row["state"] for row in run.rows} == {"o-1": None, "o-2": "COMPLETED"}
+
+
+@pytest.mark.kafka
+@pytest.mark.processes
 def test_many_are_followed_to_the_end(saga: Saga, system: System, tmp_path: Path) -> None:
     run = saga("submit", "order", "--count", "50", "--declined", "10", "-w", "-o", "jsonl", **system.variables)
     states = [row["state"] for row in run.rows]

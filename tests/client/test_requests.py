@@ -8,11 +8,12 @@ import pytest
 from pydantic import BaseModel
 
 from kafka_saga.client import SagaClient, SagaType
-from kafka_saga.client.requests import contradicts, request_of
+from kafka_saga.client.requests import request_of
 from kafka_saga.client.types import SagaTypes
 from kafka_saga.orchestrator.definition import Saga, Step
 from kafka_saga.orchestrator.sagas.order import order_saga
 from kafka_saga.runtime.errors import ConfigError, UsageError
+from kafka_saga.schemas.agreement import contradicts
 from kafka_saga.schemas.codec import decode_trusted, encode
 from kafka_saga.schemas.orders import OrderRequested, ReserveItems
 from kafka_saga.schemas.sensitive import MASK

@@ -12,7 +12,7 @@ from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.runtime.errors import ContractError, UsageError
 from kafka_saga.schemas.codec import decode_brought, decode_model, encode
 from kafka_saga.schemas.envelope import actor_headers
-from kafka_saga.schemas.ids import check_saga_id
+from kafka_saga.schemas.ids import SagaRef, check_saga_id
 from kafka_saga.schemas.topics import TopicNames
 
 
@@ -23,6 +23,11 @@ class Request:
     saga_type: str
     saga_id: str
     message: Message
+
+    @property
+    def ref(self) -> SagaRef:
+        """The saga's identity."""
+        return SagaRef(self.saga_type, self.saga_id)
 
 
 def definition_of(registry: Registry, saga_type: str) -> Definition:

@@ -56,7 +56,7 @@ async def start(reader: StoreReader, producer: Publishing, request: Request) -> 
         PublishRefusedError, BrokerUnavailableError: the broker does not take it.
 
     """
-    ref = SagaRef(request.saga_type, request.saga_id)
+    ref = request.ref
     hashed = request_hash(request)
     known = await reader.request_hash(ref)
     if known is None:

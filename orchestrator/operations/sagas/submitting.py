@@ -7,23 +7,32 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from kafka_saga.messaging import dead_letters
 from kafka_saga.messaging.cluster import Cluster
 from kafka_saga.messaging.consumer import Consumer
 from kafka_saga.messaging.errors import PublishRefusedError, UnknownTopicError
 from kafka_saga.messaging.producer import Producer
+from kafka_saga.messaging.records import Record
 from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.messaging.topics import list_topics
 from kafka_saga.orchestrator.machine.saga import record as saga_record
 from kafka_saga.orchestrator.machine.states import TERMINAL, SagaState
 from kafka_saga.orchestrator.masking import Masks
+from kafka_saga.orchestrator.operations.kafka.messages import text_of
 from kafka_saga.orchestrator.operations.kafka.reading import check_answering, open_topics
 from kafka_saga.orchestrator.operations.sagas.requests import Request
+from kafka_saga.orchestrator.operations.sagas.show import purged_document
+from kafka_saga.orchestrator.operations.sagas.starting import request_hash
 from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.orchestrator.store.location import StoreLocation, may_be_there
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.runtime.clock import Clock
-from kafka_saga.runtime.errors import ContractError, NotFoundError, UnavailableError
+from kafka_saga.runtime.errors import ContractError, UnavailableError
 from kafka_saga.runtime.limits import BATCH_RECORDS_MAX
+from kafka_saga.schemas.agreement import another_request, contradicts
+from kafka_saga.schemas.causes import Cause
 from kafka_saga.schemas.codec import decode_object
+from kafka_saga.schemas.topics import TopicNames, dead_letter_topic
 
 BATCH = 500
 EMBEDDED_UNFINISHED_MAX = 2_000
@@ -46,12 +55,26 @@ class Ended:
 
 @dataclass(slots=True)
 class Progress:
-    """What has happened so far."""
+    """What has happened so far.
+
+    Attributes:
+        total: how many requests there are.
+        sent: how many are sent.
+        ended: how sagas ended, by their ids.
+        refused: why a request is none of a saga's, by the saga's id: most of all, it exists with another one.
+        throttled: whether sending had to wait for sagas to end.
+
+    """
 
     total: int
     sent: int = 0
     ended: dict[str, Ended] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
     throttled: bool = False
+
+    def has(self, saga_id: str) -> bool:
+        """Whether it is known what became of a saga's request."""
+        return saga_id in self.ended or saga_id in self.refused
 
 
 @dataclass(slots=True)
@@ -60,14 +83,16 @@ class Submission:
 
     producer: Producer
     follower: Consumer | None
+    letters: str
     is_embedded: bool
     clock: Clock
     progress: Progress
     on_progress: Callable[[Progress], None]
     _sent_at: dict[str, int] = field(default_factory=dict)
+    _asked: dict[str, list[Request]] = field(default_factory=dict)
 
     async def send(self, requests: Sequence[Request]) -> None:
-        """Publish all requests; on the embedded broker only as fast as their sagas end.
+        """Publish all requests of which nothing is known yet; on the embedded broker only as fast as their sagas end.
 
         Raises:
             UnknownTopicError: there is no topic for them.
@@ -80,9 +105,12 @@ class Submission:
             if self.is_embedded:
                 await self._wait_for_room(len(batch))
             now = self.clock.monotonic_ms()
-            self._sent_at.update((request.saga_id, now) for request in batch)
+            new = [request for request in batch if not self.progress.has(request.saga_id)]
+            for request in new:
+                self._sent_at[request.saga_id] = now
+                self._asked.setdefault(request.saga_id, []).append(request)
             try:
-                await self.producer.publish([request.message for request in batch])
+                await self.producer.publish([request.message for request in new])
             except PublishRefusedError as error:
                 if error.reason == "unknown_topic":
                     raise UnknownTopicError([error.topic]) from error
@@ -91,22 +119,23 @@ class Submission:
             await self._look(0)
 
     async def wait(self, timeout_ms: int) -> bool:
-        """Follow until every saga has ended; False when some have not in time."""
+        """Follow until it is known what became of every request; False when it is not in time."""
         deadline = self.clock.monotonic_ms() + timeout_ms
-        while len(self.progress.ended) < len(self._sent_at):
+        while self._asked:
             if self.clock.monotonic_ms() >= deadline:
                 return False
             await self._look(_POLL_MS)
         return True
 
-    def note_ended(self, saga_id: str, record: dict[str, Any]) -> None:
-        """A saga that had ended before its request was sent once more: no event will come."""
-        self.progress.ended.setdefault(saga_id, Ended(record, 0))
+    def note(self, before: Before) -> None:
+        """What the store knows already: no event will come of it."""
+        self.progress.ended.update({saga_id: Ended(record, 0) for saga_id, record in before.ended.items()})
+        self.progress.refused.update(before.refused)
 
     async def _wait_for_room(self, wanted: int) -> None:
         progress = self.progress
         ended, moved_at = len(progress.ended), self.clock.monotonic_ms()
-        while len(self._sent_at) - len(progress.ended) + wanted > EMBEDDED_UNFINISHED_MAX and self.follower is not None:
+        while len(self._asked) + wanted > EMBEDDED_UNFINISHED_MAX and self.follower is not None:
             progress.throttled = True
             await self._look(_POLL_MS)
             if len(progress.ended) != ended:
@@ -121,25 +150,45 @@ class Submission:
     async def _look(self, timeout_ms: int) -> None:
         if self.follower is not None:
             for record in await self.follower.poll(timeout_ms, BATCH_RECORDS_MAX):
-                self._note(record.value)
+                self._note(record)
             check_answering(self.follower)
         self.on_progress(self.progress)
 
-    def _note(self, value: bytes | None) -> None:
+    def _note(self, record: Record) -> None:
+        if record.topic == self.letters:
+            self._set_aside(record)
+            return
         try:
-            record = decode_object(value)
+            told = decode_object(record.value)
         except ContractError:
             return  # nobody but an orchestrator writes events; a stranger's is not ours to judge
-        saga_id = record.get("sagaId")
-        if record.get("state") in _ENDS and saga_id in self._sent_at and saga_id not in self.progress.ended:
-            self.progress.ended[saga_id] = Ended(record, self.clock.monotonic_ms() - self._sent_at[saga_id])
+        saga_id = told.get("sagaId")
+        if told.get("state") not in _ENDS or not isinstance(saga_id, str) or saga_id not in self._asked:
+            return
+        asked, data = self._asked.pop(saga_id), told.get("data")
+        accepted = data.get("request") if isinstance(data, dict) else None
+        if any(contradicts(request.message.value or b"", accepted) for request in asked):
+            self.progress.refused[saga_id] = another_request(asked[0].ref)
+        else:
+            self.progress.ended[saga_id] = Ended(told, self.clock.monotonic_ms() - self._sent_at[saga_id])
+
+    def _set_aside(self, letter: Record) -> None:
+        saga_id = (letter.key or b"").decode(errors="replace")
+        asked = self._asked.get(saga_id, ())
+        if any(request.message.value == letter.value for request in asked):
+            headers = dict(letter.headers)
+            cause, why = (text_of(headers.get(name)) for name in (dead_letters.CAUSE, dead_letters.MESSAGE))
+            ref = self._asked.pop(saga_id)[0].ref
+            is_conflict = cause == Cause.CONFLICT
+            self.progress.refused[saga_id] = another_request(ref) if is_conflict else f"saga {ref}: {cause}: {why}"
 
 
 @asynccontextmanager
 async def open_submission(
     kafka: KafkaSettings,
     *,
-    events: str,
+    saga_type: str,
+    topics: TopicNames,
     total: int,
     follows: bool,
     clock: Clock,
@@ -152,14 +201,16 @@ async def open_submission(
         UnknownTopicError: there is no events topic to follow.
 
     """
+    events, letters = topics.events(saga_type), dead_letter_topic(topics.requests(saga_type))
     async with AsyncExitStack() as stack:
         embedded = await is_embedded(kafka)
         follower: Consumer | None = None
         if follows or (embedded and total > EMBEDDED_UNFINISHED_MAX):
-            follower = await stack.enter_async_context(open_topics(kafka, [events], from_end=True))
+            followed = [events, *({letters} & (await list_topics(kafka)).keys())]
+            follower = await stack.enter_async_context(open_topics(kafka, followed, from_end=True))
         producer = Producer(kafka, clock=clock)
         stack.push_async_callback(producer.stop)
-        yield Submission(producer, follower, embedded, clock, Progress(total), on_progress)
+        yield Submission(producer, follower, letters, embedded, clock, Progress(total), on_progress)
 
 
 async def is_embedded(kafka: KafkaSettings) -> bool:
@@ -176,26 +227,38 @@ async def is_embedded(kafka: KafkaSettings) -> bool:
         await cluster.close()
 
 
-async def ended_before(
-    store: StoreLocation, registry: Registry, requests: Sequence[Request]
-) -> dict[str, dict[str, Any]]:
-    """The records of sagas that have ended already, where the orchestrator's store can be asked."""
+@dataclass(frozen=True, slots=True)
+class Before:
+    """What was known of requests before they were sent: how sagas had ended, and which ones have another request."""
+
+    ended: dict[str, dict[str, Any]] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+
+async def look_before(store: StoreLocation, registry: Registry, requests: Sequence[Request]) -> Before:
+    """What the orchestrator's store knows of their sagas, where it can be asked."""
+    before = Before()
     if len(requests) > LOOKED_UP_MAX or not may_be_there(store):
-        return {}
+        return before
     reader = await StoreReader.open(store, Masks(registry))
-    found: dict[str, dict[str, Any]] = {}
     try:
         for request in requests:
-            try:
-                saga = await reader.find(request.saga_id, request.saga_type)
-            except NotFoundError:
+            hashed, gone = await reader.request_hash(request.ref), None
+            if hashed is None:
+                gone = await reader.find_purged(*reversed(request.ref))
+                hashed = None if gone is None else gone.request_hash
+            if hashed is None:
                 continue
-            if saga.state.value in _ENDS:
+            if hashed != request_hash(request):
+                before.refused[request.saga_id] = another_request(request.ref)
+            elif gone is not None:
+                before.ended[request.saga_id] = purged_document(gone)
+            elif (saga := await reader.get(request.ref)) is not None and saga.state.value in _ENDS:
                 definition = registry.get(saga.ref.saga_type, saga.definition_version)
-                found[request.saga_id] = saga_record(definition, saga).model_dump()
+                before.ended[request.saga_id] = saga_record(definition, saga).model_dump()
     finally:
         await reader.close()
-    return found
+    return before
 
 
 def count_states(ended: Collection[Ended]) -> dict[str, int]:
