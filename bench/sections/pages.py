@@ -19,6 +19,7 @@ from bench.system import say
 from deploy.postgres.postgres import running_server
 from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.orchestrator.dashboard import add_to, attend
+from kafka_saga.orchestrator.dashboard.room import room_in
 from kafka_saga.orchestrator.http.application import create_app
 from kafka_saga.orchestrator.http.desk import open_desk
 from kafka_saga.orchestrator.http.security.local import LocalSecurity
@@ -123,9 +124,10 @@ async def _times(at: StoreLocation) -> dict[str, Any]:
     ) as desk:  # fmt: skip
         app = create_app(desk, security=LocalSecurity("bench"), pages=add_to)
         attending = asyncio.create_task(attend(app))
-        await asyncio.sleep(3)  # a server that runs has had that long
+        room = room_in(app)
+        await room.ready.wait()  # as a server that runs has long been
         first = await _time(app, "/")
-        await asyncio.sleep(3)  # the count of all goes on beside it
+        await room.pulse.counted()  # it goes on beside the first page, and seldom later
         times = {page: await _median(app, page) for page in PAGES}
         attending.cancel()
         await asyncio.gather(attending, return_exceptions=True)

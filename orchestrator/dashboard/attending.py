@@ -18,13 +18,14 @@ from kafka_saga.runtime.live_limits import TREND_STEP_MS
 async def attend(app: FastAPI) -> None:
     """Go on until the server ends. Nothing waits for it: it begins once the server answers."""
     await asyncio.to_thread(prepare)
-    desk, pulse = app.state.desk, room_in(app).pulse
+    desk, room = app.state.desk, room_in(app)
     assert isinstance(desk, Desk)
     while not desk.ending.is_set():
         try:
             async with desk.reader() as reader:
-                await pulse.note(reader)
+                await room.pulse.note(reader)
                 await reader.owners.now(desk.clock)  # who beats is known before a page asks; the first watch takes long
+            room.ready.set()
         except SagaError:
             pass  # the pages say so, and the curves have a step less
         await rest(desk.ending, desk.clock, TREND_STEP_MS)

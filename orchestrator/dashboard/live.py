@@ -85,7 +85,8 @@ async def _draw(page: Page, visit: Visit) -> dict[str, str]:
     context = {**visit.frame(page), **await visit.navigation(), **await page.look(visit), "part": True}
     if page.shared:
         del context["csrf_field"]  # it would be somebody else's
-    drawn = [render(part, **context) for part in ("part/pages.html", *page.parts)]
+    parts = context.get("live_parts", page.parts)  # a page may have others while what it is about is not there
+    drawn = [render(part, **context) for part in ("part/pages.html", *parts)]
     return {_id_of(html): html for html in drawn}
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, FastAPI, Request
@@ -21,12 +22,14 @@ class Room:
         looks: what was drawn a moment ago, for whoever looks at the same.
         pulse: how the sagas go.
         jobs: bulk acts.
+        ready: set once a first reader does not wait for what is done once.
 
     """
 
     looks: Looks
     pulse: Pulse
     jobs: BulkJobs
+    ready: asyncio.Event = field(default_factory=asyncio.Event)
 
     @classmethod
     def at(cls, desk: Desk) -> Room:

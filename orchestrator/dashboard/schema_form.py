@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from kafka_saga.orchestrator.dashboard.wording import number
-from kafka_saga.runtime.errors import UsageError
 from kafka_saga.runtime.wording import with_article
 from kafka_saga.schemas.codec import decode_trusted, encode
 
@@ -77,14 +76,15 @@ class Form:
         """What is asked for, filled with what was filled in before, or with the schema's defaults."""
         return self._group("", self._resolved(self.schema), filled, 0)
 
-    def document(self, filled: Mapping[str, str]) -> dict[str, Any]:
+    def document(self, filled: Mapping[str, str], mistakes: Mistakes) -> dict[str, Any]:
         """The document that was filled in; what is empty and need not be given is left out.
 
-        Raises:
-            UsageError: a list is too long, or something that is asked for as JSON is none.
+        Args:
+            filled: the texts, by the fields' names.
+            mistakes: told of what is asked for as JSON and is none; it is left out, too.
 
         """
-        return _Reader(filled).group(self.fields(filled))
+        return _Reader(filled, mistakes).group(self.fields(filled))
 
     def _group(
         self, name: str, schema: Mapping[str, Any], filled: Mapping[str, str] | None, depth: int
@@ -165,6 +165,7 @@ class _Reader:
     """Makes values of texts."""
 
     filled: Mapping[str, str]
+    mistakes: Mistakes
 
     def group(self, fields: tuple[Field, ...]) -> dict[str, Any]:
         found: dict[str, Any] = {}
@@ -190,7 +191,14 @@ class _Reader:
             return _number(text.strip())
         if one.kind == "choice":
             return next((value for value in one.values if _as_text(value) == text), text)
-        return _json(one, text) if one.kind == "json" else text
+        return self._json(one, text) if one.kind == "json" else text
+
+    def _json(self, one: Field, text: str) -> Any:
+        try:
+            return decode_trusted(text)
+        except ValueError as error:
+            self.mistakes.at[one.name] = f"it is not JSON: {error}"
+            return _NOTHING
 
 
 _NOTHING = object()
@@ -203,6 +211,9 @@ class Mistakes:
 
     at: dict[str, str] = field(default_factory=dict)
     whole: list[str] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.at or self.whole)
 
 
 def place(mistakes: Mistakes, known: set[str], at: tuple[int | str, ...], what: str) -> None:
@@ -273,10 +284,3 @@ def _number(text: str) -> Any:
         return float(text)
     except ValueError:
         return text
-
-
-def _json(one: Field, text: str) -> Any:
-    try:
-        return decode_trusted(text)
-    except ValueError as error:
-        raise UsageError(f"{one.label}: it is not JSON: {error}") from error

@@ -164,10 +164,52 @@ async def test_a_form_starts_a_saga_and_says_at_its_fields_what_is_wrong(
     await screen.shot("start-wrong")
     await page.locator("[name=currency]").fill("EUR")
     await page.get_by_role("button", name="Start it", exact=True).last.click()
-    await page.get_by_role("link", name="formed-1", exact=True).wait_for()
+    await page.wait_for_url(f"{site}/sagas/order/formed-1*")
+    await page.locator("#head").get_by_text("COMPLETED", exact=True).wait_for()  # without a reload
+    assert await screen.violations() == []
     await reach(system, SagaState.COMPLETED, "formed-1")
     await screen.go("/audit?verb=start")
     await page.get_by_role("row").filter(has_text="formed-1").get_by_text("taken", exact=True).wait_for()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def beside(system: World) -> AsyncIterator[str]:
+    """A dashboard beside the orchestrator."""
+    process = system.add("dashboard", saga_command("dashboard", "--http", "127.0.0.1:0"))
+    process.start()
+    await process.said("http.ready")
+    yield site_of(system, "dashboard")
+    process.terminate()
+    del system.processes["dashboard"]
+
+
+async def test_a_saga_that_was_asked_for_is_on_its_way_until_its_page_becomes_it(
+    screens: Screens, beside: str, system: World
+) -> None:
+    """The orchestrator stands still while the form is sent, as behind a long queue; a dashboard beside it does not."""
+    screen = await screens(beside)
+    page = screen.page
+    orchestrator = system.processes["orchestrator"]
+    await screen.go("/start/order")
+    for name, text in (("order_id", "awaited-1"), ("customer_id", "bob"), ("amount", "990"), ("currency", "EUR")):
+        await page.locator(f"[name={name}]").fill(text)
+    await page.locator("[name='items.0.sku']").fill("lamp")
+    await page.locator("[name='items.0.quantity']").fill("1")
+    orchestrator.signal(signal.SIGSTOP)
+    try:
+        await page.keyboard.press("Enter")
+        await page.get_by_role("heading", name="awaited-1 is on its way").wait_for()
+        assert await screen.violations() == []
+        await screen.shot("awaited")
+        await page.evaluate("window.opened = true")
+    finally:
+        orchestrator.signal(signal.SIGCONT)
+    await page.locator("#head").get_by_text("COMPLETED", exact=True).wait_for()
+    for part in ("#path", "#time", "#talk"):
+        await page.locator(part).get_by_role("heading").first.wait_for()
+    assert await page.evaluate("window.opened") is True
+    assert await screen.violations() == []
+    await page.close()  # before its server goes
 
 
 async def test_a_dead_letter_is_looked_at_and_sent_again(screens: Screens, site: str, system: World) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import httpx
 import pytest
@@ -20,12 +21,12 @@ from tests.operations.conftest import Desk, at, desk
 __all__ = ["at", "desk"]
 
 
-@pytest.fixture
-async def pages(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
-    """The dashboard of the store that `desk` works on; Kafka does not answer."""
+@asynccontextmanager
+async def served(desk: Desk, registry: Registry) -> AsyncIterator[httpx.AsyncClient]:
+    """The dashboard of the store that `desk` works on, for sagas of `registry`; Kafka does not answer."""
     async with open_desk(
         store_at=desk.at,
-        registry=Registry(load_definitions(["kafka_saga.orchestrator.sagas.order"]), {}),
+        registry=registry,
         kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1"),
         topics=TopicNames(),
         group="orchestrator",
@@ -38,3 +39,10 @@ async def pages(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
         transport = httpx.ASGITransport(app, raise_app_exceptions=True)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1", headers=headers) as client:
             yield client
+
+
+@pytest.fixture
+async def pages(desk: Desk) -> AsyncIterator[httpx.AsyncClient]:
+    """The dashboard of the shipped order saga."""
+    async with served(desk, Registry(load_definitions(["kafka_saga.orchestrator.sagas.order"]), {})) as client:
+        yield client

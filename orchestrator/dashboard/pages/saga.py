@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Annotated, Any
-from urllib.parse import quote
 
 from fastapi import APIRouter, Form
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
@@ -15,8 +14,10 @@ from kafka_saga.orchestrator.dashboard.drawing.gantt import TALL, WIDE, Row, gan
 from kafka_saga.orchestrator.dashboard.drawing.graph import Graph
 from kafka_saga.orchestrator.dashboard.drawing.tall_graph import tall_graph
 from kafka_saga.orchestrator.dashboard.drawing.wide_graph import wide_graph
+from kafka_saga.orchestrator.dashboard.pages.sagas import saga_href
 from kafka_saga.orchestrator.dashboard.rendering import render
 from kafka_saga.orchestrator.dashboard.routing import add_page
+from kafka_saga.orchestrator.dashboard.saga.awaited import awaited
 from kafka_saga.orchestrator.dashboard.saga.conversation import conversation, since
 from kafka_saga.orchestrator.dashboard.saga.facts import facts, ways
 from kafka_saga.orchestrator.dashboard.saga.opened import opened
@@ -29,7 +30,7 @@ from kafka_saga.orchestrator.machine.states import VERBS, SagaState
 from kafka_saga.orchestrator.operations.acts.acting import act_on, send
 from kafka_saga.orchestrator.operations.sagas.show import show as show_saga
 from kafka_saga.orchestrator.operations.sagas.telling import Told, tell
-from kafka_saga.runtime.errors import UsageError
+from kafka_saga.runtime.errors import NotFoundError, UsageError
 from kafka_saga.runtime.wording import duration
 from kafka_saga.schemas.codec import decode_object, encode
 from kafka_saga.schemas.ids import SagaRef
@@ -42,16 +43,17 @@ Text = Annotated[str, Form()]
 router = APIRouter()
 
 
-def href_of(ref: SagaRef) -> str:
-    """Where a saga's page is."""
-    return f"/sagas/{quote(ref.saga_type, safe='')}/{quote(ref.saga_id, safe='')}"
-
-
 async def look(visit: Visit) -> dict[str, Any]:
     """What the page shows."""
-    params = visit.request.path_params
-    told = await _told(visit, SagaRef(params["saga_type"], params["saga_id"]))
-    asked = visit.request.query_params
+    params, asked = visit.request.path_params, visit.request.query_params
+    ref = SagaRef(params["saga_type"], params["saga_id"])
+    try:
+        told = await _told(visit, ref)
+    except NotFoundError:
+        coming = await awaited(visit, ref)
+        if coming is None:
+            raise
+        return coming
     return shown(
         told,
         visit.desk.topics,
@@ -74,12 +76,12 @@ def shown(told: Told, topics: TopicNames, *, actor: str, true_scale: bool, whole
     """
     saga = told.saga
     graph = graph_of(told.definition, saga, told.line)
-    talk = conversation(told.definition, saga, told.history, topics, href_of(saga.ref), whole=whole)
+    talk = conversation(told.definition, saga, told.history, topics, saga_href(saga.ref), whole=whole)
     return {
         "title": f"{saga.ref.saga_id} {saga.state.value}",
         "told": told,
         "saga": saga,
-        "base": href_of(saga.ref),
+        "base": saga_href(saga.ref),
         "look": step_look("HELD") if saga.held is not None else saga_look(saga.state.value),
         "facts": facts(told),
         "ways": ways(told, actor),
@@ -147,7 +149,7 @@ async def act(
     async with desk.reader() as reader, desk.act_queue() as queue:
         saga = await reader.find(saga_id, saga_type)
         await send(queue, reader, [act_on(saga.ref, wanted, saga.state)], desk.clock.now_ms())
-    return RedirectResponse(f"{href_of(saga.ref)}#acts", 303)
+    return RedirectResponse(f"{saga_href(saga.ref)}#acts", 303)
 
 
 def _arguments(*, step: str, target: str, data: str) -> Mapping[str, Any]:
@@ -164,7 +166,7 @@ async def message(saga_type: str, saga_id: str, turn: int, place: str, visit: Th
     """One message of the conversation, opened: looked for on Kafka now. A part of the page, or a page of its own."""
     told = await _told(visit, SagaRef(saga_type, saga_id))
     found = await opened(visit.desk, told, turn, place)
-    context = {"message": found, "base": href_of(told.saga.ref), "saga": told.saga}
+    context = {"message": found, "base": saga_href(told.saga.ref), "saga": told.saga}
     if visit.request.headers.get("hx-request") == "true":
         return HTMLResponse(render("saga/message.html", **context), headers={"Cache-Control": "no-store"})
     frame = {**visit.frame(_ALONE), **await visit.navigation(), **context, "title": found.name}

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import RedirectResponse, Response
 from pydantic import ValidationError
 
-from kafka_saga.orchestrator.dashboard.filters import Asked
+from kafka_saga.orchestrator.dashboard.pages.sagas import saga_href
 from kafka_saga.orchestrator.dashboard.routing import add_page
 from kafka_saga.orchestrator.dashboard.schema_form import Form, Mistakes, names, place, with_item, without_item
 from kafka_saga.orchestrator.dashboard.visit import Page, TheVisit, Visit
@@ -16,9 +16,12 @@ from kafka_saga.orchestrator.definition import Saga as Definition
 from kafka_saga.orchestrator.http.security.roles import Actor, Role, needs
 from kafka_saga.orchestrator.operations.sagas import starting
 from kafka_saga.orchestrator.operations.sagas.requests import Request, definition_of, prepare
-from kafka_saga.runtime.errors import ConflictError, UsageError
+from kafka_saga.orchestrator.operations.sagas.starting import Begun
+from kafka_saga.runtime.errors import ConflictError, ContractError, UsageError
+from kafka_saga.runtime.limits import ID_LENGTH_MAX
 from kafka_saga.runtime.telemetry import log
-from kafka_saga.schemas.codec import encode
+from kafka_saga.schemas.codec import encode, fit
+from kafka_saga.schemas.ids import SagaRef, check_saga_id
 
 _log = log("dashboard")
 Operator = Annotated[Actor, needs(Role.OPERATOR)]
@@ -42,6 +45,7 @@ async def look(visit: Visit) -> dict[str, Any]:
         "version": definition.version,
         "requests": visit.desk.topics.requests(saga_type),
         "saga_id": "",
+        "id_hint": f"1 to {ID_LENGTH_MAX} characters from A-Z a-z 0-9 . _ : -",
         "mistakes": Mistakes(),
     }
 
@@ -68,41 +72,63 @@ async def start(visit: TheVisit, actor: Operator, saga_type: str) -> Response:
     elif filled.get("remove"):
         filled = without_item(filled, filled["remove"])
     else:
-        request = await _asked(visit, actor, definition, filled, mistakes)
-        if request is not None and await _started(visit, request, mistakes):
+        request = _asked(visit, actor, definition, filled, mistakes)
+        begun = None if request is None else await _begun(visit, definition, request, mistakes)
+        if request is not None and begun is not None:
             _log.info("saga.requested", saga_type=saga_type, saga_id=request.saga_id, actor=actor.name)
-            return RedirectResponse(Asked(q=request.saga_id, type=saga_type).address(), 303)
+            there = saga_href(SagaRef(saga_type, request.saga_id))
+            asked_at = f"?asked={visit.desk.clock.now_ms()}" if begun is Begun.ACCEPTED else ""
+            return RedirectResponse(there + asked_at, 303)
     answers = {"fields": form_of(definition).fields(filled), "mistakes": mistakes, "saga_id": filled.get(ID, "")}
-    return await visit.show(PAGE, 422 if mistakes.at or mistakes.whole else 200, **answers)
+    return await visit.show(PAGE, 422 if mistakes else 200, **answers)
 
 
-async def _asked(
+def _asked(
     visit: Visit, actor: Actor, definition: Definition, filled: dict[str, str], mistakes: Mistakes
-) -> Request | None:  # fmt: skip
-    """The request, where nothing is wrong with it."""
+) -> Request | None:
+    """The request, where nothing is wrong with it; else everything that is wrong, at once."""
     form = form_of(definition)
     known = names(form.fields(filled))
+    document = form.document(filled, mistakes)
+    saga_id = None if definition.id_from is not None else filled.get(ID, "").strip()
     try:
-        document = form.document(filled)
-        definition.request.model_validate_json(encode(document))
-        saga_id, topics = filled.get(ID, "").strip() or None, visit.desk.topics
-        [request] = prepare(definition, topics, [document], saga_id=saga_id, origin="the form", actor=actor.name)
-    except ValidationError as error:
-        for one in error.errors(include_url=False, include_input=False):
-            place(mistakes, known, one["loc"], one["msg"])
+        fit(definition.request, encode(document))
+    except ContractError as error:
+        _put(mistakes, known, error)
+    try:
+        check_saga_id(saga_id if definition.id_from is None else document.get(definition.id_from))
+    except ContractError as error:
+        mistakes.at.setdefault(_id_field(definition), str(error))
+    if mistakes:
         return None
+    try:
+        topics = visit.desk.topics
+        [request] = prepare(definition, topics, [document], saga_id=saga_id, origin="the form", actor=actor.name)
     except UsageError as error:
         mistakes.whole.append(str(error))
         return None
     return request
 
 
-async def _started(visit: Visit, request: Request, mistakes: Mistakes) -> bool:
-    """Whether the saga was asked for, now or before."""
+def _put(mistakes: Mistakes, known: set[str], error: ContractError) -> None:
+    """Complaints of the model to their fields; what no schema says (a validator of a user's) to all of it."""
+    cause = error.__cause__
+    if not isinstance(cause, ValidationError):
+        mistakes.whole.append(str(error))
+        return
+    for one in cause.errors(include_url=False, include_input=False):
+        place(mistakes, known, one["loc"], one["msg"])
+
+
+def _id_field(definition: Definition) -> str:
+    return definition.id_from or ID
+
+
+async def _begun(visit: Visit, definition: Definition, request: Request, mistakes: Mistakes) -> Begun | None:
+    """How the saga was asked for, now or before; None where its id is another's."""
     try:
         async with visit.desk.reader() as reader:
-            await starting.start(reader, visit.desk.producer, request)
+            return (await starting.start(reader, visit.desk.producer, request)).begun
     except ConflictError as error:
-        mistakes.whole.append(str(error))
-        return False
-    return True
+        mistakes.at[_id_field(definition)] = str(error)
+        return None

@@ -141,6 +141,11 @@ class Pulse:
         key = await reader.next_key()
         self._trend.note(Moment(ticks, key, key - sum(unfinished.values())))
 
+    async def counted(self) -> None:
+        """Wait until the count of all sagas that goes on has ended."""
+        if self._counting is not None:
+            await asyncio.wait({self._counting})
+
     async def _recount(self) -> None:
         began = self.clock.monotonic_ms()
         try:
