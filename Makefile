@@ -7,7 +7,7 @@ WORKERS ?= 2
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help demo install check test browser screenshots sim soak mutants kills chaos flood verify kafka kafka-stop bench bench-short bench-profile fuzz schemathesis
+.PHONY: help dist lock demo install check test browser screenshots sim soak mutants kills chaos flood verify kafka kafka-stop bench bench-short bench-profile fuzz schemathesis
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -87,6 +87,17 @@ kafka: ## start a real Apache Kafka on 127.0.0.1:9092 (PORT=…) without Docker;
 
 kafka-stop: ## stop it; its data stays
 	@$(PYTHON) deploy/kafka/kafka.py stop
+
+dist: $(INSTALLED) ## build sdist and wheel into dist/
+	@rm -rf dist
+	@.venv/bin/python -m build --outdir dist .
+
+# What the image installs, to the byte: versions that fit each other on every Python and platform of ours, with hashes.
+LOCKED := --extra dashboard --extra otel --extra postgres --extra sqlalchemy
+
+lock: $(INSTALLED) ## pin what the image installs, with hashes, in deploy/requirements.lock; UPGRADE=1: the newest that fit
+	@.venv/bin/uv pip compile pyproject.toml $(LOCKED) --universal --python-version 3.11 --generate-hashes --no-annotate \
+	  --no-emit-index-url --custom-compile-command 'make lock' --quiet $(if $(UPGRADE),--upgrade) --output-file deploy/requirements.lock
 
 .venv/.bench: $(INSTALLED)
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,bench]'

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from kafka_saga.runtime.errors import BrokerUnavailableError, ConfigError
+from kafka_saga.runtime.extras import require
 
 _START_TIMEOUT_S = 15
 _STOP_TIMEOUT_S = 5
@@ -36,10 +37,9 @@ def serve() -> Iterator[str]:
         BrokerUnavailableError: the mock cluster did not come up.
 
     """
-    try:
-        from confluent_kafka import KafkaException, Producer  # noqa: PLC0415 - an extra that most do without
-    except ImportError as error:
-        raise ConfigError("the embedded broker needs confluent-kafka: pip install 'kafka-saga[demo]'") from error
+    require("demo", "the embedded broker")
+    from confluent_kafka import KafkaException, Producer  # noqa: PLC0415 - an extra that most do without
+
     # The mock cluster lives as long as the client that asked for it; the client itself is not used.
     # bootstrap.servers must be something, and is replaced by the mock's own address.
     client = Producer({"test.mock.num.brokers": 1, "bootstrap.servers": "127.0.0.1:1", "log_level": 0})

@@ -36,6 +36,7 @@ from kafka_saga.orchestrator.store.sight import Sight
 from kafka_saga.orchestrator.store.sqlite import SqliteStore, open_store
 from kafka_saga.runtime.clock import Clock, SystemClock, chance
 from kafka_saga.runtime.errors import RefusedError, UsageError
+from kafka_saga.runtime.extras import require
 from kafka_saga.runtime.process import Lifecycle, beside
 from kafka_saga.runtime.showing import Shown, shown
 from kafka_saga.runtime.telemetry import log
@@ -117,6 +118,7 @@ async def run_orchestrator(lifecycle: Lifecycle, settings: Settings) -> None:
 
 
 def _take_port(http: HttpSettings) -> socket:
+    require("dashboard", "--http")
     from kafka_saga.orchestrator import web  # noqa: PLC0415 -- half a second, for who serves something
 
     assert http.listen is not None

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from kafka_saga.runtime.errors import ConfigError, SagaError, StoreFullError, StoreRefusedError, StoreUnavailableError
+from kafka_saga.runtime.extras import require
 from kafka_saga.runtime.limits import POSTGRES_CONNECT_TIMEOUT_MS
 
 if TYPE_CHECKING:
@@ -143,11 +144,10 @@ async def connect(url: PostgresUrl, *, application: str, limits: SessionLimits =
         StoreRefusedError: it does not know the user or the database, or is older than 13.
 
     """
-    try:
-        import asyncpg  # noqa: PLC0415 -- an extra
-        from asyncpg.connect_utils import SessionAttribute  # noqa: PLC0415
-    except ImportError as error:
-        raise ConfigError("PostgreSQL needs the extra: pip install 'kafka-saga[postgres]'") from error
+    require("postgres", "PostgreSQL")
+    import asyncpg  # noqa: PLC0415 -- an extra
+    from asyncpg.connect_utils import SessionAttribute  # noqa: PLC0415
+
     _check_files(url)
     with translated_errors(url):
         primary = SessionAttribute.read_write if url.leaves_the_primary_open else None

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from importlib.util import find_spec
 
+from kafka_saga.runtime.errors import ConfigError
+from kafka_saga.runtime.extras import require
 from kafka_saga.runtime.telemetry import log
 
 _log = log("traces")
@@ -25,8 +26,10 @@ def exported_traces(service: str, environment: Mapping[str, str]) -> Iterator[No
     if not _are_wanted(environment):
         yield
         return
-    if find_spec("opentelemetry.sdk") is None or find_spec("opentelemetry.exporter.otlp.proto.http") is None:
-        _log.warning("traces.not_exported", why="the SDK is not installed: pip install 'kafka-saga[otel]'")
+    try:
+        require("otel", "sending traces")
+    except ConfigError as error:
+        _log.warning("traces.not_exported", why=str(error))
         yield
         return
     from opentelemetry import trace  # noqa: PLC0415 -- only for who exports traces

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
 
 from kafka_saga.orchestrator.cli.streams import prepare_streams
+from kafka_saga.runtime.errors import ConfigError
+from kafka_saga.runtime.extras import require
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -15,9 +16,10 @@ def main() -> None:
     """Run the command line."""
     prepare_streams()
     check_interpreter()
-    missing = [name for name in ("cyclopts", "rich", "ormsgpack") if find_spec(name) is None]
-    if missing:
-        _refuse(f"the command line needs {', '.join(missing)}: pip install 'kafka-saga[cli]'")
+    try:
+        require("cli", "the command line")
+    except ConfigError as error:
+        _refuse(str(error))
     try:
         from kafka_saga.orchestrator.cli.commands import run  # noqa: PLC0415 -- a participant's machine may lack it
 

@@ -18,8 +18,8 @@ from kafka_saga.orchestrator.http.settings import read_listen_address
 from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.orchestrator.store.location import StoreLocation
 from kafka_saga.orchestrator.store.reader import StoreReader
-from kafka_saga.orchestrator.web import open_web, take_port
 from kafka_saga.runtime.clock import SystemClock
+from kafka_saga.runtime.extras import require
 from kafka_saga.runtime.health import Finding
 from kafka_saga.runtime.process import Lifecycle, run_process
 from kafka_saga.runtime.showing import shown
@@ -48,6 +48,9 @@ def dashboard(
         saga dashboard --store postgresql://saga@db/orders
 
     """
+    require("dashboard", "the dashboard")
+    from kafka_saga.orchestrator.web import take_port  # noqa: PLC0415 -- an extra
+
     settings = common.loaded(http=http, read_only=read_only, **process.given).settings
     configure_logging(process="dashboard", level=settings.log_level, log_format=settings.log_format)
     log_remarks()
@@ -58,6 +61,8 @@ def dashboard(
 
 
 async def _serve(lifecycle: Lifecycle, settings: Settings, registry: Registry, listening: socket) -> None:
+    from kafka_saga.orchestrator.web import open_web  # noqa: PLC0415 -- an extra
+
     await (await StoreReader.open(settings.store_at)).close()  # somebody is here to read what is wrong with it
     clock = SystemClock()
     async with (

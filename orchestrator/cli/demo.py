@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from kafka_saga.orchestrator.config import load_settings
 from kafka_saga.orchestrator.demo.run import run_demo
+from kafka_saga.runtime.extras import require
 from kafka_saga.runtime.telemetry import configure_logging
 
 
@@ -36,6 +37,7 @@ def demo(
         saga demo --bootstrap-servers localhost:9092
 
     """
+    require("dashboard", "saga demo")
     loaded = load_settings(flags={"kafka.bootstrap_servers": bootstrap_servers}, environment=os.environ, file=config)
     configure_logging(process="demo", level="error")
     kafka = loaded.settings.kafka if loaded.kafka_configured else None

@@ -28,6 +28,7 @@ from kafka_saga.orchestrator.remembered import NAME, REMEMBERED, remember
 from kafka_saga.orchestrator.store.presence import check_free
 from kafka_saga.orchestrator.supervisor.system import Plan, run_system
 from kafka_saga.runtime.errors import ConfigError, RefusedError
+from kafka_saga.runtime.extras import require
 from kafka_saga.runtime.postgres import PostgresUrl, is_postgres_url
 from kafka_saga.runtime.telemetry import LogFormat
 
@@ -63,6 +64,7 @@ def up(
         saga up --app shop.sagas --participant shop.services:stock --participant shop.services:billing
 
     """
+    require("dashboard", "saga up")
     loaded = common.loaded(
         participants=participant,
         http=http,

@@ -1,1 +1,1 @@
-"""The orchestrator over HTTP: the API under /api/v1, and what the dashboard stands on. Needs `kafka-saga[cli]`."""
+"""The orchestrator over HTTP: the API under /api/v1, what the dashboard stands on. Needs `kafka-saga[dashboard]`."""

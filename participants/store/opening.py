@@ -12,6 +12,7 @@ from kafka_saga.participants.kinds import Kind
 from kafka_saga.participants.store.port import ParticipantStore
 from kafka_saga.runtime.clock import Clock, new_id
 from kafka_saga.runtime.errors import ConfigError, DefinitionError, StoreRefusedError
+from kafka_saga.runtime.extras import require
 from kafka_saga.runtime.limits import HANDLER_TIMEOUT_MS
 from kafka_saga.runtime.migrations import GUEST_SCHEMA_TABLE
 from kafka_saga.runtime.postgres import PostgresUrl, check_schema_name, translated_errors
@@ -73,6 +74,7 @@ async def open_for(
     if isinstance(database, PostgresUrl):
         return await _open_postgres(opening, database)
     if opening.participant.kind is Kind.SESSION:
+        require("sqlalchemy", "an AsyncSession")
         from kafka_saga.participants.store.alchemy_sqlite import open_alchemy  # noqa: PLC0415 -- an extra
 
         return await open_alchemy(database, opening.participant.sessions, after_crash=after_crash)
@@ -82,10 +84,9 @@ async def open_for(
 
 
 async def _open_postgres(opening: Opening, url: PostgresUrl) -> PostgresStore:
-    try:
-        from kafka_saga.participants.store.postgres_session import DriverSession, Workshop  # noqa: PLC0415 -- an extra
-    except ImportError as error:
-        raise ConfigError("PostgreSQL needs the extra: pip install 'kafka-saga[postgres]'") from error
+    require("postgres", "PostgreSQL")
+    from kafka_saga.participants.store.postgres_session import DriverSession, Workshop  # noqa: PLC0415 -- an extra
+
     if not _WORKER.fullmatch(opening.worker):
         raise ConfigError(f"a worker's name has letters, digits, '.', '_' and '-' only; {opening.worker!r} has others")
     participant = opening.participant
@@ -96,6 +97,7 @@ async def _open_postgres(opening: Opening, url: PostgresUrl) -> PostgresStore:
     session: Session
     giving: Giving
     if participant.kind is Kind.SESSION:
+        require("sqlalchemy", "an AsyncSession")
         from kafka_saga.participants.store.alchemy_postgres import AlchemyGiving, AlchemySession  # noqa: PLC0415
 
         session = alchemys = AlchemySession(workshop)

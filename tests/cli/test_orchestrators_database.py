@@ -106,8 +106,8 @@ async def test_tables_are_made_by_whoever_may(saga: Saga, postgres_url: Postgres
 @pytest.mark.parametrize("command", ["orchestrator", "list"])
 def test_without_its_driver_the_extra_is_named(saga: Saga, tmp_path: Path, command: str) -> None:
     (tmp_path / "hidden").mkdir()
-    (tmp_path / "hidden" / "asyncpg.py").write_text("raise ImportError('not installed')", encoding="utf-8")
+    (tmp_path / "hidden" / "sitecustomize.py").write_text("import sys; sys.modules['asyncpg'] = None", encoding="utf-8")
     hidden = f"{tmp_path / 'hidden'}:{ROOT}"
     run = saga(command, "--store", f"postgresql://me:{SECRET}@db/orders", stdin="", PYTHONPATH=hidden)
-    refused(run, 2, "PostgreSQL needs the extra: pip install 'kafka-saga[postgres]'")
+    refused(run, 2, "PostgreSQL needs asyncpg: pip install 'kafka-saga[postgres]'")
     assert "Traceback" not in run.err

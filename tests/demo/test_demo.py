@@ -105,12 +105,12 @@ def test_an_interrupt_at_any_moment_leaves_nothing_behind(temporary: Path, cue: 
 def test_without_confluent_kafka_it_says_what_to_install(temporary: Path) -> None:
     site = temporary / "site"
     site.mkdir()
-    (site / "confluent_kafka.py").write_text("raise ImportError('not installed')\n")
+    (site / "sitecustomize.py").write_text("import sys; sys.modules['confluent_kafka'] = None\n")
     try:
         paths = os.pathsep.join([str(site), *filter(None, sys.path)])
         result = demo(clean_environment(TMPDIR=str(temporary), PYTHONPATH=paths))
     finally:
-        (site / "confluent_kafka.py").unlink()
+        (site / "sitecustomize.py").unlink()
         for cached in site.rglob("*.pyc"):
             cached.unlink()
         for directory in (*site.iterdir(), site):

@@ -88,7 +88,7 @@ def test_every_alert_has_a_test_and_a_page_with_what_it_means_what_to_look_at_an
         assert page.startswith(f"*{alert['labels']['severity'].capitalize()}.* ")
         assert "\n**Look at** " in page
         assert "\n**Do** " in page
-        assert alert["annotations"]["runbook_url"] == f"docs/runbooks.md#{alert['alert'].lower()}"
+        assert alert["annotations"]["runbook_url"].endswith(f"/docs/runbooks.md#{alert['alert'].lower()}")
 
 
 @pytest.mark.parametrize("command", sorted(set(COMMAND.findall(RUNBOOKS.read_text()))))

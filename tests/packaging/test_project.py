@@ -67,7 +67,7 @@ def test_it_can_be_installed_beside_a_source_checkout_that_is_on_no_index(tmp_pa
     )  # fmt: skip
     assert made.returncode == 0, made.stderr
     assert f"kafka-saga[demo] @ {ROOT.as_uri()}" in (tmp_path / "booking" / "pyproject.toml").read_text()
-    fresh = Environment(tmp_path / "venv", [*requirements_of("demo"), "hatchling"])
+    fresh = Environment(tmp_path / "venv", [*requirements_of("demo"), "hatchling", "hatch-fancy-pypi-readme"])
     fresh.install(".", cwd=tmp_path / "booking", isolated=False)
     code = "import booking.saga, kafka_saga; print(booking.saga.__file__, kafka_saga.__file__)"
     done = fresh.run(fresh.python, "-c", code, cwd=tmp_path / "venv")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from kafka_saga.runtime.errors import ConfigError
+from kafka_saga.runtime.extras import require
 
-try:
-    import asyncpg as _driver  # noqa: F401 -- whoever imports a module in here wants it
-except ImportError as error:
-    raise ConfigError("PostgreSQL needs the extra: pip install 'kafka-saga[postgres]'") from error
+require("postgres", "PostgreSQL")  # whoever imports a module in here wants it
