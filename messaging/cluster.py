@@ -20,16 +20,17 @@ from aiokafka.protocol.metadata import MetadataRequest
 
 from kafka_saga.messaging import broken_writes
 from kafka_saga.messaging.connecting import close_for_good
-from kafka_saga.messaging.errors import GroupInUseError
+from kafka_saga.messaging.errors import GroupInUseError, NotAllowedError
 from kafka_saga.messaging.probing import explained
 from kafka_saga.messaging.records import TopicPartition
 from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.messaging.waiting import abandon, within
 from kafka_saga.runtime import limits
 from kafka_saga.runtime.clock import Clock, SystemClock
-from kafka_saga.runtime.errors import BrokerUnavailableError, RefusedError
+from kafka_saga.runtime.errors import BrokerUnavailableError
 
 _RESOURCE_TOPIC = 2
+_TOPIC_HIDDEN = kafka_errors.TopicAuthorizationFailedError.errno
 _TOPIC_WAIT_MS = 2_000
 _RETRY_MS = 100
 
@@ -79,7 +80,7 @@ class Cluster:
             await within(limits.STOP_TIMEOUT_MS, "closing the connection", close_for_good(client))
 
     async def partition_counts(
-        self, topics: Iterable[str], *, create: bool = False, wait_ms: int = _TOPIC_WAIT_MS
+        self, topics: Iterable[str], *, create: bool = False, wait_ms: int = _TOPIC_WAIT_MS, right: str = "Describe"
     ) -> dict[str, int]:
         """How many partitions each of `topics` has; a topic that does not exist is left out.
 
@@ -87,16 +88,27 @@ class Cluster:
             topics: their names.
             create: let the broker create missing ones, which only the embedded broker is asked to.
             wait_ms: how long to wait for missing ones: a new topic reaches the brokers one after the other.
+            right: what the caller is going to do with them, for the error.
+
+        Raises:
+            NotAllowedError: one of them is hidden from this principal, whether it exists or not.
 
         """
         wanted = sorted(set(topics))
         deadline = self._clock.monotonic_ms() + wait_ms
         while True:
             response = await self._metadata(wanted, create=create)
+            self.check_seen(((code, name) for code, name, *_ in response.topics), right)
             counts = {name: len(partitions) for code, name, _, partitions in response.topics if code == 0}
             if len(counts) == len(wanted) or self._clock.monotonic_ms() >= deadline:
                 return counts
             await self._clock.sleep(_RETRY_MS)
+
+    def check_seen(self, topics: Iterable[tuple[int, str]], right: str = "Describe") -> None:
+        """Raise `NotAllowedError` for the first of `topics`, each with the broker's code, that is hidden from us."""
+        hidden = sorted(name for code, name in topics if code == _TOPIC_HIDDEN)
+        if hidden:
+            raise NotAllowedError(self._settings.principal, right, "topic", hidden[0])
 
     async def topics(self) -> dict[str, int]:
         """Every topic and its number of partitions, without Kafka's internal ones."""
@@ -146,7 +158,7 @@ class Cluster:
         codes = _commit_codes(response)
         if codes & _MEMBERS:
             raise GroupInUseError(group)
-        _check_codes(codes, group, "committing offsets")
+        self._check_codes(codes, group, "committing offsets")
 
     async def committed_by(self, group: str, partitions: Iterable[TopicPartition]) -> dict[TopicPartition, Committed]:
         """What `group` last committed of `partitions`; those without a commit are left out."""
@@ -155,7 +167,7 @@ class Cluster:
             by_topic[topic].append(partition)
         request = OffsetFetchRequest(group, list(by_topic.items()))
         response = await self._send_to_coordinator(group, request, _fetch_codes)
-        _check_codes(_fetch_codes(response), group, "reading offsets")
+        self._check_codes(_fetch_codes(response), group, "reading offsets")
         return {
             TopicPartition(topic, partition): Committed(offset, metadata or "")
             for topic, rows in response.topics
@@ -195,12 +207,21 @@ class Cluster:
 
         return await self._answered(f"asking the coordinator of group {group}", work)
 
+    def _check_codes(self, codes: set[int], group: str, what: str) -> None:
+        if kafka_errors.GroupAuthorizationFailedError.errno in codes:
+            raise NotAllowedError(self._settings.principal, "Read", "group", group)
+        names = ", ".join(sorted(kafka_errors.for_code(code).__name__ for code in codes if code))
+        if names:
+            raise BrokerUnavailableError(f"{what} of group {group}: {names}")
+
     async def _coordinator(self, client: AIOKafkaClient, group: str) -> int:
         deadline = self._clock.monotonic_ms() + limits.REQUEST_TIMEOUT_MS
         while True:
             _any_node(client)  # aiokafka asserts that there is one
             try:
                 node: int = await client.coordinator_lookup(CoordinationType.GROUP, group)
+            except kafka_errors.GroupAuthorizationFailedError as error:
+                raise NotAllowedError(self._settings.principal, "Read", "group", group) from error
             except kafka_errors.GroupCoordinatorNotAvailableError:
                 # The first group of a new cluster: the topic for offsets is being created.
                 if self._clock.monotonic_ms() >= deadline:
@@ -249,14 +270,6 @@ def _any_node(client: AIOKafkaClient) -> int:
     if node is None:
         raise kafka_errors.KafkaConnectionError("the cluster names no broker")
     return node
-
-
-def _check_codes(codes: set[int], group: str, what: str) -> None:
-    if kafka_errors.GroupAuthorizationFailedError.errno in codes:
-        raise RefusedError(f"this user may not use consumer group {group}: give it the right to read it")
-    names = ", ".join(sorted(kafka_errors.for_code(code).__name__ for code in codes if code))
-    if names:
-        raise BrokerUnavailableError(f"{what} of group {group}: {names}")
 
 
 def _commit_codes(response: Any) -> set[int]:

@@ -12,7 +12,7 @@ from aiokafka import errors as kafka_errors
 from kafka_saga.messaging import decompression, fetching
 from kafka_saga.messaging.claims import Claimant, claim_of
 from kafka_saga.messaging.cluster import Cluster
-from kafka_saga.messaging.errors import UnknownTopicError
+from kafka_saga.messaging.errors import NotAllowedError, UnknownTopicError
 from kafka_saga.messaging.hints import CommitHints
 from kafka_saga.messaging.records import Record, TopicPartition
 from kafka_saga.messaging.resets import Reset, report
@@ -24,7 +24,7 @@ from kafka_saga.messaging.waiting import abandon, describe, within
 from kafka_saga.messaging.widening import Widening
 from kafka_saga.runtime import limits
 from kafka_saga.runtime.clock import Clock, SystemClock
-from kafka_saga.runtime.errors import BrokerUnavailableError, ConfigError, RefusedError
+from kafka_saga.runtime.errors import BrokerUnavailableError, ConfigError
 from kafka_saga.runtime.telemetry import log
 
 __all__ = ["Consumer", "Reset"]
@@ -135,7 +135,7 @@ class Consumer:
         be parsed at all comes as an `UnreadableRecord`, without key and value.
 
         Raises:
-            RefusedError: this user may not read one of the topics.
+            NotAllowedError: this user may not read one of the topics.
             ConfigError: records are compressed in a way that needs a library which is not installed.
 
         """
@@ -168,7 +168,7 @@ class Consumer:
             await self._reset(error.args[0])
             return []
         if isinstance(error, kafka_errors.TopicAuthorizationFailedError):
-            raise RefusedError(f"this user may not read topic {describe(error)}") from error
+            raise NotAllowedError.to_read(self._settings.principal, error.args[0]) from error
         if isinstance(error, kafka_errors.UnsupportedCodecError):
             raise ConfigError(f"cannot read compressed records: {describe(error)} (pip install cramjam)") from error
         if is_parse_error(error):
@@ -299,7 +299,7 @@ class Consumer:
 
     async def _partitions(self) -> list[TopicPartition]:
         # The embedded broker creates a topic when it is asked for, and in no other way.
-        counts = await self._cluster.partition_counts(self._topics, create=self._embedded)
+        counts = await self._cluster.partition_counts(self._topics, create=self._embedded, right="Read")
         missing = [topic for topic in self._topics if topic not in counts]
         if missing:
             raise UnknownTopicError(missing)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import ClassVar, Literal, NamedTuple
 
 from kafka_saga.messaging.records import Message
-from kafka_saga.runtime.errors import BrokerUnavailableError, NotFoundError, SagaError, StoreRefusedError
+from kafka_saga.runtime.errors import BrokerUnavailableError, NotFoundError, RefusedError, SagaError, StoreRefusedError
 from kafka_saga.runtime.wording import counted
 
 RefusalReason = Literal[
@@ -33,6 +33,30 @@ class GroupInUseError(StoreRefusedError):
 
     def __init__(self, group: str) -> None:
         super().__init__(f"consumer group '{group}' has members, which are of a program that is not ours")
+
+
+class NotAllowedError(RefusedError):
+    """The broker's authorizer does not let this principal do it: grant the right, or log in as somebody else."""
+
+    code = "not_allowed"
+
+    def __init__(self, principal: str, right: str, kind: str, name: str = "") -> None:
+        """`principal` lacks `right` (Read, Write …) on the `kind` (topic, group or cluster) called `name`."""
+        super().__init__(f"{lacking(principal, right, kind, name)}: {GRANT}")
+        self.principal, self.right, self.kind, self.name = principal, right, kind, name
+
+    @classmethod
+    def to_read(cls, principal: str, topics: str | Collection[str]) -> NotAllowedError:
+        """For what aiokafka names: one topic, or a set of them."""
+        return cls(principal, "Read", "topic", topics if isinstance(topics, str) else ", ".join(sorted(topics)))
+
+
+GRANT = "have it granted (`saga topics acls` prints what each role needs)"
+
+
+def lacking(principal: str, right: str, kind: str, name: str = "") -> str:
+    """`User:payment lacks the right Write on topic payment.replies`."""
+    return f"{principal} lacks the right {right} on {f'{kind} {name}'.strip() if name else f'the {kind}'}"
 
 
 class BrokerUnreachableError(BrokerUnavailableError):

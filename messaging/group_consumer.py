@@ -23,6 +23,7 @@ from kafka_saga.messaging.changes import Changes
 from kafka_saga.messaging.claims import Claimant, Unclaimed, claim_of
 from kafka_saga.messaging.cluster import Cluster, Committed
 from kafka_saga.messaging.consumer import FETCH_WAIT_MS, Consumer
+from kafka_saga.messaging.errors import NotAllowedError
 from kafka_saga.messaging.fetching import GATHER_MS, GATHER_MS_MAX, GroupMember, connect
 from kafka_saga.messaging.hints import CommitHints
 from kafka_saga.messaging.records import Record, TopicPartition
@@ -30,7 +31,7 @@ from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.messaging.waiting import abandon, describe, within
 from kafka_saga.runtime import limits
 from kafka_saga.runtime.clock import Clock
-from kafka_saga.runtime.errors import BrokerUnavailableError, ConflictError, RefusedError, UnavailableError
+from kafka_saga.runtime.errors import BrokerUnavailableError, ConflictError, UnavailableError
 from kafka_saga.runtime.telemetry import log
 
 _log = log("group")
@@ -225,7 +226,7 @@ class GroupConsumer(Consumer):
         if _is_fenced(error):
             raise ConflictError(self._fenced()) from error
         if isinstance(error, kafka_errors.GroupAuthorizationFailedError):
-            raise RefusedError(f"this user may not join group {self._group}") from error
+            raise NotAllowedError(self._settings.principal, "Read", "group", self._group) from error
         return await super()._recover(error, records_max)
 
     def pause(self, topics: Iterable[str]) -> None:

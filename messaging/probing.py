@@ -24,7 +24,8 @@ from kafka_saga.messaging import broken_writes
 from kafka_saga.messaging.addresses import Address
 from kafka_saga.messaging.errors import BrokerRefusesError, BrokerUnreachableError
 from kafka_saga.messaging.greeting import Greeting, accepts_tls, greet, hang_up
-from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.messaging.settings import OAUTHBEARER, KafkaSettings
+from kafka_saga.messaging.tokens import TokenError
 from kafka_saga.messaging.waiting import abandon, describe
 from kafka_saga.runtime import limits
 from kafka_saga.runtime.errors import BrokerUnavailableError
@@ -180,11 +181,14 @@ class _Probe:
     async def _sasl_reason(self, address: Address, error: BaseException) -> BrokerUnreachableError | None:
         """What the broker says about users: whether it wants one, by which mechanism, and whether it took ours."""
         settings = self.settings
+        if isinstance(error, TokenError):  # which may pass: a server was asked for it
+            return BrokerUnreachableError(f"no token for Kafka at {address}: {error}", "mend what makes it")
         if isinstance(error, kafka_errors.SaslAuthenticationFailed):
-            return BrokerRefusesError(
-                f"Kafka at {address} refuses user '{settings.sasl_username}' by {settings.sasl_mechanism}",
-                "correct sasl_username, sasl_password or sasl_mechanism (SAGA_KAFKA__SASL_PASSWORD)",
-            )
+            remedy = "correct sasl_username, sasl_password or sasl_mechanism (SAGA_KAFKA__SASL_PASSWORD)"
+            if settings.sasl_mechanism == OAUTHBEARER:
+                remedy = "is it out of date, or meant for another audience? The broker's log says why"
+            found = f"Kafka at {address} refuses {settings.shown_as} by {settings.sasl_mechanism}"
+            return BrokerRefusesError(found, remedy)
         offered = await self._mechanisms(address)
         if settings.uses_sasl and offered is None:
             return self._wrong_protocol(f"{address} has no users", "SSL" if settings.uses_tls else "PLAINTEXT")

@@ -11,7 +11,7 @@ from aiokafka import errors as kafka_errors
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from kafka_saga.messaging.connecting import opened
-from kafka_saga.messaging.errors import PublishRefusedError, RefusalReason
+from kafka_saga.messaging.errors import GRANT, PublishRefusedError, RefusalReason, lacking
 from kafka_saga.messaging.records import Message
 from kafka_saga.messaging.sending import Batch, Failure, Lanes, close_producer, refusal_reason, send
 from kafka_saga.messaging.settings import KafkaSettings
@@ -162,12 +162,14 @@ class Producer:
             again += [message for batch in unsent for message in batch.messages]
         if final is not None:
             failure, reason = final
-            raise _refused(failure, reason, lanes[failure.lane][failure.batch].messages, again) from failure.error
+            refused = lanes[failure.lane][failure.batch].messages
+            raise _refused(failure, reason, refused, again, self._settings.principal) from failure.error
         if passing is None:
             return again
         if len(failures) < len(lanes):  # the broker is there: only these topics are in trouble
             topic = passing.lane[0]
-            raise _refused(passing, "unavailable", [m for m in again if m.topic == topic], again) from passing.error
+            of_topic = [message for message in again if message.topic == topic]
+            raise _refused(passing, "unavailable", of_topic, again, self._settings.principal) from passing.error
         topic, partition = passing.lane
         raise BrokerUnavailableError(
             f"publishing to {topic}[{partition}]: {describe(passing.error)}"
@@ -219,7 +221,8 @@ class Producer:
             known = cluster.partitions_for_topic(topic)
             if known is None and answered and self._clock.monotonic_ms() >= deadline:
                 self._missing.add(topic)
-                raise _unknown(topic, may_see=topic not in cluster.unauthorized_topics)
+                hidden_from = self._settings.principal if topic in cluster.unauthorized_topics else None
+                raise _unknown(topic, hidden_from)
             if known is None:
                 await self._clock.sleep(_RETRY_MS)
         if self._missing:
@@ -228,25 +231,32 @@ class Producer:
 
 
 def _refused(
-    failure: Failure, reason: RefusalReason, messages: Sequence[Message], unsent: Sequence[Message]
+    failure: Failure, reason: RefusalReason, messages: Sequence[Message], unsent: Sequence[Message], principal: str
 ) -> PublishRefusedError:
     refused = {id(message) for message in messages}
     left = [message for message in unsent if id(message) not in refused]
-    said = describe(failure.error)
-    detail = f"{_IN_WORDS[reason]} ({said})" if reason in _IN_WORDS else said
-    return PublishRefusedError(failure.lane[0], reason, detail, messages, left)
+    topic, said = failure.lane[0], describe(failure.error)
+    if reason == "not_authorised":
+        detail = _not_allowed(principal, topic)
+    else:
+        detail = f"{_IN_WORDS[reason]} ({said})" if reason in _IN_WORDS else said
+    return PublishRefusedError(topic, reason, detail, messages, left)
 
 
 _IN_WORDS: dict[RefusalReason, str] = {
     "too_large": "it is larger than the topic's max.message.bytes allows",
     "timestamp": "the topic takes no record of this time",
-    "not_authorised": "this user may not write to it",
     "refused": "a rule of the broker's or the topic's is against it",
     "unexplained": "the broker does not say why in terms known here",
 }
 
 
-def _unknown(topic: str, *, may_see: bool) -> PublishRefusedError:
-    reason: RefusalReason = "unknown_topic" if may_see else "not_authorised"
-    detail = "it does not exist. Create with: saga topics create" if may_see else "this user may not see it"
-    return PublishRefusedError(topic, reason, detail, ())
+def _not_allowed(principal: str, topic: str) -> str:
+    return f"{lacking(principal, 'Write', 'topic', topic)}: {GRANT}"
+
+
+def _unknown(topic: str, hidden_from: str | None) -> PublishRefusedError:
+    """Of a topic that is not there, or that the broker does not show to who lacks every right on it."""
+    if hidden_from is None:
+        return PublishRefusedError(topic, "unknown_topic", "it does not exist. Create with: saga topics create", ())
+    return PublishRefusedError(topic, "not_authorised", _not_allowed(hidden_from, topic), ())

@@ -34,11 +34,15 @@ class Extent(NamedTuple):
 
 
 class Survey(Cluster):
-    """A `Cluster` with more questions. Offsets are of all partitions asked for, or `BrokerUnavailableError`."""
+    """A `Cluster` with more questions. Offsets are of all partitions asked for, or `BrokerUnavailableError`.
+
+    A topic that this principal may not see is a `NotAllowedError`.
+    """
 
     async def leaders(self, topics: Iterable[str]) -> dict[TopicPartition, int]:
         """The partitions of `topics` that exist at this moment, each with the broker that leads it, -1 for none."""
         response = await self._metadata(sorted(set(topics)), create=False)
+        self.check_seen((code, topic) for code, topic, *_ in response.topics)
         return {
             TopicPartition(topic, number): leader
             for code, topic, _internal, partitions in response.topics
@@ -80,6 +84,7 @@ class Survey(Cluster):
         found: dict[TopicPartition, int] = {}
         for response in responses:
             for topic, rows in response.topics:
+                self.check_seen((code, topic) for _number, code, *_ in rows)
                 for number, code, _timestamp, offset, *_ in rows:
                     if code:
                         raise BrokerUnavailableError(f"{topic}[{number}]: {_name(code)}")

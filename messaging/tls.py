@@ -3,36 +3,110 @@
 from __future__ import annotations
 
 import ssl
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Self
 
+from kafka_saga.messaging.credentials import read_secret
 from kafka_saga.runtime.errors import ConfigError
+from kafka_saga.runtime.telemetry import log
+
+_log = log("tls")
+
+_Stamps = tuple[tuple[int, int, int] | None, ...]
 
 
-def client_context(
-    *, cafile: str | None, certfile: str | None, keyfile: str | None, key_password: str | None
-) -> ssl.SSLContext:
-    """A context that checks the broker's certificate and host name, and shows ours where there is one.
+@dataclass(frozen=True, slots=True)
+class TlsFiles:
+    """The files that TLS needs.
 
-    Args:
+    Attributes:
         cafile: certificates (PEM) of who may have signed the broker's; the system's when not given.
         certfile: our certificate (PEM), for mutual TLS.
         keyfile: its key (PEM).
         key_password: the password of that key.
-
-    Raises:
-        ConfigError: a file cannot be read, or does not hold what it should.
+        key_password_file: a file with that password instead.
 
     """
-    for setting, name in (("ssl_cafile", cafile), ("ssl_certfile", certfile), ("ssl_keyfile", keyfile)):
-        if name is not None:
-            _check_readable(setting, name)
+
+    cafile: str | None = None
+    certfile: str | None = None
+    keyfile: str | None = None
+    key_password: str | None = None
+    key_password_file: Path | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """A context that checks the broker's certificate and host name, and shows ours where there is one.
+
+        Raises:
+            ConfigError: a file cannot be read, or does not hold what it should.
+
+        """
+        for setting, name in (
+            ("ssl_cafile", self.cafile),
+            ("ssl_certfile", self.certfile),
+            ("ssl_keyfile", self.keyfile),
+        ):
+            if name is not None:
+                _check_readable(setting, name)
+        try:
+            context = ssl.create_default_context(cafile=self.cafile)
+        except (ssl.SSLError, OSError, ValueError) as error:
+            raise ConfigError(f"ssl_cafile {self.cafile} holds no certificate in PEM form: {_words(error)}") from error
+        if self.certfile is not None:
+            password = self.key_password
+            if self.key_password_file is not None:
+                password = read_secret("ssl_key_password_file", self.key_password_file)
+            _load_chain(context, self.certfile, self.keyfile, password)
+        return context
+
+    def stamps(self) -> _Stamps:
+        """What changes when one of the files is written or replaced. A link is followed: Kubernetes changes those."""
+        files = (self.cafile, self.certfile, self.keyfile, self.key_password_file)
+        return tuple(_stamp(Path(file)) for file in files if file is not None)
+
+
+def _stamp(path: Path) -> tuple[int, int, int] | None:
     try:
-        context = ssl.create_default_context(cafile=cafile)
-    except (ssl.SSLError, OSError, ValueError) as error:
-        raise ConfigError(f"ssl_cafile {cafile} holds no certificate in PEM form: {_words(error)}") from error
-    if certfile is not None:
-        _load_chain(context, certfile, keyfile, key_password)
-    return context
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+class RenewedContext(ssl.SSLContext):
+    """A context that is made anew for the next connection once one of its files has changed.
+
+    aiokafka takes a context once, when a client is made; but each connection asks it for its TLS anew. While what
+    stands in the files cannot be used (a certificate is replaced, its key not yet), the last one that could goes on.
+    """
+
+    _files: TlsFiles
+    _newest: ssl.SSLContext
+    _seen: _Stamps
+
+    def __new__(cls, files: TlsFiles) -> Self:
+        """Make it from `files`.
+
+        Raises:
+            ConfigError: one cannot be used.
+
+        """
+        context = super().__new__(cls, ssl.PROTOCOL_TLS_CLIENT)
+        context._files, context._seen = files, files.stamps()
+        context._newest = files.context()
+        return context
+
+    def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:
+        """The TLS of one connection."""
+        stamps = self._files.stamps()
+        if stamps != self._seen:
+            self._seen = stamps
+            try:
+                self._newest = self._files.context()
+            except ConfigError as error:
+                _log.warning("credentials.kept", error=str(error))
+        return self._newest.wrap_bio(*arguments, **options)
 
 
 def _load_chain(context: ssl.SSLContext, certfile: str, keyfile: str | None, key_password: str | None) -> None:

@@ -10,6 +10,7 @@ from typing import Literal
 from aiokafka import errors as kafka_errors
 
 from kafka_saga.messaging.cluster import Cluster
+from kafka_saga.messaging.errors import lacking
 from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.runtime.errors import BrokerUnavailableError
 from kafka_saga.runtime.limits import REQUEST_TIMEOUT_MS
@@ -73,13 +74,18 @@ async def create_topics(settings: KafkaSettings, specs: Sequence[TopicSpec]) -> 
             return [_report_embedded(spec, counts.get(spec.name, 0), spec.name in there) for spec in specs]
         wanted = [(spec.name, spec.partitions, spec.replicas, spec.config) for spec in specs]
         results = await cluster.create_topics(wanted)
+        if any(error is _NOT_ALLOWED for error, _text in results.values()):
+            # Who may create nothing is told so even of what exists, and then need not.
+            there = await cluster.topics()
+            exists = (kafka_errors.TopicAlreadyExistsError, "")
+            results |= {name: exists for name, result in results.items() if result[0] is _NOT_ALLOWED and name in there}
         usable = [name for name in names if results[name][0] in _USABLE]
         # They exist, so waiting for a slow broker is better than giving up the start.
         counts = await cluster.partition_counts(usable, wait_ms=REQUEST_TIMEOUT_MS)
     absent = [name for name in usable if name not in counts]
     if absent:
         raise BrokerUnavailableError(f"created, but not seen on the brokers yet: {', '.join(absent)}")
-    return [_report(spec, *results[spec.name], counts.get(spec.name, 0)) for spec in specs]
+    return [_report(spec, *results[spec.name], counts.get(spec.name, 0), settings.principal) for spec in specs]
 
 
 async def list_topics(settings: KafkaSettings) -> dict[str, int]:
@@ -109,12 +115,15 @@ async def describe(settings: KafkaSettings, names: Iterable[str]) -> list[TopicD
         return [TopicDescription(name, there[name], configs.get(name)) for name in found]
 
 
+_NOT_ALLOWED = kafka_errors.TopicAuthorizationFailedError
 _USABLE = (kafka_errors.NoError, kafka_errors.TopicAlreadyExistsError)
 
 
-def _report(spec: TopicSpec, error: type[Exception], text: str, partitions: int) -> TopicReport:
+def _report(spec: TopicSpec, error: type[Exception], text: str, partitions: int, principal: str) -> TopicReport:
     if error is kafka_errors.NoError:
         return TopicReport(spec.name, "created", partitions)
+    if error is _NOT_ALLOWED:
+        return TopicReport(spec.name, "refused", 0, lacking(principal, "Create", "topic", spec.name))
     if error is not kafka_errors.TopicAlreadyExistsError:
         return TopicReport(spec.name, "refused", 0, text or error.__name__)
     if partitions != spec.partitions:

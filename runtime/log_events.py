@@ -131,6 +131,7 @@ group.revoked info Kafka took these partitions away.
 group.taken_back warning Another process used this store's group; it is claimed anew.
 group.taken_later warning Partitions are taken with one of the next polls: a position is not known yet.
 kafka.abandoned_call_failed debug A call that nobody waited for any more failed.
+credentials.kept warning A file of a password, certificate or key cannot be used; what stood there before is.
 kafka.awaited warning Kafka does not answer; the process waits for it.
 mark.unreadable warning A mark of what became of a dead letter cannot be read.
 producer.batches_shrunk warning The topic takes smaller batches than ours.
