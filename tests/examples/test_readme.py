@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -111,6 +112,11 @@ def is_read_only(shown: Shown) -> bool:
 
 @pytest.mark.processes
 def test_the_order_that_kcat_publishes_is_a_request(up: Up) -> None:
+    ended(up)
+
+
+def ended(up: Up) -> None:
+    """Wait until the order that kcat publishes has failed, as it must."""
     [echo] = [one for one in commands_of(README) if one.command.startswith("echo")]
     order = echo.command.split("'")[1].replace("\n", "")
     done = run(up, f"saga submit order --json '{order}' --wait -o json")
@@ -121,10 +127,15 @@ def test_the_order_that_kcat_publishes_is_a_request(up: Up) -> None:
 def test_with_kcat_the_messages_are_those_that_the_readme_prints(up: Up) -> None:
     if shutil.which("kcat") is None:
         pytest.skip("needs kcat")
-    address = up.settings.kafka.bootstrap_servers
-    for one in commands_of(README):
-        if "kcat" in one.bare:
-            assert run(up, f"B={address}; {one.command}").returncode == 0, one.command
+    set_address = f"B={up.settings.kafka.bootstrap_servers}; "
+    order, *looks = [one for one in commands_of(README) if "kcat" in one.bare]
+    assert run(up, set_address + order.command).returncode == 0
+    ended(up)
+    assert run(up, f"{set_address} echo oops | kcat -b $B -P -t order.requests").returncode == 0
+    up.until("message.dead_lettered")
+    assert len(looks) == 4
+    for one in looks:
+        assert wrong(up, replace(one, command=set_address + one.command)) == [], one.bare
 
 
 @pytest.mark.processes
