@@ -21,6 +21,7 @@ ERRORS = {
     "not_found": "look at the name or the id: `saga list`, `saga config show`",
     "refused": "the message says what is possible instead",
     "conflict": "read again, and decide anew",
+    "not_allowed": "grant the right that the message names to that principal; `saga topics acls` prints what each role needs",
     "commit_refused": "a deferred constraint of the service's database is broken: mend the handler or the data",
     "store_refused": "use the store, group or version that the message names; one process owns a database file",
     "unavailable": "try again; the message says who does not answer",
