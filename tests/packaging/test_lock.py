@@ -12,9 +12,7 @@ from tests.packaging.conftest import ROOT
 from tests.packaging.environments import requirements_of
 
 LOCK = ROOT / "deploy" / "requirements.lock"
-PINNED = re.compile(
-    r"^([a-z0-9-]+)==(\S+)(?: ; (.+?))? \\\n((?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+)", re.MULTILINE
-)
+PINNED = re.compile(r"^([a-z0-9-]+)==(\S+)(?: ; .+?)? \\\n(?:    --hash=sha256:[0-9a-f]{64}(?: \\)?\n)+", re.MULTILINE)
 
 
 def locked_extras() -> list[str]:
@@ -22,7 +20,7 @@ def locked_extras() -> list[str]:
     return re.findall(r"--extra (\w+)", line)
 
 
-VERSIONS = {name: version for name, version, _marker, _hashes in PINNED.findall(LOCK.read_text())}
+VERSIONS = dict(PINNED.findall(LOCK.read_text()))
 
 
 def test_every_line_is_a_version_with_hashes() -> None:

@@ -19,6 +19,7 @@ from tests.packaging.conftest import ROOT, Built
 
 URLS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["urls"]
 LINK = re.compile(r"\]\((.+?)\)")
+CODE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +36,14 @@ def text_of(shown: Message) -> str:
     return text
 
 
+def test_the_page_is_the_readme_but_for_its_links(shown: Message) -> None:
+    readme = (ROOT / "README.md").read_text()
+    assert CODE.findall(readme) == CODE.findall(text_of(shown))
+    assert len(LINK.findall(readme)) == len(LINK.findall(text_of(shown)))
+
+
 def test_every_link_of_the_page_is_absolute_and_of_this_release(shown: Message) -> None:
-    links = LINK.findall(text_of(shown))
+    links = LINK.findall(CODE.sub("", text_of(shown)))
     ours = f"{URLS['Repository']}/blob/v{shown['Version']}/"
     pictures = f"{URLS['Repository'].replace('github.com', 'raw.githubusercontent.com')}/v{shown['Version']}/"
     assert len(links) > 20
