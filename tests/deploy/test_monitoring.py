@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-import shutil
 import subprocess
 from collections.abc import Iterator
 from typing import Any
@@ -15,6 +13,7 @@ import pytest
 import yaml
 
 from kafka_saga.orchestrator.cli.commands import app
+from tests.deploy.prometheus import program
 from tests.tidy.test_observability import MODULES, meters
 from tests.tidy.test_tidy import ROOT
 
@@ -99,14 +98,8 @@ def test_every_command_of_a_runbook_is_one_that_there_is(command: str) -> None:
 
 
 def test_each_alert_fires_for_what_it_is_for_and_not_before() -> None:
-    promtool = shutil.which("promtool")
-    if promtool is None:
-        if os.environ.get("SAGA_TEST_PROMTOOL") == "required":
-            pytest.fail("promtool is required, and not installed (Debian: apt-get install prometheus)")
-        pytest.skip("promtool is not installed (Debian: apt-get install prometheus)")
-    done = subprocess.run(
-        [promtool, "test", "rules", RULES_TEST.name], cwd=RULES_TEST.parent, capture_output=True, text=True, check=False
-    )
+    command = [program("promtool"), "test", "rules", RULES_TEST.name]
+    done = subprocess.run(command, cwd=RULES_TEST.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
