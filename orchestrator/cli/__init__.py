@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 
 from kafka_saga.orchestrator.cli.streams import prepare_streams
@@ -10,10 +12,12 @@ from kafka_saga.runtime.extras import require
 
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
+EXIT_TERMINATED = 143
 
 
 def main() -> None:
     """Run the command line."""
+    end_at_sigterm_as_first_process()
     prepare_streams()
     check_interpreter()
     try:
@@ -26,6 +30,12 @@ def main() -> None:
         raise SystemExit(run(sys.argv[1:]))
     except KeyboardInterrupt:  # pressed before the command had begun
         raise SystemExit(EXIT_INTERRUPTED) from None
+
+
+def end_at_sigterm_as_first_process() -> None:
+    """Have SIGTERM end us before the command heeds it: without a handler a container's first process never sees it."""
+    if os.getpid() == 1:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(EXIT_TERMINATED))
 
 
 def check_interpreter() -> None:
