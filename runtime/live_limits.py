@@ -72,3 +72,16 @@ LETTERS_CURSOR_LENGTH_MAX: Final = 6_000
 SHELF_AGE_MS_MAX: Final = 500
 SHELF_IDLE_MS_MAX: Final = 60_000
 """How often Kafka is asked for new letters while somebody looks; after how long without a look all is let go."""
+
+PREFIXED_SAGAS_MAX: Final = 300
+"""Sagas with one beginning of their ids that are looked up one by one for what else is asked of them: 20 to 100 ms."""
+
+COUNTED_LIST_MAX: Final = 1_000
+COUNTED_LIST_MS_MAX: Final = 40
+"""As many sagas of a list are counted, and for so long: above it "1,000+" says enough, and the page comes at once."""
+
+FAILURE_GROUPS_MAX: Final = 2_000
+"""Different words of errors that one look groups: the commonest; of the others only the number of sagas is known."""
+
+FAILURE_LINES_MAX: Final = 500
+"""Lines of failures that a page has, and as many sagas are asked for what is hidden of theirs: more is no overview."""

@@ -10,6 +10,7 @@ from kafka_saga.orchestrator.machine.states import SagaState
 from kafka_saga.orchestrator.operations.sagas.paging import steps_named
 from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.orchestrator.store.listing import Filter
+from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.runtime.errors import UsageError
 from kafka_saga.schemas.ids import is_saga_id
 
@@ -95,6 +96,29 @@ class Asked:
             steps=steps_named(registry, self.step, self.type or None) if self.step else None,
             limit=limit,
         )
+
+    async def narrowed(self, reader: StoreReader, wanted: Filter) -> Filter:
+        """What `filter` said, by the beginning of an id where one begins so, else by words of the error."""
+        if self.prefix is None or not await reader.find_by_prefix(self.prefix, wanted.saga_type, 1):
+            return wanted
+        return replace(wanted, prefix=self.prefix, error=self.error or None)
+
+    def in_words(self, *, by_id: bool) -> tuple[str, str]:
+        """What stands before and behind the word *saga* in a sentence about what the filter lets through.
+
+        Args:
+            by_id: whether the box has the beginning of an id, and not words of the error.
+
+        """
+        box = "whose id begins with “{}”" if by_id else "with {}" if self.data is not None else "whose error says “{}”"
+        behind = (
+            f"of type {self.type}" if self.type else "",
+            f"at {self.step}" if self.step else "",
+            AGES[self.age][0] if self.age else "",
+            box.format(self.q) if self.q else "",
+            f"whose error says “{self.error}”" if self.error else "",
+        )
+        return " ".join(filter(None, ("held" if self.held else "", self.state))), " ".join(filter(None, behind))
 
     def _states(self) -> frozenset[SagaState]:
         if not self.state:

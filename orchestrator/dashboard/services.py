@@ -10,10 +10,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from kafka_saga.messaging.inspection import Member
+from kafka_saga.orchestrator.dashboard.wording import length
 from kafka_saga.orchestrator.http.lag_gauge import LagReading
 from kafka_saga.orchestrator.operations.checks.services import PATIENCE_MS_MIN
 from kafka_saga.orchestrator.operations.checks.workers import group_of
 from kafka_saga.runtime.probe import Seen
+from kafka_saga.runtime.wording import counted
 from kafka_saga.schemas.topics import TopicNames
 
 
@@ -89,3 +91,22 @@ def standing_still(reading: LagReading, now: int) -> list[Still]:
         if now - since >= PATIENCE_MS_MIN
     ]
     return sorted(found, key=lambda one: one.since)
+
+
+def ailing(services: Sequence[Service], still: Sequence[Still], now: int) -> str | None:
+    """The worst that shows of who works, as a sentence without its full stop; None where all do as far as it shows.
+
+    Args:
+        services: all of them.
+        still: who reads nothing, the orchestrator's group, too.
+        now: milliseconds.
+
+    """
+    silent = next((note for one in services if (note := one.silent)), None)
+    if silent is not None:
+        return f"{silent.process} has said nothing for {length(silent.silent_ms)}: it hangs, or was killed"
+    if still:
+        waits = counted(still[0].waiting, "message waits", "messages wait")
+        return f"{still[0].group} has read nothing of {still[0].topic} for {length(now - still[0].since)}, and {waits}"
+    unready = next((note for one in services if (note := one.unready)), None)
+    return None if unready is None else unready.in_words()

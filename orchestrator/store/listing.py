@@ -19,6 +19,16 @@ _FIELD = re.compile(r"[A-Za-z_]\w{0,63}(\.[A-Za-z_]\w{0,63}){0,7}", re.ASCII)
 _BARE = re.compile(r"true|false|null|-?[0-9]+(\.[0-9]+)?")
 """What stands in JSON without quotes."""
 
+_MOVING = frozenset({SagaState.RUNNING, SagaState.COMPENSATING})
+
+
+def says(saga: Saga, text: str) -> bool:
+    """Whether its error says so, whatever the case: why it is parked, it failed, or its step is tried again."""
+    told = [saga.error if saga.parked is None else saga.parked.detail]
+    if saga.state in _MOVING and 0 < (number := current_step(saga)) <= len(saga.steps):
+        told.append(saga.steps[number - 1].error)
+    return any(text.lower() in error.lower() for error in told if error is not None)
+
 
 @dataclass(frozen=True, slots=True)
 class Filter:
@@ -28,11 +38,12 @@ class Filter:
         states: it is in one of these; none means any.
         saga_type: it is of this type.
         started_from, started_before: when it was accepted, milliseconds of the store's clock.
-        error: part of its error's text, whatever the case.
+        error: part of its error's text, whatever the case, or of what the step that is being tried again failed with.
         held: it is held, whatever by.
         cause: it is parked for this reason.
         data: a field of its request, `items` or `address.city`, and its value, as text or as JSON.
         steps: it stands at one of these steps, each as `TYPE/VERSION/NUMBER`.
+        prefix: the beginning of its id. Among millions that have ended only `StoreReader.beginning_with` is quick.
         before_row: older than the saga with this row, to read on where a list ended.
         from_row: not older than the saga with this row.
         limit: how many, newest first.
@@ -48,6 +59,7 @@ class Filter:
     cause: str | None = None
     data: tuple[str, str] | None = None
     steps: frozenset[str] | None = None
+    prefix: str | None = None
     before_row: int = KEY_MAX
     from_row: int = 0
     limit: int = 20
@@ -76,12 +88,12 @@ class Filter:
 
     def lets(self, saga: Saga) -> bool:
         """Whether a saga that was found otherwise is wanted."""
-        error = saga.error if saga.parked is None else saga.parked.detail
         return (
             saga.state in self.wanted_states
             and self.saga_type in (None, saga.ref.saga_type)
             and (self.started_from or 0) <= saga.created_at < (self.started_before or MOMENT_MAX)
-            and (self.error is None or self.error.lower() in (error or "").lower())
+            and (self.error is None or says(saga, self.error))
+            and saga.ref.saga_id.startswith(self.prefix or "")
             and (not self.held or saga.held is not None)
             and (self.cause is None or (saga.parked is not None and saga.parked.reason == self.cause))
             and (self.data is None or self._has(saga.request))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 from kafka_saga.orchestrator.machine.decision import LogEntry
 from kafka_saga.orchestrator.machine.saga import Saga
@@ -13,6 +14,7 @@ from kafka_saga.orchestrator.store.act_rows import ActRow, read_row
 from kafka_saga.orchestrator.store.listing import MOMENT_MAX
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.orchestrator.store.vitals import AtStep
+from kafka_saga.runtime.live_limits import FAILURE_GROUPS_MAX, FAILURE_LINES_MAX
 from kafka_saga.schemas.ids import SagaRef
 from kafka_saga.schemas.sensitive import MASK, redacted
 
@@ -25,7 +27,7 @@ class Failure(NamedTuple):
         version: of their definition.
         step: its number, from 1; 0 where it is about no step.
         undoing: whether the step was being undone.
-        error: the words, as the reader shows them: without what is hidden of the example.
+        error: the words, as the reader shows them: without what is hidden; None where nobody noted any.
         cause: why they are parked.
         example: one of them.
         first_at, last_at: when the first and the last of them changed last.
@@ -37,12 +39,35 @@ class Failure(NamedTuple):
     version: int
     step: int
     undoing: bool
-    error: str
+    error: str | None
     cause: str | None
     number: int
     example: str
     first_at: int
     last_at: int
+
+
+class Failures(NamedTuple):
+    """The commonest failures.
+
+    Attributes:
+        found: the one that most sagas have first.
+        others: how many sagas failed in words that are not among them.
+
+    """
+
+    found: list[Failure]
+    others: int
+
+
+class StoppedAt(NamedTuple):
+    """How many parked sagas stopped at one step, and on which way."""
+
+    saga_type: str
+    version: int
+    step: int
+    undoing: bool
+    number: int
 
 
 class EndedInMinute(NamedTuple):
@@ -53,16 +78,20 @@ class EndedInMinute(NamedTuple):
     number: int
 
 
-async def open_failures(reader: StoreReader, rows_max: int) -> list[Failure]:
+async def open_failures(reader: StoreReader, rows_max: int) -> Failures:
     """What is parked, and what waits to be tried again; the oldest `rows_max` of each state are looked at."""
-    found = await reader.tables.fetch_all("open_failures", (rows_max,))
-    return [await _failure(reader, row) for row in found]
+    return await _failures(reader, await reader.tables.fetch_all("open_failures", (rows_max, FAILURE_GROUPS_MAX)))
 
 
-async def undone_failures(reader: StoreReader, first: int, end: int) -> list[Failure]:
+async def undone_failures(reader: StoreReader, first: int, end: int) -> Failures:
     """Why sagas were undone, of those accepted from key `first` to before `end`."""
-    found = await reader.tables.fetch_all("undone_failures", (first, end))
-    return [await _failure(reader, row) for row in found]
+    return await _failures(reader, await reader.tables.fetch_all("undone_failures", (first, end, FAILURE_GROUPS_MAX)))
+
+
+async def parked_at(reader: StoreReader, rows_max: int) -> list[StoppedAt]:
+    """Where parked sagas stopped; the oldest `rows_max` are looked at."""
+    found = await reader.tables.fetch_all("parked_at", (rows_max,))
+    return [StoppedAt(*row)._replace(undoing=bool(row[3])) for row in found]
 
 
 async def ended_by_minute(reader: StoreReader, first: int, end: int) -> list[EndedInMinute]:
@@ -115,7 +144,8 @@ async def next_act(reader: StoreReader) -> int:
 
 async def oldest_moving(reader: StoreReader, limit: int) -> list[Saga]:
     """The sagas that have been under way for the longest time."""
-    return [rows.read_saga(row) for row in await reader.tables.fetch_all("oldest_moving", (limit,))]
+    found = await reader.tables.fetch_all("oldest_moving", (limit,))
+    return [reader.sight.saga(rows.read_saga(row)) for row in found]
 
 
 async def steps_stood_at(reader: StoreReader, state: SagaState, rows_max: int) -> list[AtStep]:
@@ -141,8 +171,60 @@ def tuple_of(row: Iterable[object]) -> tuple[str, int, str, int]:
     return str(saga_type), int(str(version)), str(state), int(str(number))
 
 
-async def _failure(reader: StoreReader, row: tuple[object, ...]) -> Failure:
-    kind, saga_type, version, step, undoing, error, *rest = row
-    found = Failure(kind, saga_type, version, step, bool(undoing), error or "no reason is known", *rest)  # type: ignore[arg-type]
-    secrets = await reader.secrets(SagaRef(found.saga_type, found.example))
-    return found._replace(error=MASK if secrets is None else redacted(found.error, secrets))
+async def _failures(reader: StoreReader, found: Sequence[Sequence[Any]]) -> Failures:
+    failures, masked = list[Failure](), _Masked(reader)
+    for *row, _every in found:
+        failure = Failure(*row)._replace(undoing=bool(row[4]))
+        words = failure.error and await masked.words(SagaRef(failure.saga_type, failure.example), failure.error)
+        if words is not _UNASKED:
+            failures.append(failure._replace(error=words or None))
+    every = found[0][-1] if found else 0
+    return Failures(failures, every - sum(failure.number for failure in failures))
+
+
+_UNASKED = "\0"
+"""Words of which nobody asked what is hidden."""
+
+
+@dataclass(slots=True)
+class _Masked:
+    """Words without what is hidden.
+
+    What reads like words that were masked before is shown as those are: a thousand errors that differ in the number of
+    a card are one failure, and one question.
+    """
+
+    reader: StoreReader
+    _known: dict[str, list[str]] = field(default_factory=dict)
+    _asked: int = 0
+
+    async def words(self, ref: SagaRef, text: str) -> str:
+        """As the reader may show them; `_UNASKED` where too many others were asked for."""
+        if not self.reader.sight.hides(ref.saga_type):
+            return text
+        known = self._known.setdefault(ref.saga_type, [])
+        for shown in known:
+            if _reads_like(text, shown):
+                return shown
+        if self._asked == FAILURE_LINES_MAX:
+            return _UNASKED
+        self._asked += 1
+        secrets = await self.reader.secrets(ref)
+        shown = MASK if secrets is None else redacted(text, secrets)
+        if MASK in shown and shown.replace(MASK, "").strip():
+            known.append(shown)
+        return shown
+
+
+def _reads_like(text: str, masked: str) -> bool:
+    """Whether a text is a masked one but for what stands in the masks' places."""
+    first, *between, last = masked.split(MASK)
+    at, end = len(first), len(text) - len(last)
+    if not (text.startswith(first) and text.endswith(last)):
+        return False
+    for part in between:
+        at = text.find(part, at)
+        if at < 0:
+            return False
+        at += len(part)
+    return at <= end

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 from kafka_saga.orchestrator.machine.decision import LogEntry
 from kafka_saga.orchestrator.machine.pausing import Pause
@@ -13,7 +13,7 @@ from kafka_saga.orchestrator.machine.states import SagaState
 from kafka_saga.orchestrator.store import rows
 from kafka_saga.orchestrator.store.act_rows import ActRow, read_row
 from kafka_saga.orchestrator.store.beside import open_to_read, owners_of
-from kafka_saga.orchestrator.store.listing import KEY_MAX, MOMENT_MAX, Filter
+from kafka_saga.orchestrator.store.listing import KEY_MAX, MOMENT_MAX, Filter, says
 from kafka_saga.orchestrator.store.location import StoreLocation
 from kafka_saga.orchestrator.store.owners import Owners
 from kafka_saga.orchestrator.store.port import Meaning
@@ -23,6 +23,7 @@ from kafka_saga.orchestrator.store.sight import WHOLE, Sight
 from kafka_saga.orchestrator.store.tables import Tables
 from kafka_saga.runtime.clock import rfc3339
 from kafka_saga.runtime.errors import NotFoundError, UsageError
+from kafka_saga.runtime.live_limits import PREFIXED_SAGAS_MAX
 from kafka_saga.schemas.codec import encode
 from kafka_saga.schemas.ids import SagaRef
 from kafka_saga.schemas.sensitive import MASK
@@ -31,12 +32,6 @@ from kafka_saga.schemas.sensitive import MASK
 def was_purged(gone: Purged) -> str:
     """How a purged saga ended, and when it went."""
     return f"was purged on {rfc3339(gone.purged_at)}; it was {gone.state.value} on {rfc3339(gone.ended_at)}"
-
-
-def _says(saga: Saga, text: str) -> bool:
-    """Whether the error that is shown says so: one that is hidden must not be found out letter by letter."""
-    told = [saga.error, None if saga.parked is None else saga.parked.detail]
-    return any(text.lower() in error.lower() for error in told if error is not None)
 
 
 class Unfinished(NamedTuple):
@@ -243,6 +238,27 @@ class StoreReader:
             UsageError: the filter names a field that cannot be asked for, or that is hidden.
 
         """
+        name, asked = await self._asked(wanted)
+        shown = [self.sight.saga(rows.read_saga(row)) for row in await self.tables.fetch_all(name, asked)]
+        if wanted.error is None or self.sight is WHOLE:
+            return shown
+        return [saga for saga in shown if says(saga, wanted.error)]
+
+    async def count(self, wanted: Filter) -> int:
+        """How many sagas the filter lets through; at most its limit are counted.
+
+        Raises:
+            UsageError: as of `newest`.
+
+        """
+        if wanted.error is not None and self.sight is not WHOLE:  # what is shown decides, not what the store has
+            return len(await self.newest(wanted))
+        name, asked = await self._asked(wanted)
+        [(number,)] = await self.tables.fetch_all(f"count_{name}", asked)
+        return int(number)
+
+    async def _asked(self, wanted: Filter) -> tuple[str, tuple[Any, ...]]:
+        """The statement that lists what is wanted, and its values."""
         slack_ms = self.tables.slack_ms
         since = 0 if wanted.started_from is None else wanted.started_from
         until = MOMENT_MAX if wanted.started_before is None else wanted.started_before
@@ -253,24 +269,29 @@ class StoreReader:
         if wanted.data is not None and self.sight.hides_field(wanted.saga_type, wanted.data[0]):
             raise UsageError(f"the field '{wanted.data[0]}' is sensitive: sagas cannot be looked for by it")
         states = encode(sorted(wanted.wanted_states)).decode()
-        statement = "list_unfinished" if wanted.is_unfinished_only else "list_newest"
         steps = None if wanted.steps is None else encode(sorted(wanted.steps)).decode()
         error = wanted.error
         if error is not None and self.sight is not WHOLE:  # what is shown is asked for: the store has it whole
             error = max(error.split(MASK), key=len)
-        asked = (first, end, states, wanted.saga_type, error, wanted.limit, wanted.held, since, until)
-        found = await self.tables.fetch_all(
-            statement, (*asked, wanted.cause, wanted.data_path, wanted.data_values, steps)
-        )
-        shown = [self.sight.saga(rows.read_saga(row)) for row in found]
-        if wanted.error is None or self.sight is WHOLE:
-            return shown
-        return [saga for saga in shown if _says(saga, wanted.error)]
+        return "list_unfinished" if wanted.is_unfinished_only else "list_newest", (
+            first, end, states, wanted.saga_type, error, wanted.limit, wanted.held, since, until, wanted.cause,
+            wanted.data_path, wanted.data_values, steps, wanted.prefix,
+        )  # fmt: skip
 
     async def beginning_with(self, prefix: str, wanted: Filter) -> list[Saga]:
-        """The first sagas whose ids begin with `prefix`, those that the filter lets through, newest first."""
-        refs = await self.find_by_prefix(prefix, wanted.saga_type, wanted.limit)
-        found = [saga for ref in refs if (saga := await self.get(ref)) is not None and wanted.lets(saga)]
+        """The first sagas whose ids begin with `prefix`, those that the filter lets through, newest first.
+
+        Where those that have ended are wanted, too, the first `PREFIXED_SAGAS_MAX` ids that begin so are looked at.
+        """
+        if wanted.is_unfinished_only:
+            return await self.newest(replace(wanted, prefix=prefix))
+        found: list[Saga] = []
+        for ref in await self.find_by_prefix(prefix, wanted.saga_type, PREFIXED_SAGAS_MAX):
+            saga = await self.get(ref)
+            if saga is not None and wanted.lets(saga):
+                found.append(saga)
+            if len(found) == wanted.limit:
+                break
         return sorted(found, key=lambda saga: -saga.row)
 
     async def timers(self, limit: int, after: tuple[int, int] = (0, 0), saga_type: str | None = None) -> list[Saga]:

@@ -231,7 +231,10 @@ SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, err
        request_hash, created_at, updated_at, held, hold, trace
 FROM sagas
 WHERE saga_key >= ?1 AND saga_key < ?2 AND state IN (SELECT value FROM json_each(?3))
-  AND (?4 IS NULL OR +saga_type = ?4) AND (?5 IS NULL OR instr(lower(coalesce(json_extract(parked, '$.detail'), error)), lower(?5)) > 0)
+  AND (?4 IS NULL OR +saga_type = ?4) AND (?14 IS NULL OR (+saga_id >= ?14 AND +saga_id < ?14 || '~'))
+  AND (?5 IS NULL OR instr(lower(coalesce(json_extract(parked, '$.detail'), error)), lower(?5)) > 0
+    OR (state IN ('RUNNING', 'COMPENSATING')
+      AND instr(lower(json_extract(steps, '$[' || (current_step - 1) || '].error')), lower(?5)) > 0))
   AND (NOT ?7 OR held IS NOT NULL) AND created_at >= ?8 AND created_at < ?9
   AND (?10 IS NULL OR json_extract(parked, '$.reason') = ?10)
   AND (?11 IS NULL OR data -> ?11 IN (SELECT value FROM json_each(?12)))
@@ -245,7 +248,10 @@ SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, err
 FROM sagas INDEXED BY sagas_unfinished
 WHERE state NOT IN ('COMPLETED', 'COMPENSATED')
   AND saga_key >= ?1 AND saga_key < ?2 AND state IN (SELECT value FROM json_each(?3))
-  AND (?4 IS NULL OR +saga_type = ?4) AND (?5 IS NULL OR instr(lower(coalesce(json_extract(parked, '$.detail'), error)), lower(?5)) > 0)
+  AND (?4 IS NULL OR +saga_type = ?4) AND (?14 IS NULL OR (+saga_id >= ?14 AND +saga_id < ?14 || '~'))
+  AND (?5 IS NULL OR instr(lower(coalesce(json_extract(parked, '$.detail'), error)), lower(?5)) > 0
+    OR (state IN ('RUNNING', 'COMPENSATING')
+      AND instr(lower(json_extract(steps, '$[' || (current_step - 1) || '].error')), lower(?5)) > 0))
   AND (NOT ?7 OR held IS NOT NULL) AND created_at >= ?8 AND created_at < ?9
   AND (?10 IS NULL OR json_extract(parked, '$.reason') = ?10)
   AND (?11 IS NULL OR data -> ?11 IN (SELECT value FROM json_each(?12)))
@@ -399,6 +405,14 @@ SELECT saga_type, definition_version, current_step, count(*), min(saga_key) FROM
   WHERE state = ?1 AND state NOT IN ('COMPLETED', 'COMPENSATED') ORDER BY saga_key LIMIT ?2
 ) WHERE held IS NULL GROUP BY saga_type, definition_version, current_step;
 
+-- name: parked_at
+-- At which steps parked sagas stopped, and whether they were being undone; the oldest only.
+SELECT saga_type, definition_version, current_step, undoing, count(*) FROM (
+  SELECT saga_type, definition_version, current_step, json_extract(parked, '$.from_state') = 'COMPENSATING' AS undoing
+  FROM sagas INDEXED BY sagas_unfinished
+  WHERE state = 'PARKED' AND state NOT IN ('COMPLETED', 'COMPENSATED') ORDER BY saga_key LIMIT ?
+) GROUP BY 1, 2, 3, 4;
+
 -- name: by_key
 SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, error, parked, version, log_seq,
        request_hash, created_at, updated_at, held, hold, trace
@@ -459,7 +473,8 @@ SELECT count(*) FROM acts WHERE outcome IS NULL;
 
 -- name: open_failures
 -- What is parked, and what waits to be tried again, by its words and its step; the oldest of each state only.
-SELECT kind, saga_type, definition_version, step, undoing, error, cause, count(*), min(saga_id), min(updated_at), max(updated_at)
+SELECT kind, saga_type, definition_version, step, undoing, error, cause, count(*), min(saga_id), min(updated_at), max(updated_at),
+       sum(count(*)) OVER ()
 FROM (
   SELECT 'parked' AS kind, saga_type, definition_version, current_step AS step,
          json_extract(parked, '$.from_state') = 'COMPENSATING' AS undoing, json_extract(parked, '$.detail') AS error,
@@ -473,17 +488,18 @@ FROM (
   WHERE json_extract(steps, '$[' || (current_step - 1) || '].error') IS NOT NULL
 )
 GROUP BY kind, saga_type, definition_version, step, undoing, error, cause
-ORDER BY kind, count(*) DESC, error LIMIT 500;
+ORDER BY count(*) DESC, kind, error LIMIT ?2;
 
 -- name: undone_failures
 -- Why sagas were undone, by the words and the last step that failed; of those with keys between two others.
-SELECT 'undone', saga_type, definition_version, step, false, error, NULL, count(*), min(saga_id), min(updated_at), max(updated_at)
+SELECT 'undone', saga_type, definition_version, step, false, error, NULL, count(*), min(saga_id), min(updated_at), max(updated_at),
+       sum(count(*)) OVER ()
 FROM (
   SELECT saga_type, definition_version, error, saga_id, updated_at,
          coalesce((SELECT max(key) + 1 FROM json_each(steps) WHERE json_extract(value, '$.error') IS NOT NULL), 0) AS step
   FROM sagas WHERE saga_key >= ?1 AND saga_key < ?2 AND state = 'COMPENSATED'
 )
-GROUP BY saga_type, definition_version, step, error ORDER BY count(*) DESC, error LIMIT 500;
+GROUP BY saga_type, definition_version, step, error ORDER BY count(*) DESC, error LIMIT ?3;
 
 -- name: ended_by_minute
 SELECT updated_at / 60000, state, count(*) FROM sagas

@@ -16,6 +16,7 @@ from kafka_saga.orchestrator.http.application import create_app
 from kafka_saga.orchestrator.http.desk import open_desk
 from kafka_saga.orchestrator.http.security.local import LocalSecurity
 from kafka_saga.orchestrator.registry import Registry
+from kafka_saga.orchestrator.store import looking
 from kafka_saga.orchestrator.store.location import StoreLocation
 from kafka_saga.orchestrator.testing import Story, given
 from kafka_saga.runtime.clock import SystemClock, new_id
@@ -79,6 +80,27 @@ def test_failures_are_told_without_it_and_their_links_find_their_sagas(fill_stor
     assert "order-2" in listed
 
 
+def test_a_thousand_errors_that_differ_in_what_is_hidden_are_one_line_and_one_question(
+    fill_store: FillStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(looking, "FAILURE_LINES_MAX", 1)
+    at = fill_store(*(undone(f"order-{number}", f"411111111111111{number}") for number in range(9)))
+    page, _listed = asyncio.run(looked_at(at, "/failures"))
+
+    assert re.findall(r'data-l="Undone"><a[^>]*>(\d+)</a>', page) == ["9"]
+    assert "failed in other words" not in page
+
+
+def test_what_a_step_that_is_tried_again_failed_with_is_masked_on_the_overview_too(fill_store: FillStore) -> None:
+    story = given(card_shop, {"order_id": "order-1", "card": CARD, "amount": 2500})
+    story.expect_command("bank", Charge).retry(f"no answer for card {CARD}")
+    page, listed = asyncio.run(looked_at(fill_store(story, undone("order-2", CARD)), "/failures"))
+    overview, _ = asyncio.run(looked_at(fill_store(), "/", "/failures"))
+
+    assert CARD not in page + listed + overview
+    assert f"no answer for card {MASK}" in overview
+
+
 def undone(order_id: str, card: str) -> Story:
     story = given(card_shop, {"order_id": order_id, "card": card, "amount": 2500})
     story.expect_command("bank", Charge).succeed(Charged(charge_id="c-1", token=TOKEN))
@@ -87,8 +109,8 @@ def undone(order_id: str, card: str) -> Story:
     return story
 
 
-async def looked_at(at: StoreLocation, path: str) -> tuple[str, str]:
-    """A page of the dashboard, and the list that its first link to one with an error in it opens."""
+async def looked_at(at: StoreLocation, path: str, links: str = "") -> tuple[str, str]:
+    """A page of the dashboard, and the list that its first link with an error in it opens; or one of `links`'."""
     async with open_desk(
         store_at=at,
         registry=Registry([card_shop]),
@@ -103,7 +125,8 @@ async def looked_at(at: StoreLocation, path: str) -> tuple[str, str]:
         transport = httpx.ASGITransport(app)
         async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
             page = (await client.get(path, headers={"accept": "text/html"})).text
-            [link, *_] = re.findall(r'href="(/sagas[?][^"]*error=[^"]*)"', page)
+            listing = (await client.get(links, headers={"accept": "text/html"})).text if links else page
+            [link, *_] = re.findall(r'href="(/sagas[?][^"]*error=[^"]*)"', listing)
             return page, (await client.get(unescape(link), headers={"accept": "text/html"})).text
 
 

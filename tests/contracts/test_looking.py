@@ -10,7 +10,7 @@ import pytest
 from kafka_saga.orchestrator.machine.events import Act, Event, Replied
 from kafka_saga.orchestrator.machine.states import EventKind, SagaState
 from kafka_saga.orchestrator.store import looking
-from kafka_saga.orchestrator.store.looking import EndedInMinute, Failure, WantedActs, acts_between
+from kafka_saga.orchestrator.store.looking import EndedInMinute, Failure, StoppedAt, WantedActs, acts_between
 from kafka_saga.orchestrator.store.port import ActOutcome, Batch
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.orchestrator.store.vitals import (
@@ -99,17 +99,18 @@ async def test_open_failures_are_grouped_by_their_words_and_steps(beside: Beside
         NOW + 3_004,
     )
     retrying = Failure("retrying", "order", 1, 1, False, "busy", None, 2, "retries", NOW + 1_002, NOW + 1_006)
-    assert await looking.open_failures(beside.reader, 100) == [parked, retrying]
-    assert await looking.open_failures(beside.reader, 0) == []
+    assert await looking.open_failures(beside.reader, 100) == ([retrying, parked], 0)
+    assert await looking.open_failures(beside.reader, 0) == ([], 0)
+    assert await looking.parked_at(beside.reader, 100) == [StoppedAt("order", 1, 1, undoing=True, number=1)]
 
 
 async def test_why_sagas_were_undone_is_asked_of_a_range_of_keys(beside: Beside) -> None:
     both = Failure("undone", "order", 1, 1, False, "sold out", None, 2, "undone-1", NOW + 3, NOW + 60_000)
     first, second, end = await beside.key("undone-1"), await beside.key("undone-2"), await beside.reader.next_key()
-    assert await looking.undone_failures(beside.reader, 0, end) == [both]
+    assert await looking.undone_failures(beside.reader, 0, end) == ([both], 0)
     alone = both._replace(number=1, example="undone-2", first_at=NOW + 60_000)
-    assert await looking.undone_failures(beside.reader, second, end) == [alone]
-    assert await looking.undone_failures(beside.reader, first + 1, second) == []
+    assert await looking.undone_failures(beside.reader, second, end) == ([alone], 0)
+    assert await looking.undone_failures(beside.reader, first + 1, second) == ([], 0)
 
 
 async def test_what_ended_is_counted_by_minute(beside: Beside) -> None:

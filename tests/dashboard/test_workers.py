@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,13 +12,14 @@ import pytest
 
 from kafka_saga.messaging.inspection import Member
 from kafka_saga.messaging.records import TopicPartition
-from kafka_saga.orchestrator.dashboard.services import services_seen, standing_still
+from kafka_saga.orchestrator.dashboard.services import ailing, services_seen, standing_still
 from kafka_saga.orchestrator.http.lag_gauge import LagReading
 from kafka_saga.orchestrator.operations.kafka.lag import Groups, PartitionLag
 from kafka_saga.orchestrator.store.owners import BeatingReplicas, FileOwner
 from kafka_saga.runtime.clock import SystemClock
 from kafka_saga.runtime.probe import Seen
 from kafka_saga.schemas.topics import TopicNames
+from tests.operations.conftest import Desk
 
 Note = Callable[..., None]
 
@@ -36,7 +38,7 @@ def note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Note:
 
 
 async def test_a_service_whose_note_stands_still_turns_the_headline(
-    pages: httpx.AsyncClient, note: Note, monkeypatch: pytest.MonkeyPatch
+    desk: Desk, pages: httpx.AsyncClient, note: Note, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def somebody(_owners: object, _clock: object) -> str:
         return "process 1"
@@ -51,9 +53,18 @@ async def test_a_service_whose_note_stands_still_turns_the_headline(
     note("inventory", trouble="no answer within 1000 ms")
     text = (await pages.get("/workers")).text
     assert "<h1>payment has said nothing for 14." in text
+    overview = (await pages.get("/")).text
+    assert "<h1>payment has said nothing for 14." in overview
+    assert "All is done" not in overview
     assert "inventory: not ready: store: no answer within 1000 ms" in text
+    await desk.park("order-1")
+    overview = (await pages.get("/")).text
+    assert "<h1>1 saga needs a person" in overview, "that comes first, and the other is said"
+    assert re.search(r'<b>payment has said nothing for 14.+?</b> See <a class="ul" href="/workers">', overview)
     note("payment")
-    assert "<h1>inventory: not ready" not in (await pages.get("/workers")).text
+    assert "<h1>inventory: not ready" in (await pages.get("/workers")).text
+    note("inventory")
+    assert "<b>" not in (await pages.get("/")).text.partition('id="figures"')[0].partition('id="say"')[2]
 
 
 def reading(*, position: int, since: int | None = None, members: tuple[Member, ...] = ()) -> LagReading:
@@ -67,7 +78,11 @@ def test_commands_that_nobody_reads_are_told_after_a_while(since: int, says: boo
     found = reading(position=5, since=since)
     [payment] = services_seen(["payment"], TopicNames(), [], found, 50_000)
     assert (payment.waiting, payment.still is not None) == (7, says)
-    assert [one.group for one in standing_still(found, 50_000)] == ["payment"] * says
+    still = standing_still(found, 50_000)
+    assert [one.group for one in still] == ["payment"] * says
+    sentence = ailing([payment], still, 50_000)
+    assert (sentence or "").startswith("payment has read nothing of payment.commands for" if says else "")
+    assert (sentence is None) is not says
 
 
 def test_a_service_has_the_notes_and_the_members_that_are_its_own() -> None:

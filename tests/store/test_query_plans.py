@@ -89,10 +89,17 @@ def _parameters(sql: str) -> int:
     return max(numbered, default=sql.count("?"))
 
 
+INDEXES = {
+    f"{count}{name}": index
+    for count in ("", "count_")
+    for name, index in (("list_newest", "INTEGER PRIMARY KEY"), ("list_unfinished", "sagas_unfinished"))
+}
+
+
 def test_the_newest_sagas_are_found_without_reading_the_others(file: Path) -> None:
-    values = (0, 2**63 - 1, '["PARKED"]', None, None, 20, False, 0, 2**63 - 1, None, None, None, None)
+    values = (0, 2**63 - 1, '["PARKED"]', None, None, 20, False, 0, 2**63 - 1, None, None, None, None, None)
     with sqlite3.connect(file) as connection:
-        for name, index in (("list_newest", "INTEGER PRIMARY KEY"), ("list_unfinished", "sagas_unfinished")):
+        for name, index in INDEXES.items():
             plan = " / ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {SQL[name]}", values))
             assert index in plan
             assert "SCAN sagas" not in plan

@@ -25,7 +25,7 @@ READ_MAX = 2_200
 """Rows: the four hundred sagas that are open, a window of a thousand keys with two rows of log each, and a page."""
 
 WINDOW = (SAGAS - 999, SAGAS + 1)
-ANY = (0, MOMENT_MAX, None, None, None, None)
+ANY = (0, MOMENT_MAX, None, None, None, None, None)
 QUESTIONS: dict[str, tuple[Any, ...]] = {
     # the overview, and what every page shows
     "count_states": (),
@@ -42,13 +42,16 @@ QUESTIONS: dict[str, tuple[Any, ...]] = {
     "durations": (100,),
     # lists
     "list_newest": (0, KEY_MAX, '["COMPLETED", "COMPENSATED"]', None, None, 50, False, *ANY),
+    "count_list_newest": (0, KEY_MAX, '["COMPLETED", "COMPENSATED"]', None, None, 1_001, False, *ANY),
+    "count_list_unfinished": (0, KEY_MAX, '["RUNNING", "PARKED"]', None, None, 1_001, False, *ANY),
     "list_unfinished": (0, KEY_MAX, '["RUNNING", "PARKED"]', None, None, 50, False, *ANY),
     "find_by_prefix": ("o-77", None, 6),
     "first_key": (),
     "next_key": (),
     "created_from": (SAGAS // 2,),
-    "open_failures": (500,),
-    "undone_failures": WINDOW,
+    "open_failures": (500, 500),
+    "parked_at": (500,),
+    "undone_failures": (*WINDOW, 500),
     "timers": (0, 0, None, 50),
     "unfinished_by_version": (),
     "versions": (),

@@ -32,8 +32,6 @@ MEMBERS = 200
 """Members of a bulk act that its page shows; those that did not work come first."""
 REMEMBERED = 1_000
 """Acts that are looked at where this process did not send them."""
-PREFIXED_MAX = 10_000
-"""Sagas of one bulk act that are chosen by the beginning of their ids: each is looked up."""
 WORDS = {
     "retry": "The command of the step that each stands at is sent again, now.",
     "skip": "The step is taken as done, or as undone where it was being undone: somebody did it by hand.",
@@ -85,11 +83,7 @@ async def _filtered(visit: Visit, kind: EventKind, address: str) -> Frozen:
     if not states:
         raise UsageError("sagas that have ended take no acts: filter for others")
     async with visit.desk.reader() as reader:
-        if asked.prefix is not None:
-            refs = await reader.find_by_prefix(asked.prefix, wanted.saga_type, PREFIXED_MAX)
-            if refs:  # as the list does it: words of the error only where no id begins so
-                found = await choose_ids(reader, visit.desk.registry, map(_line, refs), None)
-                return replace(found, chosen=[one for one in found.chosen if one.state in states])
+        wanted = await asked.narrowed(reader, wanted)
         return await choose(reader, visit.desk.registry, Wanted(replace(wanted, states=states)))
 
 

@@ -25,7 +25,7 @@ from kafka_saga.orchestrator.dashboard.routing import add_page
 from kafka_saga.orchestrator.dashboard.visit import Page, Visit
 from kafka_saga.orchestrator.dashboard.vocabulary import Look, counted_as, step_look
 from kafka_saga.orchestrator.machine.states import SagaState
-from kafka_saga.orchestrator.store.looking import open_failures, steps_stood_at, unfinished_by_version
+from kafka_saga.orchestrator.store.looking import parked_at, steps_stood_at, unfinished_by_version
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.runtime.limits import COUNTED_ROWS_MAX
 
@@ -93,10 +93,9 @@ async def _standings(reader: StoreReader) -> dict[Key, dict[int, Standing]]:
         for one in await steps_stood_at(reader, state, COUNTED_ROWS_MAX):
             place = one.step, state is SagaState.COMPENSATING
             moving.setdefault((one.saga_type, one.version), Counter())[place] += one.number
-    for failure in await open_failures(reader, COUNTED_ROWS_MAX):
-        if failure.kind == "parked":
-            place = failure.step, failure.undoing
-            parked.setdefault((failure.saga_type, failure.version), Counter())[place] += failure.number
+    for stopped in await parked_at(reader, COUNTED_ROWS_MAX):
+        place = stopped.step, stopped.undoing
+        parked.setdefault((stopped.saga_type, stopped.version), Counter())[place] += stopped.number
     return {key: standings(moving.get(key, {}), parked.get(key, {})) for key in {*moving, *parked}}
 
 

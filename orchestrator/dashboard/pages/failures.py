@@ -12,6 +12,7 @@ from kafka_saga.orchestrator.dashboard.routing import add_page
 from kafka_saga.orchestrator.dashboard.visit import Page, Visit
 from kafka_saga.orchestrator.operations.sagas.failures import FailureLine, list_failures
 from kafka_saga.runtime.limits import PAGE_WINDOW_ROWS
+from kafka_saga.runtime.live_limits import FAILURE_LINES_MAX
 from kafka_saga.schemas.ids import SagaRef
 
 
@@ -20,7 +21,7 @@ async def look(visit: Visit) -> dict[str, Any]:
     query = visit.request.query_params
     service, which = query.get("service", ""), query.get("which", "")
     async with visit.desk.reader() as reader:
-        lines = await list_failures(reader, visit.desk.registry)
+        lines, others = await list_failures(reader, visit.desk.registry)
     held = [line for line in lines if line.parked or line.retrying]
     chosen = [line for line in lines if _wanted(line, service, which)]
     services = sorted({line.service for line in lines if line.service})
@@ -32,6 +33,8 @@ async def look(visit: Visit) -> dict[str, Any]:
         "services": [(name, sum(line.service == name for line in lines)) for name in services],
         "service": service,
         "which": which,
+        "others": others,
+        "lines_max": FAILURE_LINES_MAX,
         "window": PAGE_WINDOW_ROWS,
     }
 
@@ -46,7 +49,7 @@ def _links(line: FailureLine) -> dict[str, str]:
         "example": saga_href(SagaRef(line.saga_type, line.example)),
         "parked": failure_href(line),
         "retrying": failure_href(line, retrying),
-        "undone": failure_href(line, "compensated").replace(f"step={line.step}&", ""),
+        "undone": failure_href(line, "compensated"),
     }
 
 

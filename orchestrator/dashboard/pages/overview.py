@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlencode
 
 from fastapi import APIRouter
 
 from kafka_saga.orchestrator.dashboard.charts import flow_chart, sparkline
+from kafka_saga.orchestrator.dashboard.filters import Asked
 from kafka_saga.orchestrator.dashboard.pages.sagas import row_of, saga_href
 from kafka_saga.orchestrator.dashboard.room import room_of
 from kafka_saga.orchestrator.dashboard.routing import add_page
+from kafka_saga.orchestrator.dashboard.services import ailing, services_seen, standing_still
 from kafka_saga.orchestrator.dashboard.visit import Page, Visit
 from kafka_saga.orchestrator.machine.states import SagaState
 from kafka_saga.orchestrator.operations.sagas.failures import FailureLine, list_failures
@@ -22,6 +24,7 @@ from kafka_saga.orchestrator.store.looking import oldest_moving, steps_stood_at
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.orchestrator.store.vitals import AtStep
 from kafka_saga.runtime.limits import COUNTED_ROWS_MAX
+from kafka_saga.runtime.probe import look as look_at_notes
 from kafka_saga.schemas.ids import SagaRef
 
 SHOWN, SHOWN_LAGS = 5, 12
@@ -42,16 +45,18 @@ class Standing:
 
 async def look(visit: Visit) -> dict[str, Any]:
     """What the overview shows."""
-    registry, now = visit.desk.registry, visit.desk.clock.now_ms()
-    reading = await visit.desk.lag.read()
-    async with visit.desk.reader() as reader:
+    desk, registry, now = visit.desk, visit.desk.registry, visit.desk.clock.now_ms()
+    reading = await desk.lag.read()
+    notes = await asyncio.to_thread(look_at_notes, desk.site.data_dir)
+    services = services_seen(registry.services, desk.topics, notes, reading, now)
+    async with desk.reader() as reader:
         beat = await room_of(visit.request).pulse.beat(reader)
-        failures = await list_failures(reader, registry, undone=False)
+        failures, _others = await list_failures(reader, registry, undone=False)
         slowest = await oldest_moving(reader, SHOWN)
         standing = await _standing(reader, registry)
         answers = await read_answers(reader, registry)
         waiting, since = await reader.outbox_age()
-        owner = await reader.owners.now(visit.desk.clock)
+        owner = await reader.owners.now(desk.clock)
     parked = [line for line in failures if line.parked]
     return {
         "beat": beat,
@@ -67,6 +72,7 @@ async def look(visit: Visit) -> dict[str, Any]:
         "outbox": waiting,
         "outbox_ms": 0 if since is None else now - since,
         "owner": owner,
+        "ailing": ailing(services, standing_still(reading, now), now),
         "reading": reading,
         "lags": sorted(reading.groups.by_topic(), key=lambda one: (-one.total, one.topic)),
         "curves": (sparkline(beat.started, "Started"), sparkline(beat.ended, "Ended")),
@@ -75,9 +81,9 @@ async def look(visit: Visit) -> dict[str, Any]:
 
 
 def failure_href(line: FailureLine, state: str = "parked") -> str:
-    """The list of the sagas of one failure."""
-    wanted = {"state": state, "type": line.saga_type, "step": line.step or "", "error": line.error}
-    return "/sagas?" + urlencode({name: text for name, text in wanted.items() if text})
+    """The list of the sagas of one failure; those that were undone stand elsewhere than at the step that failed."""
+    step = "" if state == "compensated" else line.step or ""
+    return Asked(state=state, type=line.saga_type, step=step, error=line.error or "").address()
 
 
 async def _standing(reader: StoreReader, registry: Registry) -> Sequence[Standing]:

@@ -17,9 +17,11 @@ from kafka_saga.orchestrator.dashboard.visit import Page, TheVisit, Visit
 from kafka_saga.orchestrator.machine.saga import Saga
 from kafka_saga.orchestrator.machine.states import TERMINAL, SagaState
 from kafka_saga.orchestrator.operations.sagas.brief import brief, step_words
+from kafka_saga.orchestrator.operations.sagas.counting import Matching, count_matching
 from kafka_saga.orchestrator.operations.sagas.paging import read_page
 from kafka_saga.orchestrator.store.listing import Filter
 from kafka_saga.orchestrator.store.reader import StoreReader
+from kafka_saga.runtime.live_limits import PREFIXED_SAGAS_MAX
 from kafka_saga.schemas.ids import SagaRef
 
 ROWS = 50
@@ -75,12 +77,18 @@ async def look(visit: Visit) -> dict[str, Any]:
     asked = Asked.read(visit.request.query_params)
     after = visit.request.query_params.get("after") or None
     registry = visit.desk.registry
-    wanted = asked.filter(registry, visit.desk.clock.now_ms(), ROWS)
     async with visit.desk.reader() as reader:
+        wanted = await asked.narrowed(reader, asked.filter(registry, visit.desk.clock.now_ms(), ROWS))
         beat = await room_of(visit.request).pulse.beat(reader, flow=False)
-        found = await _found(visit, reader, asked, wanted, after)
+        listed = await _listed(visit, reader, asked, wanted, after)
+        matching = None if asked.is_any else await _count(visit, reader, wanted, listed, after)
     return {
-        **found,
+        "rows": _rows(visit, listed.sagas),
+        "first": _rows(visit, listed.first),
+        "cursor": listed.cursor,
+        "is_whole": listed.is_whole,
+        "matching": matching,
+        "in_words": asked.in_words(by_id=wanted.prefix is not None),
         "asked": asked,
         "after": after,
         "beat": beat,
@@ -103,31 +111,46 @@ _ORDER = (
 )
 
 
-async def _found(visit: Visit, reader: StoreReader, asked: Asked, wanted: Filter, after: str | None) -> dict[str, Any]:
-    """The rows; by the beginning of an id where there are such, else by everything else."""
-    if asked.prefix is not None and after is None:
-        named = await _by_prefix(reader, asked.prefix, wanted)
-        if named:
-            return {"rows": _rows(visit, named), "first": [], "cursor": None, "is_whole": True, "by_id": True}
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """A page of the list.
+
+    Attributes:
+        sagas: newest first.
+        first: what needs a person and stands before them.
+        cursor: for the next page; None where there is none.
+        is_whole: whether it was looked far enough back to fill the page.
+
+    """
+
+    sagas: Sequence[Saga]
+    first: Sequence[Saga] = ()
+    cursor: str | None = None
+    is_whole: bool = True
+
+
+async def _listed(visit: Visit, reader: StoreReader, asked: Asked, wanted: Filter, after: str | None) -> _Listed:
+    """By the beginning of an id where there are such, else by everything else."""
+    if wanted.prefix is not None and not wanted.is_unfinished_only:
+        return _Listed(await reader.beginning_with(wanted.prefix, wanted))
     first: Sequence[Saga] = ()
     if asked.is_any:
         if after is None:
             first = await reader.newest(Filter(states=frozenset({SagaState.PARKED}), limit=PARKED_FIRST))
         wanted = replace(wanted, states=frozenset(SagaState) - {SagaState.PARKED})
     page = await read_page(reader, wanted, after, visit.desk.clock)
-    return {
-        "rows": _rows(visit, page.sagas),
-        "first": _rows(visit, first),
-        "cursor": page.cursor,
-        "is_whole": page.is_whole,
-        "by_id": False,
-    }
+    return _Listed(page.sagas, first, page.cursor, page.is_whole)
 
 
-async def _by_prefix(reader: StoreReader, prefix: str, wanted: Filter) -> list[Saga]:
-    refs = await reader.find_by_prefix(prefix, wanted.saga_type, ROWS)
-    sagas = [await reader.get(ref) for ref in refs]
-    return [saga for saga in sagas if saga is not None and saga.state in wanted.wanted_states]
+async def _count(visit: Visit, reader: StoreReader, wanted: Filter, listed: _Listed, after: str | None) -> Matching:
+    """How many the filter lets through; the page itself says so where it has them all, or its time was up."""
+    number = len(listed.sagas)
+    if wanted.prefix is not None and not wanted.is_unfinished_only:
+        looked = await reader.find_by_prefix(wanted.prefix, wanted.saga_type, PREFIXED_SAGAS_MAX)
+        return Matching(number, number < wanted.limit and len(looked) < PREFIXED_SAGAS_MAX)
+    if after is None and (listed.cursor is None or not listed.is_whole):
+        return Matching(number, listed.cursor is None)
+    return await count_matching(reader, wanted, visit.desk.clock)
 
 
 def _rows(visit: Visit, sagas: Sequence[Saga]) -> list[Row]:

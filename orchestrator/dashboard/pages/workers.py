@@ -9,7 +9,7 @@ from fastapi import APIRouter, Form
 from fastapi.responses import RedirectResponse, Response
 
 from kafka_saga.orchestrator.dashboard.routing import add_page
-from kafka_saga.orchestrator.dashboard.services import services_seen, standing_still
+from kafka_saga.orchestrator.dashboard.services import ailing, services_seen, standing_still
 from kafka_saga.orchestrator.dashboard.visit import Page, TheVisit, Visit
 from kafka_saga.orchestrator.http.security.roles import Actor, Role, needs
 from kafka_saga.orchestrator.machine.events import Act
@@ -53,9 +53,7 @@ async def look(visit: Visit) -> dict[str, Any]:
         "levels": (WARM, HOT),
         "reading": reading,
         "services": services,
-        "silent": next((note for one in services if (note := one.silent)), None),
-        "unready": next((note for one in services if (note := one.unready)), None),
-        "still": standing_still(reading, now),
+        "ailing": ailing(services, standing_still(reading, now), now),
     }
 
 

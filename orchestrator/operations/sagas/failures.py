@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from kafka_saga.orchestrator.machine.states import ParkReason
 from kafka_saga.orchestrator.operations.sagas.parked import FIRST_WAYS
@@ -10,6 +11,7 @@ from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.orchestrator.store.looking import Failure, open_failures, undone_failures
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.runtime.limits import COUNTED_ROWS_MAX, PAGE_WINDOW_ROWS
+from kafka_saga.runtime.live_limits import FAILURE_LINES_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,7 @@ class FailureLine:
     """What failed in the same words at the same step.
 
     Attributes:
+        error: the words, masked as people see them; None where nobody noted any.
         step: its name; None where it is about no step, or no code has the definition.
         number: the step's, from 1.
         service: that was asked; None where it is not known.
@@ -31,7 +34,7 @@ class FailureLine:
     number: int
     service: str | None
     undoing: bool
-    error: str
+    error: str | None
     cause: str | None
     parked: int
     retrying: int
@@ -39,6 +42,11 @@ class FailureLine:
     first_at: int
     last_at: int
     example: str
+
+    @property
+    def words(self) -> str:
+        """What is shown of it."""
+        return self.error or "no reason is known"
 
     @property
     def total(self) -> int:
@@ -55,8 +63,21 @@ class FailureLine:
         return first.format(service=self.service or "the service", saga_id=self.example)
 
 
-async def list_failures(reader: StoreReader, registry: Registry, *, undone: bool = True) -> list[FailureLine]:
-    """What holds sagas now, and why the newest were undone; what needs a person first, then what is newest.
+class FailureList(NamedTuple):
+    """What holds sagas, or held them.
+
+    Attributes:
+        lines: what needs a person first, then what is newest.
+        others: how many sagas failed in words that are in no line: there are too many different ones.
+
+    """
+
+    lines: list[FailureLine]
+    others: int
+
+
+async def list_failures(reader: StoreReader, registry: Registry, *, undone: bool = True) -> FailureList:
+    """What holds sagas now, and why the newest were undone.
 
     Args:
         reader: the store.
@@ -64,17 +85,20 @@ async def list_failures(reader: StoreReader, registry: Registry, *, undone: bool
         undone: also look at the newest `PAGE_WINDOW_ROWS` sagas for those that were undone.
 
     """
-    found = await open_failures(reader, COUNTED_ROWS_MAX)
+    found, others = await open_failures(reader, COUNTED_ROWS_MAX)
     if undone:
         end = await reader.next_key()
-        found += await undone_failures(reader, max(0, end - PAGE_WINDOW_ROWS), end)
-    lines: dict[tuple[object, ...], FailureLine] = {}
+        more = await undone_failures(reader, max(0, end - PAGE_WINDOW_ROWS), end)
+        found, others = found + more.found, others + more.others
+    merged: dict[tuple[object, ...], FailureLine] = {}
     for failure in found:
         line = _line(registry, failure)
         key = (line.saga_type, line.step, line.number, line.undoing, line.error)
-        known = lines.get(key)
-        lines[key] = line if known is None else _merged(known, line)
-    return sorted(lines.values(), key=lambda line: (-line.parked, -line.retrying, -line.last_at))
+        known = merged.get(key)
+        merged[key] = line if known is None else _merged(known, line)
+    lines = sorted(merged.values(), key=lambda line: (-line.parked, -line.retrying, -line.last_at))
+    others += sum(line.total for line in lines[FAILURE_LINES_MAX:])
+    return FailureList(lines[:FAILURE_LINES_MAX], others)
 
 
 def _line(registry: Registry, failure: Failure) -> FailureLine:

@@ -169,9 +169,11 @@ SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, err
        request_hash, created_at, updated_at, held, hold, trace
 FROM {schema}.sagas
 WHERE saga_key >= $1 AND saga_key < $2 AND state = ANY (ARRAY(SELECT json_array_elements_text($3::json)))
-  AND ($4::text IS NULL OR saga_type = $4)
+  AND ($4::text IS NULL OR saga_type = $4) AND ($14::text IS NULL OR (saga_id >= $14 AND saga_id < $14 || '~'))
   AND ($5::text IS NULL
-       OR position(lower($5) IN lower(coalesce(replace(parked, '\u0000', '\ufffd')::json ->> 'detail', error))) > 0)
+       OR position(lower($5) IN lower(coalesce(replace(parked, '\u0000', '\ufffd')::json ->> 'detail', error))) > 0
+       OR (state IN ('RUNNING', 'COMPENSATING') AND position(lower($5) IN lower(
+             replace(steps, '\u0000', '\ufffd')::json -> (current_step - 1) ->> 'error')) > 0))
   AND (NOT $7::boolean OR held IS NOT NULL) AND created_at >= $8 AND created_at < $9
   AND ($10::text IS NULL OR replace(parked, '\u0000', '\ufffd')::json ->> 'reason' = $10)
   AND ($11::text IS NULL
@@ -191,9 +193,11 @@ SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, err
 FROM {schema}.sagas
 WHERE state NOT IN ('COMPLETED', 'COMPENSATED')
   AND saga_key >= $1 AND saga_key < $2 AND state = wanted
-  AND ($4::text IS NULL OR saga_type = $4)
+  AND ($4::text IS NULL OR saga_type = $4) AND ($14::text IS NULL OR (saga_id >= $14 AND saga_id < $14 || '~'))
   AND ($5::text IS NULL
-       OR position(lower($5) IN lower(coalesce(replace(parked, '\u0000', '\ufffd')::json ->> 'detail', error))) > 0)
+       OR position(lower($5) IN lower(coalesce(replace(parked, '\u0000', '\ufffd')::json ->> 'detail', error))) > 0
+       OR (state IN ('RUNNING', 'COMPENSATING') AND position(lower($5) IN lower(
+             replace(steps, '\u0000', '\ufffd')::json -> (current_step - 1) ->> 'error')) > 0))
   AND (NOT $7::boolean OR held IS NOT NULL) AND created_at >= $8 AND created_at < $9
   AND ($10::text IS NULL OR replace(parked, '\u0000', '\ufffd')::json ->> 'reason' = $10)
   AND ($11::text IS NULL
@@ -338,6 +342,15 @@ SELECT saga_type, definition_version, current_step, count(*), min(saga_key) FROM
   WHERE state = $1 AND state NOT IN ('COMPLETED', 'COMPENSATED') ORDER BY saga_key LIMIT $2
 ) oldest WHERE held IS NULL GROUP BY saga_type, definition_version, current_step
 ORDER BY saga_type, definition_version, current_step;
+
+-- name: parked_at
+-- At which steps parked sagas stopped, and whether they were being undone; the oldest only.
+SELECT saga_type, definition_version, current_step, undoing, count(*) FROM (
+  SELECT saga_type, definition_version, current_step,
+         replace(parked, '\u0000', '\ufffd')::json ->> 'from_state' = 'COMPENSATING' AS undoing
+  FROM {schema}.sagas
+  WHERE state = 'PARKED' AND state NOT IN ('COMPLETED', 'COMPENSATED') ORDER BY saga_key LIMIT $1
+) stopped GROUP BY 1, 2, 3, 4;
 
 -- name: by_key
 SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, error, parked, version, log_seq,
@@ -519,7 +532,8 @@ UPDATE {schema}.replicas SET state = 'dead' WHERE state = 'live' AND replica <> 
 
 -- name: open_failures
 -- What is parked, and what waits to be tried again, by its words and its step; the oldest of each state only.
-SELECT kind, saga_type, definition_version, step, undoing, error, cause, count(*), min(saga_id), min(updated_at), max(updated_at)
+SELECT kind, saga_type, definition_version, step, undoing, error, cause, count(*), min(saga_id), min(updated_at), max(updated_at),
+       (sum(count(*)) OVER ())::bigint
 FROM (
   SELECT 'parked' AS kind, saga_type, definition_version, current_step AS step,
          replace(parked, '\u0000', '\ufffd')::json ->> 'from_state' = 'COMPENSATING' AS undoing,
@@ -534,18 +548,19 @@ FROM (
   WHERE replace(steps, '\u0000', '\ufffd')::json -> (current_step - 1) ->> 'error' IS NOT NULL
 ) failed
 GROUP BY kind, saga_type, definition_version, step, undoing, error, cause
-ORDER BY kind, count(*) DESC, error LIMIT 500;
+ORDER BY count(*) DESC, kind, error LIMIT $2;
 
 -- name: undone_failures
 -- Why sagas were undone, by the words and the last step that failed; of those with keys between two others.
-SELECT 'undone', saga_type, definition_version, step, false, error, NULL::text, count(*), min(saga_id), min(updated_at), max(updated_at)
+SELECT 'undone', saga_type, definition_version, step, false, error, NULL::text, count(*), min(saga_id), min(updated_at), max(updated_at),
+       (sum(count(*)) OVER ())::bigint
 FROM (
   SELECT saga_type, definition_version, error, saga_id, updated_at, coalesce((
     SELECT max(number) FROM json_array_elements(replace(steps, '\u0000', '\ufffd')::json) WITH ORDINALITY step (value, number)
     WHERE value ->> 'error' IS NOT NULL), 0) AS step
   FROM {schema}.sagas WHERE saga_key >= $1 AND saga_key < $2 AND state = 'COMPENSATED'
 ) undone
-GROUP BY saga_type, definition_version, step, error ORDER BY count(*) DESC, error LIMIT 500;
+GROUP BY saga_type, definition_version, step, error ORDER BY count(*) DESC, error LIMIT $3;
 
 -- name: ended_by_minute
 SELECT updated_at / 60000, state, count(*) FROM {schema}.sagas
