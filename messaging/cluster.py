@@ -21,7 +21,7 @@ from aiokafka.protocol.metadata import MetadataRequest
 from kafka_saga.messaging import broken_writes
 from kafka_saga.messaging.connecting import close_for_good
 from kafka_saga.messaging.errors import GroupInUseError, NotAllowedError
-from kafka_saga.messaging.probing import explained
+from kafka_saga.messaging.probing import explained, reach
 from kafka_saga.messaging.records import TopicPartition
 from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.messaging.waiting import abandon, within
@@ -237,7 +237,9 @@ class Cluster:
             nonlocal used
             async with self._connecting:
                 if self._client is None:
-                    client = AIOKafkaClient(**self._settings.client_options())
+                    options = self._settings.client_options()
+                    await reach(self._settings, options.get("ssl_context"))
+                    client = AIOKafkaClient(**options)
                     await client.bootstrap()
                     if self._closed:  # while we connected, late
                         abandon(asyncio.ensure_future(close_for_good(client)))

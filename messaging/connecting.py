@@ -9,7 +9,7 @@ from typing import Any, Protocol, TypeVar
 from aiokafka.client import AIOKafkaClient
 
 from kafka_saga.messaging import broken_writes
-from kafka_saga.messaging.probing import explained
+from kafka_saga.messaging.probing import explained, reach
 from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.messaging.waiting import within
 from kafka_saga.runtime import limits
@@ -35,6 +35,7 @@ async def opened(client: _C, close: Callable[[_C], Coroutine[Any, Any, None]], s
 
     async def work() -> None:
         try:
+            await reach(settings, settings.client_options().get("ssl_context"))
             await client.start()
         except BaseException:
             await close(client)

@@ -34,6 +34,51 @@ _FAILURES = (OSError, EOFError, ValueError, AssertionError, TimeoutError, kafka_
 """What a connection can fail with, whatever is at its other end."""
 
 
+async def reach(settings: KafkaSettings, context: ssl.SSLContext | None) -> None:
+    """Return as soon as one of the bootstrap servers answers, whatever it says.
+
+    Whoever connects asks this first: one that takes connections and says nothing, as a frozen broker does, would
+    otherwise be waited for by each step of connecting, and again by each step that looks for the reason.
+
+    Args:
+        settings: where the servers are.
+        context: for TLS, where it is spoken.
+
+    Raises:
+        BrokerUnreachableError: none answers within PROBE_TIMEOUT_MS.
+
+    """
+    asking = {asyncio.ensure_future(_silence(address, context)) for address in settings.addresses}
+    waiting, silences = set(asking), list[BrokerUnreachableError]()
+    try:
+        while waiting:
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for silence in (task.result() for task in done):
+                if silence is None:
+                    return
+                silences.append(silence)
+    finally:
+        for task in asking:
+            task.cancel()
+            abandon(task)
+    raise silences[0]
+
+
+async def _silence(address: Address, context: ssl.SSLContext | None) -> BrokerUnreachableError | None:
+    """What to say of a server that does not answer; None where it does, or refuses to."""
+    connecting = asyncio.ensure_future(_unreachable(address))
+    try:
+        if await greet(address, context) is not Greeting.SILENCE:
+            return None
+    except (OSError, ValueError):  # ValueError: no name could be like that
+        return None
+    else:
+        return await connecting or _no_kafka(address, Greeting.SILENCE)
+    finally:
+        connecting.cancel()
+        abandon(connecting)
+
+
 async def probe(settings: KafkaSettings) -> None:
     """Return when a broker takes us, and every broker that it names can be reached.
 
@@ -63,6 +108,7 @@ class _Probe:
     options: dict[str, Any]
 
     async def run(self) -> None:
+        await reach(self.settings, self.options.get("ssl_context"))
         asked, brokers = await self._first_answer()
         advertised = [(node, address) for node, address in brokers.items() if address != asked]
         await asyncio.gather(*(self._check_advertised(asked, node, address) for node, address in advertised))

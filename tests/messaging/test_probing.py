@@ -8,13 +8,18 @@ import socket
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
+from kafka_saga.messaging import fetching
 from kafka_saga.messaging.addresses import Address
+from kafka_saga.messaging.cluster import Cluster
 from kafka_saga.messaging.errors import BrokerRefusesError, BrokerUnreachableError
 from kafka_saga.messaging.probing import explained, probe
+from kafka_saga.messaging.producer import Producer
 from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.runtime import limits
 from kafka_saga.runtime.errors import BrokerUnavailableError
@@ -79,6 +84,30 @@ async def reason(*addresses: Address, **settings: str) -> BrokerUnreachableError
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PROBE_TIMEOUT_MS", 1_000)
+
+
+@pytest.mark.parametrize("security_protocol", ["PLAINTEXT", "SSL"])
+@pytest.mark.parametrize("connecting", ["a question", "a consumer", "a producer"])
+async def test_whoever_connects_to_a_silent_server_waits_for_it_once(
+    monkeypatch: pytest.MonkeyPatch, connecting: str, security_protocol: Literal["PLAINTEXT", "SSL"]
+) -> None:
+    monkeypatch.setattr(limits, "PROBE_TIMEOUT_MS", 200)
+    monkeypatch.setattr(limits, "REQUEST_TIMEOUT_MS", 3_600_000)
+    monkeypatch.setattr(limits, "CONNECT_TIMEOUT_MS", 3_600_000)
+    async with server(silent) as address, server(silent) as other:
+        settings = KafkaSettings(bootstrap_servers=f"{address},{other}", security_protocol=security_protocol)
+        cluster, producer = Cluster(settings), Producer(settings)
+        calls = {
+            "a question": cluster.topics,
+            "a consumer": partial(fetching.connect, settings, ["order.requests"], 100),
+            "a producer": producer.start,
+        }
+
+        with pytest.raises(BrokerUnreachableError, match="accepts connections and does not answer within"):
+            await calls[connecting]()
+
+        await cluster.close()
+        await producer.stop()
 
 
 async def test_where_nobody_listens_the_way_out_is_said() -> None:

@@ -23,7 +23,7 @@ from kafka_saga.orchestrator.operations.dead_letters.tails import Kept, Tail, Wa
 from kafka_saga.orchestrator.operations.dead_letters.windows import Windows
 from kafka_saga.orchestrator.operations.kafka.messages import IdFields
 from kafka_saga.runtime.clock import Clock
-from kafka_saga.runtime.errors import NotFoundError, UsageError
+from kafka_saga.runtime.errors import BrokerUnavailableError, NotFoundError, UsageError
 from kafka_saga.runtime.live_limits import (
     LETTERS_AT_ONCE_MAX,
     LETTERS_KEPT_MAX,
@@ -87,6 +87,7 @@ class Shelf:
         self._marks_read: dict[TopicPartition, int] = {}
         self._tails: dict[TopicPartition, Tail] = {}
         self._retiring: asyncio.Task[None] | None = None
+        self._failed: tuple[int, BrokerUnavailableError] | None = None
 
     async def look(self, wanted: DeadLetterFilter, cursor: str | None, limit: int) -> LettersPage:
         """The page of `wanted` that `cursor` stands for, or the first.
@@ -229,9 +230,15 @@ class Shelf:
 
     @asynccontextmanager
     async def _looking(self) -> AsyncIterator[None]:
-        """One look: Kafka was asked lately where its topics end."""
+        """One look: Kafka was asked lately where its topics end.
+
+        Who waited for his turn while Kafka did not answer is told with the one before: else each waits for all before.
+        """
+        asked_at = self._clock.monotonic_ms()
         async with self._turn:
             now = self._looked_at = self._clock.monotonic_ms()
+            if self._failed is not None and self._failed[0] > asked_at:
+                raise self._failed[1]
             try:
                 if self._seen_at is None or now - self._seen_at > SHELF_AGE_MS_MAX:
                     await self._see()
@@ -239,7 +246,9 @@ class Shelf:
                 yield
             except (UsageError, NotFoundError):
                 raise
-            except Exception:
+            except Exception as error:
+                if isinstance(error, BrokerUnavailableError):
+                    self._failed = self._clock.monotonic_ms(), error
                 await self._forget()  # whatever was under way: the next look begins anew
                 raise
             if self._retiring is None:

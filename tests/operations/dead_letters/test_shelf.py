@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
+from kafka_saga.messaging.errors import BrokerUnreachableError
 from kafka_saga.messaging.producer import Producer
 from kafka_saga.messaging.records import Message
+from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.orchestrator.operations.dead_letters import shelf as shelf_module
 from kafka_saga.orchestrator.operations.dead_letters.letters import DeadLetterFilter
 from kafka_saga.orchestrator.operations.dead_letters.marks import Position, parse_position
 from kafka_saga.orchestrator.operations.dead_letters.shelf import Shelf
 from kafka_saga.orchestrator.operations.dead_letters.windows import Windows
 from kafka_saga.orchestrator.operations.kafka.messages import NO_FIELDS
+from kafka_saga.runtime import limits
 from kafka_saga.runtime.clock import SystemClock
 from kafka_saga.runtime.errors import NotFoundError, UsageError
 from kafka_saga.schemas.topics import TopicNames, dead_letter_topic
@@ -49,6 +53,29 @@ async def pages(shelf: Shelf, wanted: DeadLetterFilter, limit: int) -> list[list
         cursor = page.cursor
         if cursor is None:
             return found
+
+
+async def test_who_waits_for_a_look_that_fails_is_told_with_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PROBE_TIMEOUT_MS", 200)
+    connections = 0
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        while await reader.read(1024):
+            pass
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        settings = KafkaSettings(bootstrap_servers=f"127.0.0.1:{port}")
+        shelf = Shelf(settings, TopicNames(), NO_FIELDS, SystemClock())
+        looks = [shelf.look(EVERY, None, 10) for _ in range(20)]
+        told = await asyncio.gather(*looks, return_exceptions=True)
+        await shelf.close()
+
+    assert [type(one) for one in told] == [BrokerUnreachableError] * 20
+    assert connections == 2, "one that asks, and one that tells whether anybody listens"
 
 
 async def test_without_any_dead_letter_topic_there_is_nothing(shelf: Shelf) -> None:
