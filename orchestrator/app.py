@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from importlib.metadata import version
 from socket import socket
 from typing import TYPE_CHECKING, Any
@@ -46,6 +46,7 @@ from kafka_saga.schemas.codec import encode
 if TYPE_CHECKING:
     from kafka_saga.orchestrator.engine.spans import EngineSpans
     from kafka_saga.orchestrator.store.postgres.store import PostgresStore
+    from kafka_saga.orchestrator.web import Served
 
 _log = log("app")
 
@@ -82,10 +83,11 @@ async def run_orchestrator(lifecycle: Lifecycle, settings: Settings) -> None:
         of_us = await stack.enter_async_context(
             shown(settings.admin_at, lifecycle, "orchestrator", clock, name=_note_name(settings))
         )
+        served = None if listening is None else await stack.enter_async_context(_served(listening, lifecycle, of_us))
         store = await _open_store(settings, lifecycle, clock)
         stack.push_async_callback(store.close)
-        if listening is not None:
-            await stack.enter_async_context(_serving(listening, lifecycle, settings, registry, clock, of_us))
+        if served is not None:
+            await stack.enter_async_context(_showing(served, settings, registry, clock))
         wait_ms = settings.broker_wait_ms
         if not await wait_for_broker(settings.kafka, stopping=lifecycle.stopping, wait_ms=wait_ms, clock=clock):
             return
@@ -126,18 +128,23 @@ def _take_port(http: HttpSettings) -> socket:
 
 
 @asynccontextmanager
-async def _serving(  # noqa: PLR0917 -- all that is served
-    listening: socket, lifecycle: Lifecycle, settings: Settings, registry: Registry, clock: Clock, of_us: Shown
-) -> AsyncIterator[None]:
-    """The dashboard, from before Kafka is there until the last batch is published."""
+async def _served(listening: socket, lifecycle: Lifecycle, of_us: Shown) -> AsyncIterator[Served]:
+    """Who answers on the port, from before the store is opened until it is closed."""
     from kafka_saga.orchestrator import web  # noqa: PLC0415 -- the same
 
-    async with web.open_web(settings, registry, listening, clock, of_us.admin) as served:
+    async with web.open_front(listening, of_us.admin, lifecycle.stopping) as served:
         watching = lifecycle.spawn(served.outlive(), "http")
         try:
-            yield
+            yield served
         finally:
             watching.cancel()
+
+
+def _showing(served: Served, settings: Settings, registry: Registry, clock: Clock) -> AbstractAsyncContextManager[None]:
+    """Dashboard and API, from before Kafka is there until the last batch is published."""
+    from kafka_saga.orchestrator import web  # noqa: PLC0415 -- the same
+
+    return web.open_web(settings, registry, served, clock)
 
 
 def _spans(settings: Settings, registry: Registry, consumer: Consumer, clock: Clock) -> EngineSpans | None:

@@ -17,6 +17,7 @@ from kafka_saga.orchestrator.dashboard import add_to, attend
 from kafka_saga.orchestrator.dashboard_file import noted
 from kafka_saga.orchestrator.http.application import create_app
 from kafka_saga.orchestrator.http.desk import open_desk
+from kafka_saga.orchestrator.http.front import Front
 from kafka_saga.orchestrator.http.security.gate import Gate
 from kafka_saga.orchestrator.http.security.guard import Guard, make_guard
 from kafka_saga.orchestrator.http.security.settings import SecuritySettings
@@ -40,11 +41,17 @@ class Served:
     Attributes:
         url: where.
         task: ends early only where the server dies, with why.
+        front: answers there.
+        listening: the port.
+        admin: answers for health and metrics.
 
     """
 
     url: str
     task: asyncio.Task[None]
+    front: Front
+    listening: socket.socket
+    admin: ASGIApp
 
     async def outlive(self) -> None:
         """Wait until the server ends.
@@ -93,10 +100,23 @@ def guard_of(access: SecuritySettings, listening: socket.socket, clock: Clock) -
 
 
 @asynccontextmanager
-async def open_web(
-    settings: Settings, registry: Registry, listening: socket.socket, clock: Clock, admin: ASGIApp
-) -> AsyncIterator[Served]:
-    """Serve dashboard, API, and what `admin` answers (health and metrics) while the block runs."""
+async def open_front(listening: socket.socket, admin: ASGIApp, stopping: asyncio.Event) -> AsyncIterator[Served]:
+    """Answer on the port while the block runs: until `open_web`, and after it, with 503 and the health of the process.
+
+    Args:
+        listening: the port.
+        admin: answers for health and metrics.
+        stopping: set once the process was told to stop.
+
+    """
+    front = Front(admin, stopping)
+    async with serving(front, listening) as task:
+        yield Served(url_of(listening), task, front, listening, admin)
+
+
+@asynccontextmanager
+async def open_web(settings: Settings, registry: Registry, served: Served, clock: Clock) -> AsyncIterator[None]:
+    """Serve dashboard and API, too, while the block runs."""
     async with open_desk(
         store_at=settings.store_at,
         registry=registry,
@@ -109,14 +129,16 @@ async def open_web(
         site=site_of(settings, registry),
         in_flight_max=settings.in_flight_max,
     ) as desk:
-        guard = guard_of(settings.http, listening, clock)
-        app = create_app(desk, security=guard, pages=add_to, admin=admin)
-        async with serving(Gate(app, guard), listening, ending=desk.ending) as task:
-            url = url_of(listening)
-            _log.info("http.ready", url=url, read_only=settings.http.read_only)
+        guard = guard_of(settings.http, served.listening, clock)
+        app = create_app(desk, security=guard, pages=add_to, admin=served.admin)
+        served.front.open(Gate(app, guard))
+        try:
+            _log.info("http.ready", url=served.url, read_only=settings.http.read_only)
             async with _attended(app):
-                with noted(settings.data_dir, url):
-                    yield Served(url, task)
+                with noted(settings.data_dir, served.url):
+                    yield
+        finally:
+            await served.front.close(desk.ending)
 
 
 @asynccontextmanager

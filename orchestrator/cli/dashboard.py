@@ -61,13 +61,14 @@ def dashboard(
 
 
 async def _serve(lifecycle: Lifecycle, settings: Settings, registry: Registry, listening: socket) -> None:
-    from kafka_saga.orchestrator.web import open_web  # noqa: PLC0415 -- an extra
+    from kafka_saga.orchestrator.web import open_front, open_web  # noqa: PLC0415 -- an extra
 
     await (await StoreReader.open(settings.store_at)).close()  # somebody is here to read what is wrong with it
     clock = SystemClock()
     async with (
         shown(settings.admin_at._replace(folder=None), lifecycle, "dashboard", clock) as of_us,
-        open_web(settings, registry, listening, clock, of_us.admin) as served,
+        open_front(listening, of_us.admin, lifecycle.stopping) as served,
+        open_web(settings, registry, served, clock),
     ):
         of_us.health.add("store", partial(_look_at_store, settings.store_at))
         of_us.health.started()

@@ -27,9 +27,9 @@ def listen(address: Address) -> socket.socket:
 
 
 def serving(
-    app: ASGIApp, listening: socket.socket, *, ending: asyncio.Event
+    app: ASGIApp, listening: socket.socket, *, ending: asyncio.Event | None = None
 ) -> AbstractAsyncContextManager[asyncio.Task[None]]:
-    """As `runtime.serving`, for whoever may come: `ending` is set before the server waits for open streams."""
+    """As `runtime.serving`, for whoever may come: `ending` is set before the server waits for what is open."""
     return runtime_serving.serving(
         app,
         listening,
