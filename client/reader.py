@@ -15,7 +15,7 @@ from kafka_saga.client.errors import RequestRefusedError
 from kafka_saga.client.outcome import COMPENSATED, COMPLETED, PARKED, turned_at
 from kafka_saga.client.waiters import Waiters
 from kafka_saga.runtime.clock import Clock
-from kafka_saga.runtime.errors import ContractError, RefusedError
+from kafka_saga.runtime.errors import BrokerUnavailableError, ContractError, RefusedError
 from kafka_saga.runtime.limits import BATCH_RECORDS_MAX, CLIENT_LOOK_BACK_RECORDS_MAX
 from kafka_saga.schemas import envelope
 from kafka_saga.schemas.codec import decode_object
@@ -24,6 +24,7 @@ from kafka_saga.schemas.ids import SagaRef
 from kafka_saga.schemas.topics import TopicNames, dead_letter_topic
 
 if TYPE_CHECKING:
+    from kafka_saga.messaging.cluster import Cluster
     from kafka_saga.messaging.consumer import Consumer
     from kafka_saga.messaging.records import Record, TopicPartition
     from kafka_saga.messaging.settings import KafkaSettings
@@ -33,7 +34,8 @@ GROUP = "saga-client"
 
 _POLL_MS = 200
 _METADATA_AGE_MS = 5_000
-"""How often to look for added partitions. There may be a thousand clients, and partitions are added once a year."""
+"""How often to look for added partitions, and for topics of dead letters that are not there yet. There may be a thousand
+clients, and both come once a year."""
 
 _SKEW_MS = 1_000
 _STATES = {
@@ -64,6 +66,8 @@ class EventReader:
         self._standing: asyncio.Future[None] | None = None
         self._consumer: Consumer | None = None
         self._behind: dict[TopicPartition, int] = {}
+        self._awaited: set[str] = set()
+        self._look_at_ms = 0
         self._closed = False
 
     async def ready(self) -> None:
@@ -105,20 +109,20 @@ class EventReader:
             await asyncio.wait({self._task})
 
     async def _run(self, standing: asyncio.Future[None]) -> None:
-        from kafka_saga.messaging.consumer import Consumer  # noqa: PLC0415 -- loaded when a client connects
+        from kafka_saga.messaging.cluster import Cluster  # noqa: PLC0415 -- loaded when a client connects
 
-        consumer: Consumer | None = None
+        cluster = Cluster(self._kafka, clock=self._clock)
         try:
             positions, topics = await self._places()
-            consumer = Consumer(self._kafka, topics, group=GROUP, clock=self._clock, metadata_age_ms=_METADATA_AGE_MS)
-            await consumer.start(positions)
+            consumer = await self._reading(topics, positions)
             self._behind = await consumer.end_offsets(topics)
-            self._consumer = consumer
             standing.set_result(None)
             while True:
                 self.take(await consumer.poll(_POLL_MS, BATCH_RECORDS_MAX))
                 if self._behind:
                     await self._catch_up(consumer)
+                if self._awaited and self._clock.monotonic_ms() >= self._look_at_ms:
+                    consumer = await self._with_new_topics(consumer, cluster)
         except Exception as error:  # noqa: BLE001 -- whatever it is, those who wait must hear of it
             self.waiters.fail(error)
             if not standing.done():
@@ -128,9 +132,38 @@ class EventReader:
             if not standing.done():  # closed before it began: no reason to cancel whoever waits for it
                 standing.set_exception(RefusedError("the SagaClient was closed while it connected"))
                 standing.exception()
-            self._consumer = None
-            if consumer is not None:
-                await consumer.stop()
+            reading, self._consumer = self._consumer, None
+            if reading is not None:
+                await reading.stop()
+            await cluster.close()
+
+    async def _reading(self, topics: Sequence[str], positions: Mapping[TopicPartition, int]) -> Consumer:
+        """Who reads `topics` from now on."""
+        from kafka_saga.messaging.consumer import Consumer  # noqa: PLC0415
+
+        consumer = Consumer(self._kafka, topics, group=GROUP, clock=self._clock, metadata_age_ms=_METADATA_AGE_MS)
+        try:
+            await consumer.start(positions)
+        except BaseException:
+            await consumer.stop()
+            raise
+        before, self._consumer = self._consumer, consumer
+        if before is not None:
+            await before.stop()
+        self._awaited = self._letters.keys() - set(topics)
+        return consumer
+
+    async def _with_new_topics(self, consumer: Consumer, cluster: Cluster) -> Consumer:
+        """Who reads the topics of dead letters, too, that were created meanwhile: they come with the first letter."""
+        self._look_at_ms = self._clock.monotonic_ms() + _METADATA_AGE_MS
+        try:
+            found = await cluster.partition_counts(self._awaited, wait_ms=0)
+            if not found:
+                return consumer
+            topics = [*self._events, *(self._letters.keys() - self._awaited), *found]
+            return await self._reading(topics, consumer.read_to)
+        except BrokerUnavailableError:
+            return consumer  # who was reading says so, and the next look comes
 
     async def _places(self) -> tuple[Mapping[TopicPartition, int], Sequence[str]]:
         """Where to begin, and in which topics: of dead letters only in those that exist."""

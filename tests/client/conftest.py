@@ -53,9 +53,9 @@ class Teller:
         self.topics = TopicNames(prefix=prefix)
         self.producer = Producer(broker.settings)
 
-    async def prepare(self, partitions: int = 4) -> None:
+    async def prepare(self, partitions: int = 4, *, with_letters: bool = True) -> None:
         requests = self.topics.requests("order")
-        names = (requests, self.topics.events("order"), dead_letter_topic(requests))
+        names = [requests, self.topics.events("order"), *([dead_letter_topic(requests)] if with_letters else [])]
         await create_topics(self.settings, [TopicSpec(name, partitions) for name in names])
 
     def event(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from kafka_saga.client import OutcomeTimeoutError, RequestRefusedError, SagaClient, SagaRef, SagaType
+from kafka_saga.client import OutcomeTimeoutError, RequestRefusedError, SagaClient, SagaRef, SagaType, reader
 from kafka_saga.messaging.errors import PublishRefusedError, UnknownTopicError
 from kafka_saga.messaging.topics import TopicSpec, create_topics
 from kafka_saga.orchestrator.sagas.order import order_saga
@@ -131,6 +131,28 @@ async def test_a_request_for_a_saga_that_exists_with_another_one_is_a_conflict(
         await sagas.run(order("o-1", amount=1), timeout_ms=PATIENCE_MS)
     assert (caught.value.cause, caught.value.ref) == ("conflict", SagaRef("order", "o-1"))
     assert isinstance(caught.value, RefusedError)
+
+
+@pytest.mark.real_kafka
+async def test_a_topic_of_dead_letters_that_comes_with_the_first_one_is_read(
+    kafka: BrokerUnderTest, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "_METADATA_AGE_MS", 100)
+    teller = Teller(kafka, topic_prefix)
+    await teller.prepare(with_letters=False)
+    async with client_of(teller) as sagas:
+        await teller.tell("o-1", COMPLETED, 1)
+        assert (await sagas.outcome("o-1", timeout_ms=PATIENCE_MS)).completed
+        running = asyncio.create_task(sagas.run(order("o-2"), timeout_ms=PATIENCE_MS))
+        await asked(teller, 1)
+        [request] = await teller.requests()
+        await teller.prepare()
+        await teller.set_aside(request, "bad_schema")
+        with pytest.raises(RequestRefusedError, match="bad_schema"):
+            await running
+        await teller.tell("o-3", COMPLETED, 1)
+        assert (await sagas.outcome("o-3", timeout_ms=PATIENCE_MS)).completed, "events are read on"
+    await teller.producer.stop()
 
 
 async def test_a_request_that_is_set_aside_ends_the_wait_for_it(sagas: SagaClient, teller: Teller) -> None:
