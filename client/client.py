@@ -116,7 +116,12 @@ class SagaClient:
         await connected.producer.stop()
 
     async def start(
-        self, request: BaseModel | Mapping[str, Any], *, saga_type: str | None = None, saga_id: str | None = None
+        self,
+        request: BaseModel | Mapping[str, Any],
+        *,
+        saga_type: str | None = None,
+        saga_id: str | None = None,
+        actor: str | None = None,
     ) -> SagaRef:
         """Ask for a saga: its request is stored by the brokers (acks=all) when this returns; its identity.
 
@@ -127,6 +132,7 @@ class SagaClient:
             request: the model of the request, or a JSON document.
             saga_type: which saga, where `request` is a document and the client knows several.
             saga_id: the saga's id, where the request does not carry it.
+            actor: who asks, where the record of acts (`saga acts`, the Audit) shall say so: `alice@shop`.
 
         Raises:
             UsageError: the orchestrator would refuse it; nothing was sent.
@@ -135,12 +141,16 @@ class SagaClient:
             BrokerUnavailableError: no broker answers; it may be stored or not.
 
         """
-        prepared = self._request(request, saga_type, saga_id)
+        prepared = self._request(request, saga_type, saga_id, actor)
         await self._sent(prepared)
         return prepared.ref
 
     async def start_many(
-        self, requests: Sequence[BaseModel | Mapping[str, Any]], *, saga_type: str | None = None
+        self,
+        requests: Sequence[BaseModel | Mapping[str, Any]],
+        *,
+        saga_type: str | None = None,
+        actor: str | None = None,
     ) -> list[SagaRef]:
         """The same for many requests, which are all checked before the first is sent; their identities, in order.
 
@@ -152,7 +162,7 @@ class SagaClient:
         """
         from kafka_saga.client.requests import requests_of  # noqa: PLC0415
 
-        prepared = requests_of(self.types, requests, saga_type=saga_type)
+        prepared = requests_of(self.types, requests, saga_type=saga_type, actor=actor)
         connected = self._open()
         for one in prepared:
             connected.reader.ends.asked_again(one.ref)
@@ -192,6 +202,7 @@ class SagaClient:
         *,
         saga_type: str | None = None,
         saga_id: str | None = None,
+        actor: str | None = None,
         timeout_ms: int = CLIENT_OUTCOME_TIMEOUT_MS,
     ) -> Outcome:
         """Ask for a saga and wait until it has ended, or was parked: `start` and `outcome` in one.
@@ -205,7 +216,7 @@ class SagaClient:
         """
         from kafka_saga.schemas.agreement import another_request, contradicts  # noqa: PLC0415
 
-        prepared = self._request(request, saga_type, saga_id)
+        prepared = self._request(request, saga_type, saga_id, actor)
         ref = prepared.ref
         async with self._awaiting(ref, timeout_ms, prepared.value) as waiter:
             await self._sent(prepared)
@@ -240,10 +251,12 @@ class SagaClient:
             raise UsageError("this SagaClient is not connected: use it inside `async with SagaClient(…) as sagas:`")
         return self._connected
 
-    def _request(self, request: BaseModel | Mapping[str, Any], saga_type: str | None, saga_id: str | None) -> Request:
+    def _request(
+        self, request: BaseModel | Mapping[str, Any], saga_type: str | None, saga_id: str | None, actor: str | None
+    ) -> Request:
         from kafka_saga.client.requests import request_of  # noqa: PLC0415
 
-        return request_of(self.types, request, saga_type=saga_type, saga_id=saga_id)
+        return request_of(self.types, request, saga_type=saga_type, saga_id=saga_id, actor=actor)
 
     async def _sent(self, request: Request) -> None:
         connected = self._open()

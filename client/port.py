@@ -43,13 +43,22 @@ class Sagas(Protocol):
     """Starting sagas and following them."""
 
     async def start(
-        self, request: BaseModel | Mapping[str, Any], *, saga_type: str | None = None, saga_id: str | None = None
+        self,
+        request: BaseModel | Mapping[str, Any],
+        *,
+        saga_type: str | None = None,
+        saga_id: str | None = None,
+        actor: str | None = None,
     ) -> SagaRef:
-        """Ask for a saga; its identity."""
+        """Ask for a saga, in the name of `actor`; its identity."""
         ...
 
     async def start_many(
-        self, requests: Sequence[BaseModel | Mapping[str, Any]], *, saga_type: str | None = None
+        self,
+        requests: Sequence[BaseModel | Mapping[str, Any]],
+        *,
+        saga_type: str | None = None,
+        actor: str | None = None,
     ) -> list[SagaRef]:
         """Ask for many sagas; their identities, in the same order."""
         ...
@@ -66,6 +75,7 @@ class Sagas(Protocol):
         *,
         saga_type: str | None = None,
         saga_id: str | None = None,
+        actor: str | None = None,
         timeout_ms: int = CLIENT_OUTCOME_TIMEOUT_MS,
     ) -> Outcome:
         """Ask for a saga and wait until it has ended."""

@@ -34,8 +34,8 @@ GROUP = "saga-client"
 
 _POLL_MS = 200
 _METADATA_AGE_MS = 5_000
-"""How often to look for added partitions, and for topics of dead letters that are not there yet. There may be a thousand
-clients, and both come once a year."""
+"""How often to look for added partitions, and for topics of dead letters that are not there yet. There may be a
+thousand clients, and both come once a year."""
 
 _SKEW_MS = 1_000
 _STATES = {

@@ -10,6 +10,7 @@ from pydantic_core import PydanticSerializationError
 
 from kafka_saga.client.types import SagaTypes, Startable
 from kafka_saga.runtime.errors import ContractError, UsageError
+from kafka_saga.runtime.limits import ACT_TEXT_LENGTH_MAX
 from kafka_saga.schemas.codec import decode_model, decode_trusted, encode
 from kafka_saga.schemas.faithful import ChangedError
 from kafka_saga.schemas.ids import SagaRef, check_saga_id
@@ -22,6 +23,8 @@ class Request(NamedTuple):
     ref: SagaRef
     value: bytes
     """The request's JSON, as it travels."""
+    actor: str | None = None
+    """Who asks, for the record of acts."""
 
 
 def request_of(
@@ -30,6 +33,7 @@ def request_of(
     *,
     saga_type: str | None = None,
     saga_id: str | None = None,
+    actor: str | None = None,
 ) -> Request:
     """A request, checked.
 
@@ -38,11 +42,14 @@ def request_of(
         request: the model, or a JSON document for the type of that name.
         saga_type: which saga, where `request` is a document.
         saga_id: the saga's id, where the request does not carry it.
+        actor: who asks.
 
     Raises:
-        UsageError: it would become a dead letter; the message says why.
+        UsageError: it would become a dead letter, or the actor is no name; the message says why.
 
     """
+    if actor is not None and not (actor.strip() and actor.isprintable() and len(actor) <= ACT_TEXT_LENGTH_MAX):
+        raise UsageError(f"actor says who asks, in one line of at most {ACT_TEXT_LENGTH_MAX} characters")
     if not isinstance(request, BaseModel | Mapping):
         raise UsageError(f"a {type(request).__name__} is no request: pass its model, or a JSON document as a dict")
     if isinstance(request, BaseModel):
@@ -53,13 +60,17 @@ def request_of(
         kind = types.named(saga_type)
     try:
         value = _written(kind, request)
-        return Request(SagaRef(kind.saga_type, _identity(kind, value, saga_id)), value)
+        return Request(SagaRef(kind.saga_type, _identity(kind, value, saga_id)), value, actor)
     except (ContractError, ChangedError, PydanticSerializationError) as error:
         raise UsageError(f"this request does not start a saga '{kind.saga_type}': {error}") from error
 
 
 def requests_of(
-    types: SagaTypes, requests: Sequence[BaseModel | Mapping[str, Any]], *, saga_type: str | None = None
+    types: SagaTypes,
+    requests: Sequence[BaseModel | Mapping[str, Any]],
+    *,
+    saga_type: str | None = None,
+    actor: str | None = None,
 ) -> list[Request]:
     """Many requests, all of them checked.
 
@@ -70,7 +81,7 @@ def requests_of(
     found = []
     for number, request in enumerate(requests, 1):
         try:
-            found.append(request_of(types, request, saga_type=saga_type))
+            found.append(request_of(types, request, saga_type=saga_type, actor=actor))
         except UsageError as error:
             raise UsageError(f"request {number:,}: {error}") from error
     return found

@@ -67,10 +67,12 @@ class Starts:
 
     async def _queued(self, request: Request) -> None:
         from kafka_saga.messaging.records import Message  # noqa: PLC0415 -- loaded when a client connects
+        from kafka_saga.schemas.envelope import actor_headers  # noqa: PLC0415
 
         if self._closed:
             raise RefusedError("this SagaClient is closed: start sagas inside its `async with`")
-        message = Message(self._topics.requests(request.ref.saga_type), request.ref.saga_id.encode(), request.value)
+        topic, headers = self._topics.requests(request.ref.saga_type), actor_headers(request.actor)
+        message = Message(topic, request.ref.saga_id.encode(), request.value, headers)
         one = _Waiting(message, asyncio.get_running_loop().create_future(), self._clock.monotonic_ms())
         self._waiting.append(one)
         if self._sending is None or self._sending.done():

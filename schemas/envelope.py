@@ -193,9 +193,9 @@ def request_headers(request_id: str, *, request_type: str) -> Headers:
     return (*_FIXED, (ID, request_id.encode()), *_same(request_type, "/outbox"))
 
 
-def actor_headers(actor: str) -> Headers:
-    """The header of a request that says who asks."""
-    return ((ACTOR, actor.encode(errors="replace")),)
+def actor_headers(actor: str | None) -> Headers:
+    """The header of a request that says who asks; none where nobody is named."""
+    return () if actor is None else ((ACTOR, actor.encode(errors="replace")),)
 
 
 def read_actor(headers: Mapping[str, bytes]) -> str | None:

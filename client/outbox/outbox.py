@@ -63,7 +63,7 @@ class Outbox:
             UsageError: the orchestrator would refuse it, or `transaction` is none; nothing was written.
 
         """
-        ref, value = request_of(self.types, request, saga_type=saga_type, saga_id=saga_id)
+        ref, value, _actor = request_of(self.types, request, saga_type=saga_type, saga_id=saga_id)
         row = (row_id(ref, value), ref.saga_type, ref.saga_id, f"{ref.saga_type}.requested", value.decode())
         if type(transaction).__module__.startswith("asyncpg"):
             await self._insert_by_asyncpg(transaction, row)

@@ -105,10 +105,17 @@ class InMemorySagas:
         self._answers = dict(answers or {})
         self.stories: dict[SagaRef, Story] = {}
         """Every saga that was started, with what it sent and told."""
+        self.actors: dict[SagaRef, str | None] = {}
+        """Who asked for each of them, where that was said."""
         self._requests: dict[SagaRef, bytes] = {}
 
     async def start(
-        self, request: BaseModel | Mapping[str, Any], *, saga_type: str | None = None, saga_id: str | None = None
+        self,
+        request: BaseModel | Mapping[str, Any],
+        *,
+        saga_type: str | None = None,
+        saga_id: str | None = None,
+        actor: str | None = None,
     ) -> SagaRef:
         """As `SagaClient.start`; the saga has ended when it returns.
 
@@ -117,10 +124,14 @@ class InMemorySagas:
             AssertionError: the saga sent a command whose reply is not among the answers.
 
         """
-        return self._begin(request_of(self._types, request, saga_type=saga_type, saga_id=saga_id))
+        return self._begin(request_of(self._types, request, saga_type=saga_type, saga_id=saga_id, actor=actor))
 
     async def start_many(
-        self, requests: Sequence[BaseModel | Mapping[str, Any]], *, saga_type: str | None = None
+        self,
+        requests: Sequence[BaseModel | Mapping[str, Any]],
+        *,
+        saga_type: str | None = None,
+        actor: str | None = None,
     ) -> list[SagaRef]:
         """As `SagaClient.start_many`: all are checked before the first is carried out.
 
@@ -128,7 +139,8 @@ class InMemorySagas:
             UsageError, AssertionError: as `start`.
 
         """
-        return [self._begin(request) for request in requests_of(self._types, requests, saga_type=saga_type)]
+        prepared = requests_of(self._types, requests, saga_type=saga_type, actor=actor)
+        return [self._begin(request) for request in prepared]
 
     async def outcome(
         self, saga_id: str, *, saga_type: str | None = None, timeout_ms: int = CLIENT_OUTCOME_TIMEOUT_MS
@@ -155,6 +167,7 @@ class InMemorySagas:
         *,
         saga_type: str | None = None,
         saga_id: str | None = None,
+        actor: str | None = None,
         timeout_ms: int = CLIENT_OUTCOME_TIMEOUT_MS,
     ) -> SagaOutcome:
         """As `SagaClient.run`.
@@ -163,17 +176,18 @@ class InMemorySagas:
             RequestRefusedError: a saga of this id was started with another request.
 
         """
-        prepared = request_of(self._types, request, saga_type=saga_type, saga_id=saga_id)
+        prepared = request_of(self._types, request, saga_type=saga_type, saga_id=saga_id, actor=actor)
         ref = self._begin(prepared)
         if decode_object(prepared.value) != decode_object(self._requests[ref]):
             raise RequestRefusedError(ref, "conflict", another_request(ref))
         return await self.outcome(ref.saga_id, saga_type=ref.saga_type, timeout_ms=timeout_ms)
 
     def _begin(self, request: Request) -> SagaRef:
-        ref, value = request
+        ref, value, actor = request
         if ref not in self.stories:
             definition = self._definitions[ref.saga_type]
             self._requests[ref] = value
+            self.actors[ref] = actor
             self.stories[ref] = given(definition, decode_object(value), saga_id=ref.saga_id)
             self._carry_out(definition, self.stories[ref])
         return ref

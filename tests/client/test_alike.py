@@ -63,6 +63,20 @@ async def test_an_id_that_is_none_is_refused(either: Sagas) -> None:
     assert type(awaited.value).__name__ == "ContractError"
 
 
+@pytest.mark.parametrize("actor", ["", " ", "ann\nbob", "a" * 501])
+async def test_an_actor_is_one_line(either: Sagas, actor: str) -> None:
+    with pytest.raises(UsageError, match=r"^actor says who asks, in one line of at most 500 characters$"):
+        await either.start(order("o-1"), actor=actor)
+
+
+async def test_who_asked_is_known_in_memory() -> None:
+    sagas = InMemorySagas(order_saga, answers=ANSWERS)
+
+    ref = (await sagas.run(order("o-1"), actor="ann@shop")).ref
+
+    assert sagas.actors == {ref: "ann@shop"}
+
+
 async def test_nothing_is_started_where_one_of_many_does_not_fit() -> None:
     sagas = InMemorySagas(order_saga, answers=ANSWERS)
 

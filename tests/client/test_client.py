@@ -15,6 +15,7 @@ from kafka_saga.messaging.topics import TopicSpec, create_topics
 from kafka_saga.orchestrator.sagas.order import order_saga
 from kafka_saga.runtime.errors import BrokerUnavailableError, NotFoundError, RefusedError, UsageError
 from kafka_saga.schemas.codec import decode_trusted
+from kafka_saga.schemas.envelope import read_actor, read_headers
 from kafka_saga.schemas.events import LifecycleEvent
 from kafka_saga.schemas.orders import OrderCreated, OrderRequested
 from tests.brokers import BrokerUnderTest
@@ -40,6 +41,18 @@ async def test_what_was_started_is_stored_under_the_sagas_id(sagas: SagaClient, 
     assert {record.key for record in requests} == {b"o-1", *(ref.saga_id.encode() for ref in refs)}
     [first] = [record for record in requests if record.key == b"o-1"]
     assert decode_trusted(first.value or b"") == order("o-1").model_dump(mode="json")
+
+
+async def test_who_asks_travels_with_the_request_where_it_is_said(sagas: SagaClient, teller: Teller) -> None:
+    await sagas.start(order("o-1"), actor="ann@shop")
+    await sagas.start_many([order("o-2")], actor="bob@shop")
+    await sagas.start(order("o-3"))
+    with pytest.raises(OutcomeTimeoutError):
+        await sagas.run(order("o-4"), actor="cid@shop", timeout_ms=1_000)
+
+    told = {record.key: read_actor(read_headers(record.headers)) for record in await teller.requests()}
+
+    assert told == {b"o-1": "ann@shop", b"o-2": "bob@shop", b"o-3": None, b"o-4": "cid@shop"}
 
 
 async def test_starts_that_come_together_are_published_together(
