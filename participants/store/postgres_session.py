@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 _OWN_STATEMENT_MS_MAX = 60_000
 """What our own statements wait for are other workers' batches, of which each handler has its time."""
 
+_STANDSTILL_MS = 3_000
+"""For how much longer than a handler may take the server lets a transaction stand still."""
+
 _RETRY_MS = 200
 
 _KEEPALIVES = "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
@@ -48,6 +51,11 @@ class Workshop:
     handler_ms_max: int
     clock: Clock
 
+    @property
+    def standstill_ms_max(self) -> int:
+        """For how long a transaction may stand still; then the server ends its connection."""
+        return self.handler_ms_max + _STANDSTILL_MS
+
     async def connect(self) -> tuple[Connection, int]:
         """A connection that holds the worker's name, and the key of its service's lock (R78).
 
@@ -59,7 +67,7 @@ class Workshop:
         limits = SessionLimits(
             statement_timeout_ms=_OWN_STATEMENT_MS_MAX,
             # A worker that was frozen must not hold its rows for longer than its handlers would have.
-            idle_in_transaction_ms=self.handler_ms_max + 3_000,
+            idle_in_transaction_ms=self.standstill_ms_max,
         )
         connection = await connect(self.url, application=f"saga {self.service} {self.worker}", limits=limits)
         try:

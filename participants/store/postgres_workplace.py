@@ -40,6 +40,9 @@ class PostgresSavepoints:
         self._session = session
         self._savepoint = f"command_{new_id()}"
         self._limit_ms = 0
+        self._clock = session.workshop.clock
+        self._heard_at_ms = 0
+        """When the server last answered a statement of ours: from then on it may wait for a handler."""
 
     async def stand(self, limit_ms: int) -> None:
         """Have a savepoint, and the handler's limits."""
@@ -53,6 +56,7 @@ class PostgresSavepoints:
             return  # the last command's end has made it
         self._limit_ms = limit_ms
         await self._session.connection.execute(text)
+        self._heard_at_ms = self._clock.monotonic_ms()
 
     async def end(self, *, keep: bool) -> str | None:
         """End the savepoint and make the next: whether it still stands says that the transaction does."""
@@ -62,18 +66,29 @@ class PostgresSavepoints:
                 await connection.execute(f"RELEASE {name}; SAVEPOINT {name}")
             else:
                 await connection.execute(f"ROLLBACK TO {name}")
-        except asyncpg.PostgresError as error:
+        except (asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            if connection.is_closed():
+                raise self._broken() from error
+            if isinstance(error, asyncpg.InterfaceError):
+                raise TransactionLostError(_NOT_AWAITED) from error
             if error.sqlstate in _GONE:
                 raise TransactionEscapedError(_ESCAPED) from error
             if error.sqlstate != _FAILED:
                 raise
             await connection.execute(f"ROLLBACK TO {name}")
             return "a statement of {handler} failed, and it went on: nothing of it can be kept"
-        except asyncpg.InterfaceError as error:
-            if connection.is_closed():
-                raise StoreUnavailableError(f"{self._session.workshop.url}: the connection broke") from error
-            raise TransactionLostError("{handler} left a statement running: write `await` before each{said}") from error
+        self._heard_at_ms = self._clock.monotonic_ms()
         return None
+
+    def _broken(self) -> UndoneError | StoreUnavailableError:
+        workshop = self._session.workshop
+        still_ms = self._clock.monotonic_ms() - self._heard_at_ms
+        if still_ms >= workshop.standstill_ms_max:  # not an outage: waiting for it would have the command met for ever
+            return TransactionLostError(
+                f"{{handler}} blocked the process for {still_ms} ms, and the server ended the transaction: "
+                "await what takes long, in an external_action{said}"
+            )
+        return StoreUnavailableError(f"{workshop.url}: the connection broke")
 
     def undone_by(self, error: BaseException) -> UndoneError | StoreUnavailableError | None:
         states = sqlstates_of(error)
@@ -138,6 +153,7 @@ def _closed(given: Transaction | GivenConnection) -> int:
     return 0
 
 
+_NOT_AWAITED = "{handler} left a statement running: write `await` before each{said}"
 _ESCAPED = (
     "{handler} ended the transaction of its whole batch, by COMMIT, ROLLBACK or in a way that cannot be refused: what "
     "other handlers wrote may have been kept and may be done again. Correct it, look at the batch's sagas, then start"
