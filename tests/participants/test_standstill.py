@@ -31,9 +31,7 @@ def block_until_the_server_has_ended_it(url: PostgresUrl) -> None:
         threads.submit(asyncio.run, until_gone()).result()
 
 
-async def test_it_is_answered_and_costs_no_other_command(
-    on_postgres: Adapter, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_it_is_answered_and_costs_no_other_command(on_postgres: Adapter, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kafka_saga.participants.store.postgres_session._STANDSTILL_MS", 0)
     url = on_postgres.database
     assert isinstance(url, PostgresUrl)
