@@ -17,10 +17,10 @@ from kafka_saga.orchestrator.app import registry_of, sight_of
 from kafka_saga.orchestrator.cli.acting import Asked
 from kafka_saga.orchestrator.cli.asking import check_terminal, confirmed_many
 from kafka_saga.orchestrator.cli.edge import EXIT_PARTLY_FAILED, EXIT_TIMED_OUT, EXIT_UNAVAILABLE
-from kafka_saga.orchestrator.cli.options import AS_DURATION
+from kafka_saga.orchestrator.cli.filters import ANY, FilterFlags
 from kafka_saga.orchestrator.cli.output import print_json, print_rows, say
 from kafka_saga.orchestrator.cli.progress import progress_bar
-from kafka_saga.orchestrator.machine.states import EventKind, ParkReason, SagaState
+from kafka_saga.orchestrator.machine.states import EventKind
 from kafka_saga.orchestrator.operations.acts.asking import wanted_by
 from kafka_saga.orchestrator.operations.acts.bulk import Bulk, BulkRun, bulk_acts
 from kafka_saga.orchestrator.operations.acts.choosing import Chosen, Frozen, Wanted, choose, choose_ids
@@ -40,16 +40,9 @@ SAMPLE = 10
 @Parameter(name="*", group=Group("Many sagas at once", sort_key=2))
 @dataclass(frozen=True, slots=True)
 class BulkFlags:
-    """Which sagas, instead of one id."""
+    """Which sagas, instead of one id; and how they are acted on."""
 
-    state: Annotated[
-        tuple[SagaState, ...],
-        Parameter(help="Only in these; repeat for more", negative="", consume_multiple=False, show_default=False),
-    ] = ()
-    cause: Annotated[ParkReason | None, Parameter(help="Only parked for this")] = None
-    older_than: Annotated[int | None, AS_DURATION, Parameter(help="Started longer ago than, e.g. 1h")] = None
-    newer_than: Annotated[int | None, AS_DURATION, Parameter(help="Started within the last, e.g. 2h")] = None
-    error: Annotated[str | None, Parameter(help="Its error contains this, in any case")] = None
+    which: FilterFlags = ANY
     ids: Annotated[
         str | None,
         Parameter(help="A file of ids, or `saga list -o jsonl`'s lines; - is stdin", allow_leading_hyphen=True),
@@ -72,8 +65,7 @@ class BulkFlags:
     @property
     def filters(self) -> bool:
         """Whether they say which sagas, other than by a list."""
-        ages = (self.older_than, self.newer_than, self.limit)
-        return bool(self.state or self.every or self.cause or self.error) or any(age is not None for age in ages)
+        return self.which.narrows or self.every or self.limit is not None
 
     @property
     def chooses(self) -> bool:
@@ -82,18 +74,7 @@ class BulkFlags:
 
     def wanted(self, verb: EventKind, saga_type: str | None, step: str | None, now: int) -> Wanted:
         """The filter."""
-        return wanted_by(
-            verb,
-            now=now,
-            states=frozenset(self.state),
-            saga_type=saga_type,
-            step=step,
-            cause=self.cause,
-            older_than_ms=self.older_than,
-            newer_than_ms=self.newer_than,
-            error=self.error,
-            limit=self.limit,
-        )
+        return wanted_by(verb, now=now, saga_type=saga_type, step=step, limit=self.limit, **self.which.said)
 
 
 @dataclass(frozen=True, slots=True)

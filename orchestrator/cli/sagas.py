@@ -11,9 +11,9 @@ from cyclopts.validators import Number
 from rich.text import Text
 
 from kafka_saga.orchestrator.app import registry_of, sight_of
+from kafka_saga.orchestrator.cli.filters import ANY, FilterFlags
 from kafka_saga.orchestrator.cli.naming import meant
 from kafka_saga.orchestrator.cli.options import (
-    AS_DURATION,
     DEFAULTS,
     Output,
     OutputFlag,
@@ -34,13 +34,14 @@ from kafka_saga.orchestrator.cli.output import (
 from kafka_saga.orchestrator.cli.revealing import RevealFlag, revealing
 from kafka_saga.orchestrator.config import Settings
 from kafka_saga.orchestrator.machine.pausing import describe
-from kafka_saga.orchestrator.machine.saga import Hold
-from kafka_saga.orchestrator.machine.states import TERMINAL, LogStatus, SagaState, StepStatus
+from kafka_saga.orchestrator.machine.saga import Hold, Saga
+from kafka_saga.orchestrator.machine.states import TERMINAL, LogStatus, StepStatus
+from kafka_saga.orchestrator.operations.sagas.filtering import filter_by
 from kafka_saga.orchestrator.operations.sagas.listing import summary
+from kafka_saga.orchestrator.operations.sagas.paging import steps_named
 from kafka_saga.orchestrator.operations.sagas.show import LogRow, Shown, StepShown, purged_document, read_log
 from kafka_saga.orchestrator.operations.sagas.show import show as show_saga
 from kafka_saga.orchestrator.store.act_rows import ActRow, verb_word
-from kafka_saga.orchestrator.store.listing import Filter
 from kafka_saga.orchestrator.store.location import StoreLocation
 from kafka_saga.orchestrator.store.reader import StoreReader, was_purged
 from kafka_saga.orchestrator.store.retention import Purged
@@ -58,15 +59,9 @@ DATA_SHOWN_MAX = 400
 
 def list_sagas(
     *,
-    state: Annotated[
-        tuple[SagaState, ...],
-        Parameter(help="Only these; repeat for more", negative="", consume_multiple=False, show_default=False),
-    ] = (),
     saga_type: Annotated[str | None, Parameter(name="--type", help="Only of this type")] = None,
-    older_than: Annotated[int | None, AS_DURATION, Parameter(help="Started longer ago than, e.g. 10m")] = None,
-    newer_than: Annotated[int | None, AS_DURATION, Parameter(help="Started within the last, e.g. 2h")] = None,
-    error: Annotated[str | None, Parameter(help="Its error contains this, in any case")] = None,
-    held: Annotated[bool, Parameter(negative="", show_default=False, help="Only those that are held")] = False,
+    step: Annotated[str | None, Parameter(help="Only those that stand at this step")] = None,
+    filters: FilterFlags = ANY,
     limit: Annotated[int, Parameter(name=["--limit", "-n"], validator=Number(gte=1, lte=100_000))] = 20,
     output: OutputFlag = "table",
     common: SettingFlags = DEFAULTS,
@@ -78,21 +73,21 @@ def list_sagas(
         saga list --state parked                    # what needs a person
         saga list --state running --older-than 10m  # what may be stuck
         saga list --held                            # what stands still, by whom and why
+        saga list --id order-2026 --field customer_id=alice
         saga list --error "card declined" -n 100 -o jsonl | jq -r .sagaId
 
     """
     settings = common.settings()
     now = SystemClock().now_ms()
-    wanted = Filter(
-        states=frozenset(state),
-        saga_type=saga_type,
-        started_from=None if newer_than is None else now - newer_than,
-        started_before=None if older_than is None else now - older_than,
-        error=error,
-        held=held,
-        limit=limit,
-    )
-    found = [summary(saga, now) for saga in read(settings, lambda reader: reader.newest(wanted))]
+    steps = None if step is None else steps_named(registry_of(settings), step, saga_type)
+    wanted = filter_by(now=now, saga_type=saga_type, steps=steps, limit=limit, **filters.said)
+
+    async def question(reader: StoreReader) -> list[Saga]:
+        return await (
+            reader.newest(wanted) if filters.prefix is None else reader.beginning_with(filters.prefix, wanted)
+        )
+
+    found = [summary(saga, now) for saga in read(settings, question)]
     if output == "table":
         print_rows(output, ["saga", "type", "status", "started", "took", "error"], map(_listed, found))
         if len(found) == limit:

@@ -70,10 +70,49 @@ def test_sagas_are_listed_newest_first(filled: Saga) -> None:
         ("--error STOCK", ["undoing-1"]),
         ("--type order --limit 1", ["new-1"]),
         ("--type shipment", []),
+        ("--id old-", ["old-2", "old-1"]),
+        ("--id old-1 --state completed", ["old-1"]),
+        ("--id nobody", []),
+        ("--field order_id=running-1", ["running-1"]),
+        ("--field customer_id=alice --state parked", ["stuck-1"]),
+        ("--cause compensation_failed", ["stuck-1"]),
+        ("--step create_order --state completed", ["old-1"]),
+        ("--step no_step", []),
+        ("--held", []),
     ],
 )
 def test_a_list_shows_what_all_its_filters_let_through(filled: Saga, arguments: str, expected: list[str]) -> None:
     assert ids(filled, *arguments.split()) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("list --id order/7", "no saga's id begins with 'order/7'"),
+        ("list --field customer_id", "'customer_id' names a field and no value: write customer_id=alice"),
+        ("list --field a-b=1", "'a-b' is no field of a request"),
+        ("retry --id order/7 --dry-run", "no saga's id begins with 'order/7'"),
+        ("retry --field customer_id --dry-run", "'customer_id' names a field and no value"),
+        ("retry --ids - --id old-1 --dry-run", "--ids is the list: no other filter goes with it, except --type"),
+        ("retry stuck-1 --id stuck", "give one saga's id, or say which sagas with a filter: not both"),
+    ],
+)
+def test_a_filter_that_cannot_be_meant_is_refused(filled: Saga, arguments: str, said: str) -> None:
+    run = filled(*arguments.split())
+    assert (run.exit_code, run.out) == (2, "")
+    assert said in run.err
+
+
+@pytest.mark.parametrize(
+    "filters",
+    ["--id stuck-", "--id new-1", "--field order_id=running-1", "--error STOCK", "--older-than 90m", "--id old-"],
+)
+def test_acts_on_many_choose_what_a_list_with_the_same_filters_shows(filled: Saga, filters: str) -> None:
+    unfinished = [f"--state={state}" for state in ("pending", "running", "compensating", "parked")]
+
+    run = filled("pause", *filters.split(), *unfinished, "--dry-run", "-o", "jsonl")
+
+    assert [row["sagaId"] for row in run.rows] == ids(filled, *filters.split(), *unfinished)[::-1]
 
 
 def test_the_table_of_a_list_says_status_and_error(filled: Saga) -> None:

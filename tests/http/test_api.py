@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kafka_saga.orchestrator.machine.states import TERMINAL, SagaState
 from kafka_saga.schemas.envelope import Outcome
 from tests.http.shop import Shop
 
@@ -53,6 +54,37 @@ async def test_a_list_is_filtered(shop: Shop) -> None:
     for query, found in FILTERED:
         listed = (await shop.get("/sagas", **query)).json()
         assert ([one["sagaId"] for one in listed["items"]], listed["complete"]) == (found, True), query
+
+
+async def test_acts_on_many_take_the_filters_of_the_list(shop: Shop) -> None:
+    await shop.complete("order-1")
+    await shop.park("order-2")
+    await shop.world.begin("order-3", customer_id="bob", amount=1234)
+    every = [state for state in SagaState if state not in TERMINAL]
+
+    for query, found in FILTERED:
+        asked = {**query, "held": query.get("held") == "true", "verb": "pause"}
+        state = query.get("state", every)
+        frozen = await shop.post("/bulk", {**asked, "state": state if isinstance(state, list) else [state]})
+        wanted = sorted(set(found) if "state" in query else set(found) - {"order-1"})
+        if wanted:
+            assert [one["sagaId"] for one in frozen.json()["sagas"]] == wanted, query
+        else:
+            assert (frozen.status_code, frozen.json()["code"]) == (422, "usage"), query
+
+
+async def test_held_sagas_are_listed_and_chosen_by_that(shop: Shop) -> None:
+    await shop.world.begin("order-1")
+    await shop.world.begin("order-2")
+    assert (await shop.post(f"{ONE}/pause")).json()["result"] == "succeeded"
+
+    listed = (await shop.get("/sagas", held=True)).json()["items"]
+    frozen = (await shop.post("/bulk", {"verb": "cancel", "held": True})).json()
+    both = await shop.post("/bulk", {"verb": "cancel", "sagas": ["order-1"], "held": True})
+
+    assert [one["sagaId"] for one in listed] == ["order-1"]
+    assert [one["sagaId"] for one in frozen["sagas"]] == ["order-1"]
+    assert both.status_code == 422
 
 
 async def test_a_saga_tells_where_it_stands_and_what_happened(shop: Shop) -> None:

@@ -10,7 +10,6 @@ from fastapi.responses import Response
 
 from kafka_saga.orchestrator.http.api.answers import reply
 from kafka_saga.orchestrator.http.api.documents import BulkAsked, BulkResult, BulkSend, FrozenList
-from kafka_saga.orchestrator.http.api.sagas import split_data
 from kafka_saga.orchestrator.http.desk import Desk, TheDesk
 from kafka_saga.orchestrator.http.security.roles import Actor, Role, needs
 from kafka_saga.orchestrator.machine.states import VERBS, EventKind
@@ -81,11 +80,11 @@ async def show_bulk(desk: TheDesk, bulk_id: _BulkId) -> Response:
 
 
 async def _choose(desk: Desk, verb: EventKind, asked: BulkAsked) -> Frozen:
-    filters = (asked.state, asked.cause, asked.older_than_ms, asked.newer_than_ms, asked.error)
-    others = (asked.step, asked.data)
+    filters = (asked.state, asked.cause, asked.error, asked.step, asked.data, asked.id, asked.held)
+    ages = (asked.older_than_ms, asked.newer_than_ms)
     async with desk.own_reader() as reader:
         if asked.sagas is not None:
-            if any((*filters, *others)):
+            if any(filters) or any(age is not None for age in ages):
                 raise UsageError("give a list of ids, or a filter: not both")
             return await choose_ids(reader, desk.registry, asked.sagas, asked.type)
         wanted = wanted_by(
@@ -98,7 +97,9 @@ async def _choose(desk: Desk, verb: EventKind, asked: BulkAsked) -> Frozen:
             older_than_ms=asked.older_than_ms,
             newer_than_ms=asked.newer_than_ms,
             error=asked.error,
-            data=None if asked.data is None else split_data(asked.data),
+            data=asked.data,
+            prefix=asked.id,
+            held=asked.held,
             limit=asked.limit,
         )
         return await choose(reader, desk.registry, wanted)

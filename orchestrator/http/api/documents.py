@@ -212,6 +212,8 @@ class BulkAsked(Asked):
         description="A field of their requests and its value",
         examples=["customer_id=alice"],
     )
+    id: SagaIdText | None = Field(default=None, description="Their ids are this, or begin so")
+    held: bool = Field(default=False, description="Only those that are held")
     limit: int | None = Field(default=None, ge=1, le=10_000, description="The oldest so many")
 
 

@@ -24,12 +24,12 @@ from kafka_saga.orchestrator.machine.states import ParkReason, SagaState
 from kafka_saga.orchestrator.operations.acts.telling import act_document
 from kafka_saga.orchestrator.operations.checks.why import ask_why
 from kafka_saga.orchestrator.operations.kafka.saga_messages import read_saga_messages
+from kafka_saga.orchestrator.operations.sagas.filtering import filter_by
 from kafka_saga.orchestrator.operations.sagas.listing import summary
 from kafka_saga.orchestrator.operations.sagas.paging import read_page, steps_named
 from kafka_saga.orchestrator.operations.sagas.show import purged_document, read_log, show
-from kafka_saga.orchestrator.store.listing import Filter
 from kafka_saga.orchestrator.store.reader import StoreReader
-from kafka_saga.runtime.errors import NotFoundError, UsageError
+from kafka_saga.runtime.errors import NotFoundError
 from kafka_saga.runtime.limits import ID_LENGTH_MAX
 from kafka_saga.schemas.ids import NAME_PATTERN, SAGA_ID_PATTERN, SagaRef
 
@@ -82,15 +82,17 @@ async def list_sagas(
     with `complete: false`, and `next` goes on.
     """
     now = desk.clock.now_ms()
-    wanted = Filter(
+    wanted = filter_by(
+        now=now,
         states=frozenset(state or ()),
         saga_type=saga_type,
-        started_from=None if newer_than_ms is None else now - newer_than_ms,
-        started_before=None if older_than_ms is None else now - older_than_ms,
+        cause=cause,
+        older_than_ms=older_than_ms,
+        newer_than_ms=newer_than_ms,
         error=error,
+        data=data,
+        prefix=saga_id,
         held=held,
-        cause=None if cause is None else cause.value,
-        data=None if data is None else split_data(data),
         steps=None if step is None else steps_named(desk.registry, step, saga_type),
         limit=limit,
     )
@@ -179,16 +181,3 @@ async def document_of(desk: Desk, reader: StoreReader, ref: SagaRef) -> dict[str
             raise
         return purged_document(gone)
     return shown.record
-
-
-def split_data(text: str) -> tuple[str, str]:
-    """`customer_id=alice` as the field and its value.
-
-    Raises:
-        UsageError: it has no `=`.
-
-    """
-    name, is_there, value = text.partition("=")
-    if not is_there:
-        raise UsageError(f"'{text}' names a field and no value: write customer_id=alice")
-    return name, value

@@ -9,7 +9,7 @@ from typing import Any
 from kafka_saga.orchestrator.machine.events import Act
 from kafka_saga.orchestrator.machine.states import TERMINAL, EventKind, ParkReason, SagaState
 from kafka_saga.orchestrator.operations.acts.choosing import Wanted
-from kafka_saga.orchestrator.store.listing import Filter
+from kafka_saga.orchestrator.operations.sagas.filtering import filter_by
 from kafka_saga.runtime.errors import UsageError
 
 NO_REASON = "no reason given"
@@ -98,17 +98,26 @@ def wanted_by(
     older_than_ms: int | None = None,
     newer_than_ms: int | None = None,
     error: str | None = None,
-    data: tuple[str, str] | None = None,
+    data: str | None = None,
+    prefix: str | None = None,
+    held: bool = False,
     limit: int | None = None,
 ) -> Wanted:
-    """The sagas that a verb is for, among those that a filter lets through; ages are counted back from `now`."""
-    listed = Filter(
+    """The sagas that a verb is for, among those that a filter lets through (`sagas.filtering`).
+
+    Raises:
+        UsageError: as of `filter_by`.
+
+    """
+    listed = filter_by(
+        now=now,
         states=states or REACH[verb],
         saga_type=saga_type,
-        started_from=None if newer_than_ms is None else now - newer_than_ms,
-        started_before=None if older_than_ms is None else now - older_than_ms,
+        older_than_ms=older_than_ms,
+        newer_than_ms=newer_than_ms,
         error=error,
         data=data,
-        held=verb is EventKind.RESUME,
+        prefix=prefix,
+        held=held or verb is EventKind.RESUME,
     )
     return Wanted(listed, step, cause, limit, held_by_hand=verb is EventKind.RESUME)
