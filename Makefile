@@ -7,7 +7,7 @@ WORKERS ?= 2
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help image deploy-test dist lock demo install check test browser screenshots sim soak mutants kills chaos flood verify kafka kafka-stop bench bench-short bench-profile fuzz schemathesis
+.PHONY: help image deploy-test dist lock demo install check test browser screenshots sim soak mutants kills chaos flood verify kafka kafka-stop bench bench-short bench-profile fuzz schemathesis docs docs-serve
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -27,7 +27,7 @@ $(INSTALLED): pyproject.toml
 	@.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
-check: lint types imports generated ## lint, format, types, import rules, and generated files that are out of date
+check: lint types imports generated docs ## lint, format, types, import rules, generated files that are out of date, the documentation
 
 lint: $(INSTALLED)
 	.venv/bin/ruff check .
@@ -41,6 +41,12 @@ imports: $(INSTALLED)
 
 generated: $(INSTALLED)
 	@if test -f orchestrator/contract.py; then set -x; .venv/bin/python -m kafka_saga.orchestrator.contract --check; fi
+
+docs: $(INSTALLED) ## build the documentation site into build/site, strictly: no link leads to nothing
+	@.venv/bin/python -m manual build
+
+docs-serve: $(INSTALLED) ## show the documentation on http://127.0.0.1:8000 while you write it (ADDRESS=127.0.0.1:8001)
+	@.venv/bin/python -m manual serve $(if $(ADDRESS),--address $(ADDRESS))
 
 # Tests mostly wait. A file stays with one worker; each worker has a broker and a database server of its own.
 test: $(INSTALLED) ## every test; says which Kafka it had, what it skipped and why (PYTEST_ARGS='-k seed' for less; WORKERS=0: one by one)
