@@ -92,7 +92,7 @@ class _Granting(Cluster):
                 self._refuse(acl, kafka_errors.for_code(code), text or "")
 
     def _refuse(self, acl: Acl, error: type[Exception], text: str) -> None:
-        if error is kafka_errors.SecurityDisabledError:
+        if error is kafka_errors.SecurityDisabled:
             raise RefusedError("this broker has no authorizer: set its authorizer.class.name, then grant rights")
         if error is kafka_errors.ClusterAuthorizationFailedError:
             raise NotAllowedError(self._settings.principal, "Alter", "cluster")

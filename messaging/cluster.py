@@ -110,6 +110,13 @@ class Cluster:
         if hidden:
             raise NotAllowedError(self._settings.principal, right, "topic", hidden[0])
 
+    async def hidden(self, topics: Iterable[str]) -> frozenset[str]:
+        """Those of `topics` that are hidden from this principal, whether they exist or not."""
+        wanted = sorted(set(topics))  # none would ask for all
+        response = await self._metadata(wanted, create=False) if wanted else None
+        found = response.topics if response is not None else ()
+        return frozenset(name for code, name, *_ in found if code == _TOPIC_HIDDEN)
+
     async def topics(self) -> dict[str, int]:
         """Every topic and its number of partitions, without Kafka's internal ones."""
         response = await self._metadata(None, create=False)

@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
+from aiokafka import errors as kafka_errors
 from aiokafka.client import AIOKafkaClient
 
 from kafka_saga.messaging import broken_writes
+from kafka_saga.messaging.errors import NotAllowedError
 from kafka_saga.messaging.probing import explained, reach
 from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.messaging.waiting import within
@@ -28,6 +30,7 @@ async def opened(client: _C, close: Callable[[_C], Coroutine[Any, Any, None]], s
 
     Raises:
         BrokerUnavailableError: no broker of `settings` takes us; it says why.
+        NotAllowedError: a producer may write to no topic at all.
 
     """
     broken_writes.install()
@@ -47,6 +50,9 @@ async def opened(client: _C, close: Callable[[_C], Coroutine[Any, Any, None]], s
         await within(limits.CONNECT_TIMEOUT_MS, "connecting", work())
     except BrokerUnavailableError as error:
         late = True
+        if isinstance(error.__cause__, kafka_errors.ClusterAuthorizationFailedError):
+            # A producer with a session is for who may write to some topic, whichever (KIP-679).
+            raise NotAllowedError(settings.principal, "Write", "topics", "that it publishes to") from error
         raise await explained(settings, error) from error
     except BaseException:
         late = True

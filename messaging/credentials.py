@@ -54,7 +54,8 @@ def read_secret(setting: str, path: Path) -> str:
 class PasswordInFile(str):
     """The password that stood in a file when it was last read, and where that is."""
 
-    __slots__ = ("_path", "_setting")
+    __slots__ = ("_latest", "_path", "_setting")
+    _latest: str
     _path: Path
     _setting: str
 
@@ -67,17 +68,17 @@ class PasswordInFile(str):
 
         """
         read = cls(read_secret(setting, path))
-        read._setting, read._path = setting, path
+        read._setting, read._path, read._latest = setting, path, str(read)
         install()
         return read
 
     def again(self) -> str:
         """What stands there now; while that is nothing, what stood there before."""
         try:
-            return read_secret(self._setting, self._path)
+            self._latest = read_secret(self._setting, self._path)
         except ConfigError as error:
             _log.warning("credentials.kept", error=str(error))
-            return str(self)
+        return self._latest
 
 
 def install() -> None:

@@ -100,6 +100,7 @@ class PublishRefusedError(SagaError):
     """The broker refused messages of one topic: sending the same ones again at once cannot help."""
 
     code: ClassVar[str] = "publish_refused"
+    exit_code: ClassVar[int] = 4
 
     def __init__(
         self,

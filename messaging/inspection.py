@@ -22,8 +22,11 @@ from aiokafka.protocol.offset import OffsetRequest
 from aiokafka.protocol.types import CompactArray, CompactString, Int16, Int32, Int64, Schema, TaggedFields
 
 from kafka_saga.messaging.cluster import Cluster, Committed
+from kafka_saga.messaging.errors import NotAllowedError
 from kafka_saga.messaging.records import TopicPartition
+from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.messaging.survey import EARLIEST, LATEST
+from kafka_saga.runtime.clock import Clock
 
 __all__ = ["EARLIEST", "LATEST", "BrokerTime", "Inspection", "Member", "PartitionState"]
 
@@ -65,7 +68,24 @@ class BrokerTime(NamedTuple):
 
 
 class Inspection(Cluster):
-    """A `Cluster` with more questions. Every method raises `BrokerUnavailableError` when Kafka does not answer."""
+    """A `Cluster` with more questions. Every method raises `BrokerUnavailableError` when Kafka does not answer.
+
+    Attributes:
+        lacking: the rights that were lacking for the answers so far, which are left out of them.
+
+    """
+
+    def __init__(self, settings: KafkaSettings, *, clock: Clock | None = None) -> None:
+        super().__init__(settings, clock=clock)
+        self.lacking: dict[str, NotAllowedError] = {}
+
+    def _note(self, error: NotAllowedError) -> None:
+        self.lacking.setdefault(str(error), error)
+
+    async def note_hidden(self, topics: Collection[str]) -> None:
+        """Note which of `topics`, that seem to be missing, are hidden from this principal."""
+        for name in sorted(await self.hidden(topics)):
+            self._note(NotAllowedError(self._settings.principal, "Describe", "topic", name))
 
     async def partitions(self) -> dict[str, tuple[PartitionState, ...]]:
         """Every topic with its partitions, without Kafka's internal ones."""
@@ -117,7 +137,11 @@ class Inspection(Cluster):
 
         async def of(group: str, partitions: Collection[TopicPartition]) -> dict[TopicPartition, Committed]:
             async with room:
-                return await self._committed_by(group, partitions)
+                try:
+                    return await self._committed_by(group, partitions)
+                except NotAllowedError as error:
+                    self._note(error)
+                    return {}
 
         found = await asyncio.gather(*(of(group, partitions) for group, partitions in groups.items()))
         return dict(zip(groups, found, strict=True))
@@ -135,6 +159,9 @@ class Inspection(Cluster):
                     response = await self._send_to_coordinator(group, DescribeGroupsRequest([group]), _group_codes)
                 except kafka_errors.IncompatibleBrokerVersion:
                     return ()
+                except NotAllowedError as error:
+                    self._note(error)
+                    return ()
             return tuple(_member(row) for described in response.groups for row in described[5])
 
         wanted = list(groups)
@@ -149,6 +176,9 @@ class Inspection(Cluster):
             response = await self._send(DescribeConfigsRequest(resources, include_synonyms=False))
         except kafka_errors.IncompatibleBrokerVersion:
             return None
+        for code, _message, _kind, topic, _entries in response.resources:
+            if code == kafka_errors.TopicAuthorizationFailedError.errno:
+                self._note(NotAllowedError(self._settings.principal, "DescribeConfigs", "topic", topic))
         return {
             topic: {entry[0]: entry[1] for entry in entries if entry[1] is not None}
             for code, _message, _kind, topic, entries in response.resources
@@ -182,6 +212,8 @@ class Inspection(Cluster):
             by_topic[topic].append(number)
         request = OffsetFetchRequest(group, list(by_topic.items()))
         response = await self._send_to_coordinator(group, request, _codes)
+        if kafka_errors.GroupAuthorizationFailedError.errno in _codes(response):
+            self._note(NotAllowedError(self._settings.principal, "Describe", "group", group))
         return {
             TopicPartition(topic, number): Committed(offset, metadata or "")
             for topic, rows in response.topics

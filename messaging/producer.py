@@ -11,7 +11,7 @@ from aiokafka import errors as kafka_errors
 from aiokafka.producer.message_accumulator import BatchBuilder
 
 from kafka_saga.messaging.connecting import opened
-from kafka_saga.messaging.errors import GRANT, PublishRefusedError, RefusalReason, lacking
+from kafka_saga.messaging.errors import GRANT, NotAllowedError, PublishRefusedError, RefusalReason, lacking
 from kafka_saga.messaging.records import Message
 from kafka_saga.messaging.sending import Batch, Failure, Lanes, close_producer, refusal_reason, send
 from kafka_saga.messaging.settings import KafkaSettings
@@ -100,7 +100,14 @@ class Producer:
 
     async def _publish_once(self, messages: Sequence[Message]) -> Sequence[Message]:
         """Publish; return what must be sent again in smaller batches (usually nothing)."""
-        producer = await self._connected()
+        try:
+            producer = await self._connected()
+        except NotAllowedError as error:  # to write to any topic: to this one, neither
+            topic = messages[0].topic
+            refused = [message for message in messages if message.topic == topic]
+            others = [message for message in messages if message.topic != topic]
+            detail = _not_allowed(self._settings.principal, topic)
+            raise PublishRefusedError(topic, "not_authorised", detail, refused, others) from error
         work = self._fill_and_send(producer, messages)
         try:
             lanes, failures = await within(limits.PUBLISH_TIMEOUT_MS, "publishing", work)

@@ -99,6 +99,17 @@ async def list_topics(settings: KafkaSettings) -> dict[str, int]:
         return await cluster.topics()
 
 
+async def hidden_topics(settings: KafkaSettings, names: Iterable[str]) -> frozenset[str]:
+    """Those of `names` that the broker does not show to this principal, whether they exist or not.
+
+    Raises:
+        BrokerUnavailableError: no broker answers.
+
+    """
+    async with _cluster(settings) as cluster:
+        return await cluster.hidden(names)
+
+
 async def describe(settings: KafkaSettings, names: Iterable[str]) -> list[TopicDescription]:
     """Partitions and own settings of those of `names` that exist.
 

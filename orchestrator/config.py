@@ -2,7 +2,7 @@
 
 Below them all stands what `saga up` was last told in the same data directory (`remembered.py`).
 
-`SAGA_KAFKA__BOOTSTRAP_SERVERS` sets `kafka.bootstrap_servers`, `SAGA_DATA_DIR` sets `data_dir`; the plain
+`SAGA_KAFKA__BOOTSTRAP_SERVERS` sets `kafka.bootstrap_servers`, `SAGA_STORE_FILE` names a file with `store`; the plain
 `KAFKA_BOOTSTRAP_SERVERS` of other tools is honoured too, and their `DATABASE_URL`, where it names a PostgreSQL database
 and nobody else names a store. Where none of them names a Kafka, the embedded broker of a
 `saga up` in the same data directory is taken. Nothing below the command line reads the environment. Other programs may
@@ -46,7 +46,7 @@ from kafka_saga.runtime.limits import (
     PURGED_RETENTION_MS,
     SAGA_RETENTION_MS,
 )
-from kafka_saga.runtime.postgres import PostgresUrl, is_postgres_url
+from kafka_saga.runtime.postgres import IN_FILE, PostgresUrl, is_postgres_url
 from kafka_saga.runtime.telemetry import LogFormat
 from kafka_saga.schemas.topics import TopicNames
 
@@ -60,21 +60,20 @@ _DRIVER = re.compile(r"^(postgres(?:ql)?)\+\w+://")
 _OTHER_PREFIXES = ("SAGA_FAULT_", "SAGA_TEST_", "SAGA_ALLOW_FAULTS", "SAGA_CONFIG")
 """Variables of ours that are no settings."""
 _TYPO_CUTOFF = 0.8
-"""How alike two names must be before one is taken for the other: `partition` and `partitions` are, `port` and `store`
-are not."""
+"""How alike names must be before one is taken for the other: `partition` and `partitions`, not `port`."""
 
 _FLAGS = {"participants": "--participant", "http.listen": "--http", "service_databases": "--database"}
 """Flags that are not called as their setting."""
 
 _MAPPINGS = ("active", "service_databases")
 """Settings with a value for each name: `active.order`, `SAGA_ACTIVE__ORDER`, or `SAGA_ACTIVE=order=1,refund=2`."""
+_IN_FILES = {f"{name}_file": name for name in ("store", "service_database")}
 
 _COMMA = re.compile(r",(?=[\w.-]+=)")
 """Before a name: a database's URL may have commas between its hosts."""
 
 BOOTSTRAP_SERVERS = "kafka.bootstrap_servers"
 DAY_MS = 24 * 3_600_000
-
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
@@ -320,7 +319,10 @@ def _environment_layer(environment: Mapping[str, str]) -> Iterator[tuple[str, di
         if environment.get(variable):
             yield variable, {name: environment[variable]}
     for variable, text in environment.items():
-        if text and _is_setting(name := _setting_of(variable)):
+        name = _setting_of(variable)
+        if text and name in _IN_FILES:
+            yield variable, {_IN_FILES[name]: f"{IN_FILE}{text}"}
+        elif text and _is_setting(name):
             yield variable, {name: _value(name, text)}
 
 
@@ -340,7 +342,7 @@ def remarks(environment: Mapping[str, str]) -> Iterator[str]:
     """Variables that are one slip away from one of ours. Those of other programs are none of our business."""
     for variable in environment:
         name = _setting_of(variable)
-        if name and not _is_setting(name) and (close := meant(name)):
+        if name and name not in _IN_FILES and not _is_setting(name) and (close := meant(name)):
             yield f"the variable {variable} is no setting and is ignored: did you mean {variable_of(close)}?"
 
 

@@ -17,12 +17,17 @@ from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 from kafka_saga.runtime.errors import ConfigError, SagaError, StoreFullError, StoreRefusedError, StoreUnavailableError
 from kafka_saga.runtime.extras import require
 from kafka_saga.runtime.limits import POSTGRES_CONNECT_TIMEOUT_MS
+from kafka_saga.runtime.telemetry import log
 
 if TYPE_CHECKING:
     import asyncpg
 
+_log = log("postgres")
+
 SCHEMES = ("postgresql", "postgres")
 _MEANT = re.compile(rf"({'|'.join(SCHEMES)})(\+\w*)?(:|//)", re.IGNORECASE)
+IN_FILE = "secret:"
+"""Before the path of a file that holds a database's URL, wherever one may be named."""
 SERVER_VERSION_MIN = 13
 """Older servers are not maintained any more, and lack what the statements need."""
 
@@ -39,10 +44,14 @@ class PostgresUrl:
     (https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING).
     """
 
-    __slots__ = ("secret_text", "shown")
+    __slots__ = ("file", "latest", "secret_text", "shown")
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, file: Path | None = None) -> None:
         """Take over a URL.
+
+        Args:
+            text: the URL.
+            file: where it was read, and is read again for each connection (see `in_file`).
 
         Raises:
             ConfigError: it is none, or not one of PostgreSQL's.
@@ -50,6 +59,39 @@ class PostgresUrl:
         """
         self.secret_text = text.strip()
         self.shown = _without_secrets(self.secret_text)
+        self.file = file
+        self.latest = self
+        """What stood in the file when it was last read."""
+
+    @classmethod
+    def in_file(cls, file: Path) -> PostgresUrl:
+        """The URL that stands in `file`, whose password somebody renews there.
+
+        Raises:
+            ConfigError: the file cannot be read, or holds none.
+
+        """
+        try:
+            text = file.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not text"
+            raise ConfigError(f"{file}, which is to hold the database's URL, cannot be read: {why}") from error
+        return cls(text, file)
+
+    def renewed(self) -> PostgresUrl:
+        """It as it stands in its file now; as it was, where there is none or it cannot be used."""
+        if self.file is None:
+            return self
+        try:
+            self.latest = self.in_file(self.file)
+        except ConfigError as error:
+            _log.warning("credentials.kept", error=str(error))
+        return self.latest
+
+    @property
+    def told_again(self) -> str:
+        """What to tell another process: where it stands, or itself, password and all."""
+        return f"{IN_FILE}{self.file}" if self.file is not None else self.secret_text
 
     def __str__(self) -> str:
         return self.shown
@@ -148,6 +190,7 @@ async def connect(url: PostgresUrl, *, application: str, limits: SessionLimits =
     import asyncpg  # noqa: PLC0415 -- an extra
     from asyncpg.connect_utils import SessionAttribute  # noqa: PLC0415
 
+    url = url.renewed()
     _check_files(url)
     with translated_errors(url):
         primary = SessionAttribute.read_write if url.leaves_the_primary_open else None

@@ -23,7 +23,7 @@ from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.runtime.clock import Clock, SystemClock
 from kafka_saga.runtime.errors import RefusedError, SagaError, UnavailableError
 from kafka_saga.runtime.limits import OUTBOX_RELAY_ROWS_MAX
-from kafka_saga.runtime.postgres import PostgresUrl, is_postgres_url
+from kafka_saga.runtime.postgres import IN_FILE, PostgresUrl, is_postgres_url
 from kafka_saga.runtime.telemetry import log
 from kafka_saga.schemas import envelope
 
@@ -194,7 +194,10 @@ class OutboxRelay:
 
 def _database(database: PostgresUrl | Path | str, table: str, clock: Clock) -> OutboxDatabase:
     if isinstance(database, str):
-        database = PostgresUrl(database) if is_postgres_url(database) else Path(database)
+        if database.startswith(IN_FILE):
+            database = PostgresUrl.in_file(Path(database.removeprefix(IN_FILE)))
+        else:
+            database = PostgresUrl(database) if is_postgres_url(database) else Path(database)
     return (
         PostgresOutbox(database, table) if isinstance(database, PostgresUrl) else SqliteOutbox(database, table, clock)
     )

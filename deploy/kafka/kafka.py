@@ -136,6 +136,8 @@ class Broker:
     partitions: int = DEFAULT_PARTITIONS
     config: dict[str, str] = field(default_factory=dict)  # more server properties; they win over ours
     listeners: dict[str, Listener] = field(default_factory=dict)  # more ports, by their names in capitals
+    scram: dict[str, str] = field(default_factory=dict)  # passwords of SCRAM-SHA-512 users, from the start on
+    jvm_options: tuple[str, ...] = ()  # more of them
     pid: int | None = None
     _process: subprocess.Popen[bytes] | None = None
 
@@ -157,18 +159,10 @@ class Broker:
         fetch_jars()
         _refuse_taken_port(self.port)
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        self._format_storage()
         properties = self.data_dir / "server.properties"
         properties.write_text(self._properties())
-        command = [
-            "java",
-            *JVM_FLAGS,
-            f"-Dlog4j2.configurationFile={HERE / 'log4j2.properties'}",
-            "-cp",
-            f"{JARS}/*",
-            "kafka.Kafka",
-            str(properties),
-        ]
+        self._format_storage(properties)
+        command = self._java("kafka.Kafka", str(properties))
         with self.log_file.open("ab") as output:
             # A session of its own: Ctrl-C in the terminal must not reach a broker that runs in the background.
             self._process = subprocess.Popen(
@@ -207,13 +201,24 @@ class Broker:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.pid, number)
 
-    def _format_storage(self) -> None:
-        """What `kafka-storage format` writes, without the second that another JVM costs."""
-        logs = self.data_dir / "logs"
-        meta = logs / "meta.properties"
+    def _java(self, main: str, *words: str) -> list[str]:
+        log = f"-Dlog4j2.configurationFile={HERE / 'log4j2.properties'}"
+        return ["java", *JVM_FLAGS, *self.jvm_options, log, "-cp", f"{JARS}/*", main, *words]
+
+    def _format_storage(self, properties: Path) -> None:
+        """What `kafka-storage format` writes, without the second that another JVM costs; users are its own work."""
+        meta = self.data_dir / "logs" / "meta.properties"
         if meta.exists():
             return
-        logs.mkdir(parents=True, exist_ok=True)
+        if self.scram:
+            command = self._java("kafka.tools.StorageTool", "format", "-t", _kafka_id(), "-c", str(properties))
+            for name, password in self.scram.items():
+                command += ["--add-scram", f"SCRAM-SHA-512=[name={name},password={password}]"]
+            done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+            if done.returncode != 0:
+                raise KafkaError(f"kafka-storage format failed:\n{done.stdout.strip()}")
+            return
+        meta.parent.mkdir(parents=True, exist_ok=True)
         meta.write_text(f"version=1\nnode.id=1\ncluster.id={_kafka_id()}\ndirectory.id={_kafka_id()}\n")
 
     def _properties(self) -> str:

@@ -13,9 +13,10 @@ from cyclopts.validators import Number
 from rich.text import Text
 
 from kafka_saga.messaging.consumer import Consumer
+from kafka_saga.messaging.errors import NotAllowedError
 from kafka_saga.messaging.records import Record
 from kafka_saga.messaging.settings import KafkaSettings
-from kafka_saga.messaging.topics import list_topics
+from kafka_saga.messaging.topics import hidden_topics, list_topics
 from kafka_saga.orchestrator.app import registry_of
 from kafka_saga.orchestrator.cli.naming import meant
 from kafka_saga.orchestrator.cli.options import DEFAULTS, SagaType, SettingFlags
@@ -208,6 +209,9 @@ async def _existing(kafka: KafkaSettings, topics: Sequence[str]) -> list[str]:
     there = await list_topics(kafka)
     existing = [topic for topic in topics if topic in there]
     if not existing:
+        hidden = await hidden_topics(kafka, topics)
+        if hidden:
+            raise NotAllowedError.to_read(kafka.principal, hidden)
         raise NotFoundError(f"there is no topic {', '.join(topics)}; `saga topics list` shows which there are")
     return existing
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import cyclopts
 from cyclopts import Parameter
 
 from kafka_saga.messaging import acls as messaging_acls
-from kafka_saga.messaging.topics import create_topics, list_topics
+from kafka_saga.messaging.topics import create_topics, hidden_topics, list_topics
 from kafka_saga.orchestrator.app import registry_of
 from kafka_saga.orchestrator.cli.options import DEFAULTS, OutputFlag, SettingFlags
 from kafka_saga.orchestrator.cli.output import print_rows, say
@@ -66,9 +66,14 @@ def show_list(*, output: OutputFlag = "table", common: SettingFlags = DEFAULTS) 
     configure_logging(process="topics", level="error")
     existing = asyncio.run(list_topics(settings.kafka))
     names = [spec.name for spec in topic_specs(registry_of(settings), settings.topics, settings.partitions)]
-    rows = [{"topic": name, "partitions": existing.get(name, 0), "exists": name in existing} for name in names]
+    hidden = asyncio.run(hidden_topics(settings.kafka, [name for name in names if name not in existing]))
+    rows: list[dict[str, Any]] = [
+        {"topic": name, "partitions": existing.get(name, 0), "exists": None if name in hidden else name in existing}
+        for name in names
+    ]
     if output == "table":
-        rows = [{**row, "exists": "yes" if row["exists"] else "no"} for row in rows]
+        words = {True: "yes", False: "no", None: f"hidden from {settings.kafka.principal}"}
+        rows = [{**row, "exists": words[row["exists"]]} for row in rows]
     print_rows(output, ["topic", "partitions", "exists"], rows)
 
 

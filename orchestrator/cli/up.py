@@ -83,7 +83,7 @@ def up(
     if isinstance(at, Path):
         check_free(at)
     elif loaded.kafka_configured:
-        environment |= {"SAGA_STORE": at.url.secret_text}  # a command line can be read by everybody
+        environment |= {"SAGA_STORE": at.url.told_again}  # a command line can be read by everybody
     else:
         raise ConfigError(f"{at} outlives the embedded broker: name a Kafka with --bootstrap-servers")
     _remember(loaded, common.config)  # what is refused is not remembered

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, PlainSerializer, PlainValidator
 
 from kafka_saga.runtime.errors import ConfigError, RefusedError
-from kafka_saga.runtime.postgres import PostgresUrl, check_schema_name, is_postgres_url
+from kafka_saga.runtime.postgres import IN_FILE, PostgresUrl, check_schema_name, is_postgres_url
 
 DEFAULT_SCHEMA = "saga"
 
@@ -38,12 +38,16 @@ StoreLocation = Path | PostgresLocation
 def read_address(text: str) -> Path | PostgresUrl:
     """What somebody wrote for a store: `postgresql://…`, or else a file's path; `sqlite:` may stand before that.
 
+    `secret:PATH` names a file that holds a database's URL; it is read again for each connection.
+
     Raises:
         ConfigError: it is a URL of something else, or not well-formed.
 
     """
     if is_postgres_url(text):
         return PostgresUrl(text)
+    if text.startswith(IN_FILE):
+        return PostgresUrl.in_file(Path(text.removeprefix(IN_FILE)))
     scheme, is_url, _ = text.partition("://")
     if is_url:
         raise ConfigError(

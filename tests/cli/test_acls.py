@@ -61,6 +61,7 @@ def test_a_client_may_be_one_of_a_single_type(saga: Saga) -> None:
     assert [(right["name"], right["operation"]) for right in rights] == [
         ("order.requests", "Write"),
         ("order.events", "Read"),
+        ("dlq.order.requests", "Read"),
     ]
 
 

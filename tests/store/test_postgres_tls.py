@@ -13,12 +13,18 @@ from urllib.parse import quote
 import pytest
 
 from deploy.postgres.postgres import QUICK, SERVER_USER, PostgresError, Server, running_server
+from kafka_saga.client.outbox import TABLE, ddl
+from kafka_saga.client.outbox.postgres import PostgresOutbox
+from kafka_saga.orchestrator.config import load_settings
 from kafka_saga.orchestrator.store.location import PostgresLocation
 from kafka_saga.orchestrator.store.postgres.store import open_store
+from kafka_saga.participants.kinds import Kind
+from kafka_saga.participants.store.opening import Opening, open_for
 from kafka_saga.runtime.clock import SystemClock
-from kafka_saga.runtime.errors import SagaError, StoreRefusedError
+from kafka_saga.runtime.errors import ConfigError, SagaError, StoreRefusedError
 from kafka_saga.runtime.postgres import PostgresUrl, connect
 from tests.messaging.certificates import Authority
+from tests.participants.shop import make_shop
 from tests.postgres import PostgresUnderTest
 
 
@@ -30,9 +36,9 @@ class Guarded:
     trusted: Path
     other: Path
 
-    def url(self, host: str, mode: str, authority: Path | None = None) -> PostgresUrl:
+    def url(self, host: str, mode: str, authority: Path | None = None, database: str = "postgres") -> PostgresUrl:
         trusts = "" if authority is None else f"&sslrootcert={quote(str(authority))}"
-        return PostgresUrl(f"postgresql://saga@{host}:{self.server.port}/postgres?sslmode={mode}{trusts}")
+        return PostgresUrl(f"postgresql://saga@{host}:{self.server.port}/{database}?sslmode={mode}{trusts}")
 
 
 @pytest.fixture(scope="module")
@@ -86,3 +92,74 @@ async def test_a_server_without_tls_is_not_taken_where_tls_is_asked_for(postgres
         await open_store(PostgresLocation(url), SystemClock())
     assert "the server has none: turn it on there" in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("kind", list(Kind))
+async def test_participants_reach_their_databases_by_tls_that_is_checked(guarded: Guarded, kind: Kind) -> None:
+    name = f"of_{kind.name.lower()}"
+    guarded.server.create_database(name)
+    url = guarded.url("localhost", "verify-full", guarded.trusted, database=name)
+    store = await open_for(Opening(make_shop(kind=kind), "tests", SystemClock()), url)
+    connection = await connect(url, application="saga test")
+    plain = "SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE datname = $1 AND NOT ssl"
+    assert await connection.fetchval(plain, name) == 0
+    await connection.close()
+    await store.close()
+    untrusted = guarded.url("localhost", "verify-full", guarded.other, database=name)
+    with pytest.raises(StoreRefusedError, match="no TLS with the server as the URL asks for it"):
+        await open_for(Opening(make_shop(kind=kind), "tests", SystemClock()), untrusted)
+
+
+async def test_a_clients_outbox_reaches_its_database_by_tls_that_is_checked(guarded: Guarded) -> None:
+    url = guarded.url("localhost", "verify-full", guarded.trusted)
+    connection = await connect(url, application="saga test")
+    await connection.execute(ddl("postgresql"))
+    outbox = PostgresOutbox(url, TABLE)
+    await outbox.open()
+    relays = "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = $1"
+    assert [row["ssl"] for row in await connection.fetch(relays, "saga outbox relay")] == [True]
+    await outbox.close()
+    await connection.close()
+    with pytest.raises(StoreRefusedError, match="no TLS with the server as the URL asks for it"):
+        await PostgresOutbox(guarded.url("localhost", "verify-full", guarded.other), TABLE).open()
+
+
+async def test_a_url_in_a_file_is_read_again_for_each_connection(
+    guarded: Guarded, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = await connect(guarded.url("localhost", "require"), application="saga test")
+    await owner.execute("CREATE ROLE rotating LOGIN PASSWORD 'before-hush'")
+    rules = guarded.server.data / "pg_hba.conf"
+    rules.write_text(f"hostssl all rotating all scram-sha-256\n{rules.read_text()}")
+    await owner.execute("SELECT pg_reload_conf()")
+    file = tmp_path / "url"
+
+    def put(password: str) -> None:
+        url = f"postgresql://rotating:{password}@localhost:{guarded.server.port}/postgres?sslmode=verify-full"
+        file.write_text(f"{url}&sslrootcert={quote(str(guarded.trusted))}\n")
+
+    put("before-hush")
+    monkeypatch.setenv("SAGA_STORE_FILE", str(file))
+    at = load_settings(flags={}, environment=os.environ).settings.store_at
+    assert isinstance(at, PostgresLocation)
+    assert at.url.told_again == f"secret:{file}"
+    await (await connect(at.url, application="saga test")).close()
+    await owner.execute("ALTER ROLE rotating PASSWORD 'after-hush'")
+    with pytest.raises(StoreRefusedError, match="does not let this user in") as caught:
+        await connect(at.url, application="saga test")
+    put("after-hush")
+    await (await connect(at.url, application="saga test")).close()
+    file.write_text("half")
+    await (await connect(at.url, application="saga test")).close()  # by what stood there last
+    assert "hush" not in f"{caught.value} {at} {at.url!r}"
+    await owner.close()
+
+
+def test_a_file_that_holds_no_url_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"store: .*nowhere, which is to hold the database's URL, cannot be read"):
+        load_settings(flags={"store": f"secret:{tmp_path}/nowhere"}, environment={})
+    file = tmp_path / "url"
+    file.write_text("hush")
+    with pytest.raises(ConfigError, match="it has no 'postgresql://' in front") as caught:
+        load_settings(flags={"service_database": f"secret:{file}"}, environment={})
+    assert "hush" not in str(caught.value)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from kafka_saga.messaging.cluster import Committed
+from kafka_saga.messaging.errors import NotAllowedError
 from kafka_saga.messaging.inspection import LATEST, BrokerTime, Inspection, PartitionState
 from kafka_saga.messaging.records import TopicPartition
 from kafka_saga.messaging.settings import KafkaSettings
@@ -22,6 +23,7 @@ from kafka_saga.orchestrator.operations.checks import services, work
 from kafka_saga.orchestrator.operations.checks.broker import check_broker, judge_clock
 from kafka_saga.orchestrator.operations.checks.database import check_disks, check_file, check_store
 from kafka_saga.orchestrator.operations.checks.finding import Finding
+from kafka_saga.orchestrator.operations.checks.rights import hidden_from, judge_rights
 from kafka_saga.orchestrator.operations.checks.service_database import Database, judge_database, read_database
 from kafka_saga.orchestrator.operations.checks.topics import SETTINGS, Wanted, judge_topics
 from kafka_saga.orchestrator.operations.checks.topology import Topology, read_topology, unread
@@ -94,6 +96,7 @@ class _Seen:
     committed_again: Mapping[str, Mapping[TopicPartition, Committed]] = field(default_factory=dict)
     replied: frozenset[str] = frozenset()
     time: BrokerTime | None = None
+    lacking: Sequence[NotAllowedError] = ()
     letters: dead.Letters = field(default_factory=dead.Letters)
     held_up: Mapping[str, Sequence[dead.Letter]] = field(default_factory=dict)
     held: Mapping[str, int] = field(default_factory=dict)
@@ -211,6 +214,7 @@ async def _look_at_kafka(site: Site, seen: _Seen, clock: Clock, *, embedded: boo
         seen.time = None if embedded else await inspection.time()
         topology = seen.topology = await read_topology(inspection, ours)
         there = [name for name in ours if name in topology.topics]
+        await inspection.note_hidden([name for name in ours if name not in topology.topics])
         seen.configs = None if embedded else await inspection.effective_configs(there, SETTINGS) if there else {}
         seen.committed = await inspection.committed(_groups(site, topology))
         now = clock.now_ms()
@@ -227,6 +231,7 @@ async def _look_at_kafka(site: Site, seen: _Seen, clock: Clock, *, embedded: boo
             site.kafka, inspection, topology, names=site.names, topics=site.dead_letters, since=since
         )
     finally:
+        seen.lacking = tuple(inspection.lacking.values())
         await inspection.close()
     if seen.vitals is not None and seen.letters.read:
         reader = await StoreReader.open(site.store)
@@ -314,7 +319,8 @@ def _reading(site: Site, seen: _Seen, service: str) -> services.Reading:
 
 def _judge_kafka(site: Site, seen: _Seen, topology: Topology, now: int, *, embedded: bool) -> Iterable[Finding]:
     vitals = seen.vitals
-    yield from judge_topics(site.wanted, topology.topics, seen.configs)
+    yield from judge_rights(seen.lacking)
+    yield from judge_topics(site.wanted, topology.topics, seen.configs, hidden_from(seen.lacking))
     if vitals is not None or isinstance(site.store, Path):  # a server that does not answer does not say whose it is
         yield places.judge_group(
             site.group, seen.committed.get(site.group, {}), None if vitals is None else vitals.store_id

@@ -37,17 +37,18 @@ Topics = Mapping[str, tuple[PartitionState, ...]]
 Configs = Mapping[str, Mapping[str, str]]
 
 
-def judge_topics(wanted: Wanted, there: Topics, configs: Configs | None) -> list[Finding]:
+def judge_topics(wanted: Wanted, there: Topics, configs: Configs | None, hidden: Collection[str] = ()) -> list[Finding]:
     """Findings about the topics: what is missing first, then what is set up wrongly; one line for each kind.
 
     Args:
         wanted: how they should be.
         there: every topic that exists.
         configs: the settings `SETTINGS` of ours as they hold; None where the broker cannot tell.
+        hidden: topics of which nobody knows here whether they exist.
 
     """
     names = [spec.name for spec in wanted.specs]
-    findings = [_existing(names, there)]
+    findings = [_existing([name for name in names if name not in hidden], there)]
     findings += _led(names, there)
     if configs is None:
         findings.append(Finding("note", "topic settings", NOT_ON_EMBEDDED))

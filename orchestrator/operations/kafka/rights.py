@@ -106,6 +106,8 @@ def _client(saga_types: Sequence[str], topics: TopicNames) -> Iterator[_Right]:
     for saga_type in saga_types:
         yield "topic", topics.requests(saga_type), ("Write",)
         yield "topic", topics.events(saga_type), ("Read",)
+        # How it learns that its request was set aside.
+        yield "topic", dead_letter_topic(topics.requests(saga_type)), ("Read",)
 
 
 def _operator(registry: Registry, topics: TopicNames, group: str) -> Iterator[_Right]:
