@@ -48,8 +48,14 @@ class Looks:
     clock: Clock
     _seen: dict[tuple[object, ...], _Seen] = field(default_factory=dict)
 
-    async def take(self, page: Page, visit: Visit) -> tuple[dict[str, str], int]:
+    async def take(self, page: Page, visit: Visit, opened_at: int = 0) -> tuple[dict[str, str], int]:
         """The parts of a page as they are now, and how long they were looked for.
+
+        Args:
+            page: what is looked at.
+            visit: who looks.
+            opened_at: ticks of the clock; a look from before would set the page back to before it was opened, without
+                what its reader has just done.
 
         Raises:
             SagaError: what the page shows cannot be asked.
@@ -58,7 +64,7 @@ class Looks:
         key = _key(page, visit)
         now = self.clock.monotonic_ms()
         seen = self._seen.get(key)
-        if seen is None or now - seen.at >= _pace(seen.cost_ms) or seen.parts.cancelled():
+        if seen is None or seen.at < opened_at or now - seen.at >= _pace(seen.cost_ms) or seen.parts.cancelled():
             seen = self._seen[key] = _Seen(now, asyncio.create_task(_draw(page, visit)))
             seen.parts.add_done_callback(lambda _done: self._note(seen))
         while len(self._seen) > LIVE_LOOKS_MAX:
@@ -105,10 +111,11 @@ def stream(page: Page, visit: Visit, looks: Looks) -> StreamingResponse:
 async def _events(page: Page, visit: Visit, looks: Looks) -> AsyncIterator[str]:
     sent: dict[str, str] = {}
     ending, clock = visit.desk.ending, visit.desk.clock
+    opened_at = looks.clock.monotonic_ms()
     while not ending.is_set():
         cost_ms = 0
         try:
-            parts, cost_ms = await looks.take(page, visit)
+            parts, cost_ms = await looks.take(page, visit, opened_at)
             parts = {"trouble": render("part/trouble.html", error=None, now=clock.now_ms()), **parts}
         except SagaError as error:
             parts = {"trouble": render("part/trouble.html", error=str(error), now=clock.now_ms())}

@@ -51,3 +51,23 @@ async def test_a_look_is_shared_until_it_is_old_and_a_slow_one_is_taken_more_sel
     again, _ = await looks.take(PAGE, visit())
     assert again == {"number": "2"}
     assert (await looks.take(PAGE, visit("state=parked")))[0] == {"number": "3"}, "another page is another look"
+
+
+async def test_a_page_that_was_just_opened_is_not_set_back_to_a_look_from_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What somebody has just sent was gone from the page again, for as long as the look before it was shared."""
+    clock = StillClock()
+    drawn = Drawn(clock)
+    monkeypatch.setattr(live, "_draw", drawn)
+    looks = Looks(clock)
+    drawn.cost_ms = 1_000  # shared for five seconds
+    await looks.take(PAGE, visit(), clock.monotonic_ms())
+    clock.advance(10)
+    opened_at = clock.monotonic_ms()
+    after, _ = await looks.take(PAGE, visit(), opened_at)
+    assert after == {"number": "2"}
+    clock.advance(1)
+    assert (await looks.take(PAGE, visit(), opened_at))[0] == after, (
+        "the same page shares what came after it was opened"
+    )

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from kafka_saga.orchestrator.definition import Saga, Step
 from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.orchestrator.store.owners import BeatingReplicas, FileOwner
+from kafka_saga.runtime.clock import SystemClock
 from tests.contracts.stores import REQUEST
 from tests.dashboard.conftest import served
 from tests.operations.conftest import Desk
@@ -100,6 +101,8 @@ async def test_while_an_orchestrator_runs_the_saga_is_on_its_way(
     monkeypatch.chdir(tmp_path)
     for owners in (FileOwner, BeatingReplicas):
         monkeypatch.setattr(owners, "now", somebody)
-    coming = (await pages.get("/sagas/order/order-1?asked=5")).text
+    coming = (await pages.get(f"/sagas/order/order-1?asked={SystemClock().now_ms()}")).text
     assert "order-1 is on its way" in coming
-    assert 'href="/dead-letters"' in coming
+    late = (await pages.get("/sagas/order/order-1?asked=5")).text
+    assert "on its way:" not in late, "nothing is claimed"
+    assert 'href="/dead-letters"' in late

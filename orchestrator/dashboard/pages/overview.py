@@ -76,6 +76,7 @@ async def look(visit: Visit) -> dict[str, Any]:
         "reading": reading,
         "lags": sorted(reading.groups.by_topic(), key=lambda one: (-one.total, one.topic)),
         "curves": (sparkline(beat.started, "Started"), sparkline(beat.ended, "Ended")),
+        "quiet": all(one.completed == one.undone == 0 for one in beat.flow),
         "flow": (flow_chart(beat.flow, width=1136, css="wide"), flow_chart(beat.flow[-30:], width=358, css="tall")),
     }
 

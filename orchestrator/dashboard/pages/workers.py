@@ -44,6 +44,7 @@ async def look(visit: Visit) -> dict[str, Any]:
         "replicas": replicas,
         "types": [f"{definition.saga_type} v{definition.version}" for definition in desk.registry],
         "members": reading.groups.members,
+        "alone": [group for group, found in reading.groups.members.items() if not found],
         "topics": topics,
         "width": max((len(one.cells) for one in topics), default=0),
         "behind": sorted((one for one in topics if one.total), key=lambda one: -one.total),

@@ -10,6 +10,9 @@ from kafka_saga.schemas.ids import SagaRef, is_saga_id
 ASKED = "asked"
 """What the address has then: when it was asked for, milliseconds."""
 
+PATIENCE_MS = 30_000
+"""Who waits for longer is told where to look, and no more that it comes."""
+
 _DIGITS_MAX = 15
 
 
@@ -36,5 +39,6 @@ async def awaited(visit: Visit, ref: SagaRef) -> dict[str, Any] | None:
         "ref": ref,
         "asked_at": int(asked_at),
         "owner": owner,
+        "is_late": visit.desk.clock.now_ms() - int(asked_at) > PATIENCE_MS,
         "requests": visit.desk.topics.requests(ref.saga_type),
     }
