@@ -7,7 +7,7 @@ WORKERS ?= 2
 INSTALLED := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help image deploy-test dist lock demo install check test browser screenshots sim soak mutants kills chaos flood verify kafka kafka-stop bench bench-short bench-profile fuzz schemathesis docs docs-serve
+.PHONY: help image deploy-test dist lock sbom demo install check test browser screenshots sim soak mutants kills chaos flood verify kafka kafka-stop bench bench-short bench-profile fuzz schemathesis docs docs-serve
 
 help: ## list the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-16s %s\n", $$1, $$2}'
@@ -104,6 +104,13 @@ kafka-stop: ## stop it; its data stays
 dist: $(INSTALLED) ## build sdist and wheel into dist/
 	@rm -rf dist
 	@.venv/bin/python -m build --outdir dist .
+
+sbom: dist ## list what the image installs, with licences, as CycloneDX: dist/kafka-saga.cdx.json
+	@.venv/bin/python -m venv --without-pip dist/.installed
+	@.venv/bin/uv pip install --quiet --python dist/.installed/bin/python --require-hashes --requirements deploy/requirements.lock
+	@.venv/bin/uv pip install --quiet --python dist/.installed/bin/python --no-deps dist/*.whl
+	@.venv/bin/python deploy/sbom.py dist/.installed/bin/python dist/kafka-saga.cdx.json
+	@rm -rf dist/.installed
 
 # What the image installs, to the byte: versions that fit each other on every Python and platform of ours, with hashes.
 LOCKED := --extra dashboard --extra otel --extra postgres --extra sqlalchemy

@@ -111,7 +111,7 @@ clock.skewed warning This machine's clock and Kafka's differ: set one of them ri
 commit_hints.failing warning Offsets for lag tools are not committed; nothing else depends on them.
 consumer.broker_away warning No broker answers; it is tried until one does.
 consumer.partition_goes_on info A partition can be read on.
-consumer.partition_stuck warning A partition cannot be read on: a producer's transaction is open.
+consumer.partition_stuck warning A partition cannot be read on: `why` says if a transaction is open or a broker away.
 consumer.partitions_added info A topic has more partitions now, and they are read.
 consumer.partitions_gone error A topic was made anew with fewer partitions.
 consumer.poll_cut_short warning What came unpacks to more than one poll may hold; the rest comes with the next.

@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from kafka_saga.orchestrator.cli.commands import app
+from kafka_saga.runtime.log_events import log_events
 from tests.deploy.prometheus import program
 from tests.tidy.test_observability import MODULES, meters
 from tests.tidy.test_tidy import ROOT
@@ -93,7 +94,7 @@ def test_every_alert_has_a_test_and_a_page_with_what_it_means_what_to_look_at_an
 @pytest.mark.parametrize("command", sorted(set(COMMAND.findall(RUNBOOKS.read_text()))))
 def test_every_command_of_a_runbook_is_one_that_there_is(command: str) -> None:
     words = shlex.split(command.replace("\n", " "))[1:]
-    words = ["order.requests/0/0" if word == "TOPIC/PARTITION/OFFSET" else word for word in words]
+    words = ["dlq.order.requests/0/0" if word == "POSITION" else word for word in words]
     app.parse_args(words, exit_on_error=False, print_error=False)
 
 
@@ -109,3 +110,9 @@ def test_the_dashboard_s_panels_have_a_place_a_title_and_a_datasource_that_can_b
     for panel in panels():
         assert panel["title"]
         assert {target["datasource"]["uid"] for target in panel["targets"]} == {"${datasource}"}
+
+
+def test_every_log_event_of_a_runbook_is_one_that_there_is() -> None:
+    named = set(re.findall(r"`([a-z_]+\.[a-z_]+)`", RUNBOOKS.read_text())) - {"asyncio.to_thread", "saga.json"}
+    assert named
+    assert named <= {event.name for event in log_events()}
