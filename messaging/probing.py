@@ -324,7 +324,7 @@ async def _unreachable(address: Address) -> BrokerUnreachableError | None:
         return _NobodyError(f"nothing listens at {address}", "is Kafka running there?")
     except TimeoutError:
         found = f"no answer from {address} within {limits.PROBE_TIMEOUT_MS // 1000} s"
-        return BrokerUnreachableError(found, "is a firewall in between, or the machine off?")
+        return BrokerUnreachableError(found, "is a firewall in between, the machine off, or the broker frozen?")
     except OSError as error:
         found = f"{address} cannot be reached ({error.strerror or error})"
         return BrokerUnreachableError(found, "check the address and the network")

@@ -90,7 +90,8 @@ def ask(address: str, *, live_only: bool) -> tuple[int, str]:
     except urllib.error.HTTPError as error:
         return FAILED, error.read().decode()
     except (OSError, ValueError) as error:
-        return UNREACHABLE, f"{url} does not answer: {error}\n"
+        why = getattr(error, "reason", error)  # urllib's wraps it
+        return UNREACHABLE, f"{url} does not answer: {getattr(why, 'strerror', None) or why}\n"
 
 
 def main(arguments: list[str]) -> int:

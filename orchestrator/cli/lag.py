@@ -17,6 +17,7 @@ from kafka_saga.orchestrator.config import Settings
 from kafka_saga.orchestrator.operations.checks.workers import group_of
 from kafka_saga.orchestrator.operations.kafka.lag import Groups, PartitionLag, read_groups
 from kafka_saga.orchestrator.store.vitals import read_offsets
+from kafka_saga.runtime.errors import NotFoundError
 from kafka_saga.runtime.probe import look
 from kafka_saga.runtime.telemetry import configure_logging
 from kafka_saga.runtime.wording import counted
@@ -44,6 +45,9 @@ def lag(
     settings = common.settings()
     configure_logging(process="lag", level="error")
     found = asyncio.run(_find(settings))
+    topics = sorted({one.partition.topic for one in found.lags})
+    if topic is not None and topic not in topics:
+        raise NotFoundError(f"nobody here reads a topic {topic}: it is one of {', '.join(topics) or 'none'}")
     shown = [one for one in found.lags if topic in (None, one.partition.topic) and (one.behind or not behind)]
     said = {group_of(seen.process, settings.topics): seen.in_words() for seen in look(settings.data_dir)}
     rows = [

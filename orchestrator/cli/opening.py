@@ -38,7 +38,7 @@ def open_saga(
     """Print the address of a saga's page on the dashboard that runs, and open it where there is a browser.
 
     The dashboard is the one of the setting http.listen; else the one that has noted itself in the data directory (`saga
-    up`, `saga orchestrator --http` and `saga dashboard` do); else whatever answers on 127.0.0.1:7242.
+    up`, `saga orchestrator --http` and `saga dashboard` do); where neither is known, what answers on 127.0.0.1:7242.
 
     Examples:
         saga open order-123
@@ -83,18 +83,19 @@ def _candidates(settings: Settings) -> list[str]:
     found = [
         None if configured is None or configured.port == 0 else f"http://{configured}",
         dashboard_of(settings.data_dir),
-        f"http://{Address(DEFAULT_HOST, DEFAULT_PORT)}",
     ]
-    return list(dict.fromkeys(url for url in found if url is not None))
+    known = list(dict.fromkeys(url for url in found if url is not None))
+    return known or [f"http://{Address(DEFAULT_HOST, DEFAULT_PORT)}"]  # it may be another store's, where one is known
 
 
 def _answers(url: str) -> bool:
-    """Whether a dashboard is there: its first page, or its login, calls itself saga."""
+    """Whether a dashboard is there: its first page calls itself saga, or sends who is not known to its login."""
     address = urlsplit(url)
     connection = HTTPConnection(address.hostname or DEFAULT_HOST, address.port, timeout=ANSWER_TIMEOUT_S)
     try:
         connection.request("GET", "/", headers={"Accept": "text/html"})
-        return b"saga" in connection.getresponse().read(_LOOKED_AT_BYTES)
+        answer = connection.getresponse()
+        return b"saga" in answer.read(_LOOKED_AT_BYTES) or (answer.getheader("Location") or "").startswith("/login?")
     except (OSError, HTTPException):
         return False
     finally:

@@ -36,6 +36,11 @@ STATUS: Mapping[type[errors.SagaError], HTTPStatus] = {
 }
 """The status of every error of ours: that of its nearest ancestor here."""
 
+_HELP = {
+    HTTPStatus.NOT_FOUND: "nothing is served at this path: /api/v1/openapi.json lists what is",
+    HTTPStatus.METHOD_NOT_ALLOWED: "this path does not take that method, but {methods}",
+}
+
 RETRY_AFTER_S = 1
 BUG = "this is a bug of ours; the log has its traceback"
 """What whoever asked is told of it."""
@@ -123,8 +128,11 @@ async def _on_invalid(_request: Request, error: Exception) -> Response:
 
 async def _on_http(_request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    code = HTTPStatus(error.status_code).name.lower()
-    response = problem(error.status_code, code, str(error.detail))
+    status = HTTPStatus(error.status_code)
+    detail = str(error.detail)
+    if detail == status.phrase:  # the framework's, which says nothing
+        detail = _HELP.get(status, detail).format(methods=(error.headers or {}).get("Allow", "others"))
+    response = problem(status, status.name.lower(), detail)
     response.headers.update(error.headers or {})
     return response
 

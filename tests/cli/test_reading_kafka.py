@@ -232,5 +232,8 @@ def test_lag_names_every_partition_that_a_group_reads_and_where_it_ends(saga: Sa
     assert sum(row["end"] for row in requests) > 0
     assert all(row["lag"] == max(0, row["end"] - max(row["first"], row["position"] or 0)) for row in run.rows)
     assert {row["member"] for row in run.rows} == {None}, "who keeps positions in a database of its own is no member"
+    nobodys = saga("lag", "--topic", "order.request", **system.variables)
+    assert nobodys.exit_code == 3
+    assert f"nobody here reads a topic order.request: it is one of {prefix}inventory.commands, " in nobodys.err
     table = saga("lag", "--topic", f"{prefix}order.requests", **system.variables)
     assert len(table.out.splitlines()) == 1 + len(requests)

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from urllib.parse import urlsplit
 
 import pytest
 
+from kafka_saga.orchestrator.cli import opening
 from kafka_saga.orchestrator.dashboard_file import NAME, dashboard_of, noted
 from kafka_saga.orchestrator.testing import Story
 from kafka_saga.schemas.orders import ChargePayment, ReleaseItems
@@ -98,6 +100,37 @@ def test_open_prints_the_page_on_the_dashboard_that_has_noted_itself(
     assert not (tmp_path / "data" / NAME).exists()
 
 
+class Login(Dashboard):
+    """The same where it is asked who somebody is."""
+
+    def do_GET(self) -> None:
+        self.send_response(303)
+        self.send_header("Location", "/login?next=/")
+        self.end_headers()
+
+
+def test_open_knows_a_dashboard_that_asks_who_you_are(saga: Saga, fill_store: FillStore, tmp_path: Path) -> None:
+    fill_store(parked("stuck-1"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), Login) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        with noted(tmp_path / "data", url):
+            run = saga("open", "stuck-1")
+        server.shutdown()
+    assert (run.exit_code, run.out) == (0, f"{url}/sagas/order/stuck-1\n"), run.err
+
+
+def test_open_takes_no_other_stores_dashboard_for_one_that_does_not_answer(
+    saga: Saga, fill_store: FillStore, served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_store(parked("stuck-1"))
+    monkeypatch.setattr(opening, "DEFAULT_PORT", urlsplit(served).port)
+    with noted(tmp_path / "data", "http://127.0.0.1:9"):
+        run = saga("open", "stuck-1")
+    assert (run.exit_code, run.out) == (5, "")
+    assert saga("open", "stuck-1").out == f"{served}/sagas/order/stuck-1\n", "where none is known, what is there"
+
+
 def test_open_believes_no_file_that_a_killed_process_left_and_says_what_to_start(
     saga: Saga, fill_store: FillStore, tmp_path: Path
 ) -> None:
@@ -106,4 +139,4 @@ def test_open_believes_no_file_that_a_killed_process_left_and_says_what_to_start
     assert dashboard_of(tmp_path / "data") is None
     run = saga("open", "stuck-1", SAGA_HTTP__LISTEN="127.0.0.1:9")
     assert run.exit_code == 5
-    assert re.search(r"no dashboard answers at http://127\.0\.0\.1:9 .*`saga dashboard`", run.err)
+    assert re.search(r"no dashboard answers at http://127\.0\.0\.1:9: .*`saga dashboard`", run.err)

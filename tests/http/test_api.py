@@ -323,3 +323,12 @@ async def test_a_verb_for_many_is_done_to_exactly_the_frozen_list(shop: Shop) ->
     await shop.park("order-4")
     chosen = (await shop.post("/bulk", {"verb": "resolve", "data": "order_id=order-4"})).json()
     assert [one["sagaId"] for one in chosen["sagas"]] == ["order-4"]
+
+
+async def test_a_path_and_a_method_that_are_not_served_say_what_is(shop: Shop) -> None:
+    nowhere, deleted = await shop.get("/nope"), await shop.client.delete("/api/v1/sagas")
+
+    assert (nowhere.status_code, nowhere.json()["code"]) == (404, "not_found")
+    assert "/api/v1/openapi.json lists what is" in nowhere.json()["detail"]
+    assert (deleted.status_code, deleted.json()["code"]) == (405, "method_not_allowed")
+    assert deleted.json()["detail"] == "this path does not take that method, but GET"
