@@ -7,6 +7,7 @@ import shlex
 import pytest
 
 from kafka_saga.messaging.embedded import embedded_broker
+from tests.brokers import BrokerUnderTest
 from tests.cli.conftest import Saga
 
 
@@ -86,6 +87,13 @@ def test_a_role_that_does_not_exist_is_one_line_that_names_those_that_do(saga: S
     assert (run.exit_code, run.out, len(run.err.splitlines())) == (2, "", 1)
     assert said in run.err
     assert "no role" not in said or "orchestrator, inventory, orders, payment, client, operator" in run.err
+
+
+@pytest.mark.real_kafka
+def test_a_broker_without_an_authorizer_says_so(saga: Saga, kafka: BrokerUnderTest) -> None:
+    run = saga("topics", "acls", "--apply", "-b", kafka.bootstrap_servers)
+    assert run.exit_code == 4
+    assert run.err == ("saga: this broker has no authorizer: set its authorizer.class.name, then grant rights\n")
 
 
 def test_the_embedded_broker_has_no_rights_to_grant(saga: Saga) -> None:

@@ -5,10 +5,11 @@ One broker for all of it: who logs in by which mechanism is in the table `WAYS`.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from kafka_saga.client import SagaClient
 from kafka_saga.messaging.cluster import Cluster
 from kafka_saga.messaging.consumer import Consumer
 from kafka_saga.messaging.errors import NotAllowedError, PublishRefusedError
+from kafka_saga.messaging.group_consumer import GroupConsumer
 from kafka_saga.messaging.producer import Producer
 from kafka_saga.messaging.records import Message, TopicPartition
 from kafka_saga.messaging.settings import KafkaSettings
@@ -213,6 +215,49 @@ async def test_a_service_can_neither_use_anothers_group_nor_make_topics(secured:
         "refused",
         "User:CN=payment lacks the right Create on topic shop.payment.extra",
     )
+
+
+class Reader:
+    """The owner of a group member's partitions."""
+
+    def __init__(self) -> None:
+        self.held: frozenset[TopicPartition] = frozenset()
+
+    async def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
+        self.held = partitions
+        return {}
+
+    async def revoked(self, partitions: frozenset[TopicPartition]) -> None:
+        self.held -= partitions
+
+
+@pytest.mark.parametrize(("group", "joins"), [("payment", True), ("inventory", False)])
+async def test_workers_of_a_service_join_its_group_and_no_other(
+    secured: SecuredKafka, group: str, *, joins: bool
+) -> None:
+    reader = Reader()
+    member = GroupConsumer(
+        settings_of(secured, "payment"),
+        [TOPICS.commands("payment")],
+        group=PREFIX + group,
+        member="payment-1",
+        owner=reader,
+    )
+
+    async def take_part() -> None:
+        await member.start()
+        while not reader.held:
+            await member.poll(200, 1)
+        await member.leave()
+
+    try:
+        if joins:
+            await asyncio.wait_for(take_part(), PATIENCE_MS / 1_000)
+        else:
+            with pytest.raises(NotAllowedError, match=r"User:CN=payment lacks the right Read on group shop\.inventory"):
+                await take_part()
+    finally:
+        await member.stop()
 
 
 # --- what a user sees ---------------------------------------------------------------------------
