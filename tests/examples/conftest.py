@@ -45,11 +45,27 @@ def node_program(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     return ["node", str(folder / "participant.js")]
 
 
-@pytest.fixture(params=["python", "node"])
+@pytest.fixture(scope="session")
+def go_program(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    """The Go participant, compiled."""
+    if shutil.which("go") is None:
+        pytest.skip("needs Go: go is not installed")
+    program = tmp_path_factory.mktemp("go-participant") / "participant"
+    built = subprocess.run(
+        ["go", "build", "-o", str(program), "."],
+        cwd=EXAMPLES / "go-participant", capture_output=True, text=True, check=False, timeout=280,
+    )  # fmt: skip
+    if any(text in built.stderr for text in ("dial tcp", "no such host", "toolchain not available")):
+        pytest.skip("needs the modules of the Go example: go build reaches no proxy, or no Go of its version")
+    assert built.returncode == 0, built.stderr
+    return [str(program)]
+
+
+@pytest.fixture(params=["python", "node", "go"])
 def payment(request: pytest.FixtureRequest, world: World, tmp_path: Path) -> Payment:
     """The payment service of one example, not started yet."""
     if request.param == "python":
         program = [sys.executable, str(EXAMPLES / "foreign_participant.py")]
     else:
-        program = request.getfixturevalue("node_program")
+        program = request.getfixturevalue(f"{request.param}_program")
     return Payment(world, program, tmp_path / "payment-example.db")

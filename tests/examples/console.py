@@ -46,15 +46,20 @@ def languages_of(page: Path) -> set[str]:
 def commands_of(page: Path) -> Iterator[Shown]:
     """Every command of the page's console blocks, in order."""
     for block in blocks_of(page, "console"):
-        shown: list[Shown] = []
-        for line in block.splitlines():
-            if line.startswith("$ "):
-                shown.append(Shown(line[2:]))
-            elif shown[-1].command.count("'") % 2:  # a quote is open: the command goes on
-                shown[-1].command += f"\n{line}"
-            else:
-                shown[-1].output.append(line)
-        yield from shown
+        yield from shown_in(block)
+
+
+def shown_in(block: str) -> list[Shown]:
+    """The commands of one console block, in order."""
+    shown: list[Shown] = []
+    for line in block.splitlines():
+        if line.startswith("$ "):
+            shown.append(Shown(line[2:]))
+        elif shown[-1].command.count("'") % 2:  # a quote is open: the command goes on
+            shown[-1].command += f"\n{line}"
+        else:
+            shown[-1].output.append(line)
+    return shown
 
 
 def essence(line: str) -> str:

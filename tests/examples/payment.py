@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -78,6 +79,9 @@ class Payment:
 
     def ledger(self) -> list[int]:
         """Every amount that was taken, or given back."""
+        if not self._database.read_bytes().startswith(b"SQLite"):  # a journal: a line is a transaction
+            lines = [json.loads(line) for line in self._database.read_text(encoding="utf-8").splitlines()]
+            return [line["amount"] for line in lines if line["amount"]]
         with closing(sqlite3.connect(self._database)) as connection:
             return [row[0] for row in connection.execute("SELECT amount FROM ledger ORDER BY rowid")]
 

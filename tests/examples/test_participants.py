@@ -104,7 +104,8 @@ async def test_a_command_it_does_not_know_is_answered_with_retry_and_blocks_noth
 
 
 @pytest.mark.parametrize(
-    ("file", "lines_max"), [("foreign_participant.py", 60), ("node-participant/participant.js", 80)]
+    ("file", "lines_max"),
+    [("foreign_participant.py", 60), ("node-participant/participant.js", 80), ("go-participant/participant.go", 210)],
 )
 def test_it_fits_on_a_page(file: str, lines_max: int) -> None:
     assert len((EXAMPLES / file).read_text().splitlines()) <= lines_max
