@@ -39,19 +39,22 @@ class Upkeep:
         self._stepped_at_ms = self._tidied_at_ms = clock.monotonic_ms() - TIDY_INTERVAL_MS
         self._untidy = True
 
-    async def step(self, now_ms: int, *, idle: bool) -> None:
-        """Do a little, if it is time; `now_ms` is the store's clock."""
+    async def step(self, now_ms: int, *, idle: bool) -> bool:
+        """Do a little, if it is time, and say whether it was; `now_ms` is the store's clock."""
         at_ms = self._clock.monotonic_ms()
         if not idle:
             self._untidy = True
             if at_ms - self._stepped_at_ms < BUSY_INTERVAL_MS:
-                return
+                return False
         if self._pruned_at_ms is None or at_ms - self._pruned_at_ms >= PRUNE_INTERVAL_MS:
             self._stepped_at_ms = at_ms
             await self._prune(now_ms, at_ms, IDLE_ROWS_MAX if idle else BUSY_ROWS_MAX)
         elif idle and self._untidy and at_ms - self._tidied_at_ms >= TIDY_INTERVAL_MS:
             self._tidied_at_ms = at_ms
             self._untidy = not await self._store.tidy()
+        else:
+            return False
+        return True
 
     async def _prune(self, now_ms: int, at_ms: int, rows_max: int) -> None:
         before_ms = now_ms - self._retention_ms - PRUNE_MARGIN_MS

@@ -114,13 +114,12 @@ class Worker:
         self._participant = participant
         self._store = store
         self._consumer = consumer
-        self.group, self.clock = group, clock
-        self._clock = clock
+        self.group, self._source = group, f"/{participant.name}"
+        self.clock = self._clock = clock
         self._lifecycle = lifecycle
         self._patience = Patience(clock, lifecycle.stopping, _WHY)
         self._faults = injector
         self._upkeep = Upkeep(store, clock, fence_retention_ms)
-        self._source = f"/{participant.name}"
         self._store_clock = ForwardClock(clock, newest_ms)
         self._intake = Intake(participant, topics, group=group, counts=meters.dead_lettered)
         self._guard = Guard(
@@ -310,11 +309,13 @@ class Worker:
     async def _look_after(self, now_ms: int, *, idle: bool) -> None:
         try:
             async with self._at_store:
-                await self._upkeep.step(now_ms, idle=idle)
+                if await self._upkeep.step(now_ms, idle=idle):
+                    self._patience.answered()
         except (UndoneError, StoreUnavailableError) as error:
             if not self._store.is_shared:
                 raise
-            _log.warning("worker.upkeep_put_off", error=str(error))
+            if not self._patience.notes(error):
+                _log.warning("worker.upkeep_put_off", error=str(error))
 
     async def _write_offsets(self) -> None:
         if not self._progress.unwritten():
@@ -327,15 +328,17 @@ class Worker:
                     await self._store.move_offsets(self._progress.stored, moved, self._now_ms())
                 failpoint("participant.offsets.after")
                 self._progress.written(moved)
+                self._patience.answered()
         except (ConflictError, UndoneError, StoreUnavailableError) as error:
             if not self._store.is_shared:
                 raise
-            _log.warning("worker.offsets_not_written", error=str(error))
+            if not self._patience.notes(error):
+                _log.warning("worker.offsets_not_written", error=str(error))
             self._active_at_ms = self._clock.monotonic_ms()  # tried again after as long as before
             if isinstance(error, ConflictError):
                 await self._begin_again(error)
-            return
-        self._hint()
+        else:
+            self._hint()
 
     async def assigned(self, partitions: frozenset[TopicPartition]) -> Mapping[TopicPartition, int]:
         """These are ours: where they are read on. As `PartitionOwner` has it."""

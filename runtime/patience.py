@@ -43,7 +43,7 @@ class Patience:
         """
         if self._silent_since_ms is not None and self._stopping.is_set():
             raise error
-        self._say(error)
+        self.notes(error)
         await rest(self._stopping, self._clock, self._rest_ms)
         self._rest_ms = min(REST_MS_MAX, 2 * self._rest_ms)
 
@@ -55,7 +55,10 @@ class Patience:
         self._is_said_full = False
         self._rest_ms = REST_MS_MIN
 
-    def _say(self, error: StoreUnavailableError) -> None:
+    def notes(self, error: Exception) -> bool:
+        """Say once that the server is away, where that is what `error` means: whoever waits in other ways asks this."""
+        if not isinstance(error, StoreUnavailableError):
+            return False
         is_full, is_first = isinstance(error, StoreFullError), self._silent_since_ms is None
         if is_first:
             self._silent_since_ms = self._clock.monotonic_ms()
@@ -64,3 +67,4 @@ class Patience:
             _log.error("store.full", error=str(error), why=self._why)
         elif is_first:
             _log.warning("store.unavailable", error=str(error), why=self._why)
+        return True

@@ -294,7 +294,8 @@ DISK_FULL = "53100"
 _REFUSALS = {
     "28": "the server does not let this user in: look at user, password and pg_hba.conf",
     "3D000": "there is no such database: create it, or name another in the URL",
-    "42501": "this role may not do that: grant it the rights that docs/operating.md lists",
+    "42501": "this role may not do that: grant it the rights that docs/operating.md lists for the store, and "
+    "docs/participants-databases.md for a service",
 }
 _OUTAGES = {
     "53300": "the server has no connection left: raise max_connections, or end who holds them",

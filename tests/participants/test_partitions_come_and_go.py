@@ -161,13 +161,13 @@ async def test_a_server_that_ends_our_sessions_costs_nothing(shared: SharedWorld
     await shared.stop()
 
 
-FULL = """
+FAILING = """
 CREATE SEQUENCE tries;
-CREATE FUNCTION full_disk() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+CREATE FUNCTION failing() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
   PERFORM nextval('tries');
-  RAISE 'could not extend file' USING ERRCODE = 'disk_full';
+  RAISE 'could not extend file' USING ERRCODE = '{code}';
 END $$;
-CREATE TRIGGER full_disk BEFORE INSERT ON {table} EXECUTE FUNCTION full_disk()
+CREATE TRIGGER failing BEFORE INSERT ON {table} EXECUTE FUNCTION failing()
 """
 
 
@@ -178,12 +178,12 @@ async def test_a_full_disk_holds_commands_up_and_spends_no_attempt(
     """Whether the handler meets it first or the guard: a saga must not be undone because a disk is full."""
     await shared.begin(shared.url)
     await shared.assign(P0)
-    await shared.watching.execute(FULL.format(table=table))
+    await shared.watching.execute(FAILING.format(table=table, code="disk_full"))
     await shared.send(Do(), "order-1")
     while await shared.watching.fetchval("SELECT last_value FROM tries") < 4:
         await CLOCK.sleep(20)
     assert shared.broker.replies() == []
-    await shared.watching.execute(f"DROP TRIGGER full_disk ON {table}")
+    await shared.watching.execute(f"DROP TRIGGER failing ON {table}")
     await shared.replied(1)
     assert await shared.done() == ["order-1"]
     said = capsys.readouterr().out
@@ -192,10 +192,30 @@ async def test_a_full_disk_holds_commands_up_and_spends_no_attempt(
     await shared.stop()
 
 
+async def test_an_idle_worker_says_once_that_the_server_is_away(
+    shared: SharedWorld, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await shared.begin(shared.url)
+    await shared.assign(P0)
+    await shared.watching.execute(FAILING.format(table="saga_offsets", code="admin_shutdown"))
+    await shared.watching.execute("CREATE TRIGGER failing BEFORE DELETE ON saga_fence EXECUTE FUNCTION failing()")
+    await shared.send(Do(), "order-1")
+    await shared.replied(1)
+    while await shared.watching.fetchval("SELECT last_value FROM tries") < 3:
+        await CLOCK.sleep(20)
+    await shared.watching.execute("DROP FUNCTION failing CASCADE")
+    while await shared.offsets() != {0: 1}:
+        await CLOCK.sleep(20)
+    await shared.stop()
+    said = capsys.readouterr().out
+    events = ("store.unavailable", "store.answers_again", "worker.offsets_not_written")
+    assert [said.count(event) for event in events] == [1, 1, 0]
+
+
 async def test_a_worker_that_is_told_to_stop_waits_for_no_disk(shared: SharedWorld) -> None:
     await shared.begin(shared.url)
     await shared.assign(P0)
-    await shared.watching.execute(FULL.format(table="effects"))
+    await shared.watching.execute(FAILING.format(table="effects", code="disk_full"))
     await shared.send(Do(), "order-1")
     while await shared.watching.fetchval("SELECT last_value FROM tries") < 2:
         await CLOCK.sleep(20)
