@@ -9,7 +9,7 @@ from typing import Any
 
 from kafka_saga.messaging.records import TopicPartition
 from kafka_saga.orchestrator.operations.checks.finding import Finding, Verdict
-from kafka_saga.runtime.errors import SagaError, UnavailableError
+from kafka_saga.runtime.errors import SagaError, StoreRefusedError, UnavailableError
 from kafka_saga.runtime.identity import identify
 from kafka_saga.runtime.limits import POSTGRES_BESIDE_LOCK_TIMEOUT_MS, POSTGRES_BESIDE_STATEMENT_TIMEOUT_MS
 from kafka_saga.runtime.postgres import PostgresUrl, SessionLimits, connect, translated_errors
@@ -86,6 +86,8 @@ async def _read_file(path: Path, owner: str | None) -> Database:
 
 async def _read_server(url: PostgresUrl, service: str) -> Database:
     connection = await connect(url, application="saga doctor", limits=_LIMITS)
+    from asyncpg import DataError, SyntaxOrAccessError  # noqa: PLC0415 -- an extra, which is there now
+
     try:
         with translated_errors(url):
             async with connection.transaction(readonly=True):
@@ -96,6 +98,10 @@ async def _read_server(url: PostgresUrl, service: str) -> Database:
                 store_id = await connection.fetchval("SELECT value FROM saga_meta WHERE name = 'store_id'")
                 rows = await connection.fetch("SELECT topic, partition, next FROM saga_offsets")
                 number = await connection.fetchval(_rows_of("saga_fence"))
+    except (DataError, SyntaxOrAccessError) as error:
+        raise StoreRefusedError(
+            f"its table saga_fence is not the guard's ({error}): name the service's schema with search_path"
+        ) from error
     finally:
         await connection.close()
     return replace(database, store_id=store_id, offsets=_positions(map(tuple, rows)), rows=number)

@@ -71,6 +71,25 @@ async def test_the_workers_that_have_it_open_are_named_and_no_others(url: Postgr
     assert (found.owner, others.owner) == ("a worker (saga shop tests)", None)
 
 
+@pytest.mark.parametrize(
+    "tables",
+    [
+        "CREATE TABLE saga_fence (id int)",
+        "CREATE TABLE saga_fence (id int); CREATE TABLE saga_meta (name int, value int)",
+        "CREATE TABLE saga_fence (id int); CREATE TABLE saga_meta (key text, value text)",
+    ],
+)
+async def test_another_programs_tables_of_these_names_are_told_in_a_line(url: PostgresUrl, tables: str) -> None:
+    connection = await asyncpg.connect(url.secret_text)
+    await connection.execute(tables)
+    await connection.close()
+    found = await read_database(url, "shop")
+    assert found is not None
+    finding = judge_database("shop", found, None)
+    assert finding.verdict == "wrong"
+    assert "its table saga_fence is not the guard's" in finding.remedy
+
+
 async def test_a_database_without_the_guards_tables_is_a_note(url: PostgresUrl) -> None:
     found = await read_database(url, "shop")
     assert found is not None
