@@ -58,7 +58,10 @@ def _count(log: Iterable[LogEntry], services: dict[str, str], answers: dict[str,
         service = services.get(entry.step)
         if service is None:
             continue
-        if entry.status in _SENT:
+        if entry.status is LogStatus.PARKED:  # how long a person took is no service's time
+            sent_at.pop(entry.step, None)
+            attempts.pop(entry.step, None)
+        elif entry.status in _SENT:
             sent_at.setdefault(entry.step, entry.at)
             attempts[entry.step] += 1
         elif entry.status in _ANSWERED and entry.step in sent_at:
