@@ -92,6 +92,14 @@ image: ## build the container image kafka-saga (Docker; BASE=…: on another Pyt
 	@docker build --file deploy/Dockerfile --tag kafka-saga $(if $(BASE),--build-arg BASE=$(BASE)) \
 	  --build-arg VERSION=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml) --build-arg REVISION=$$(git rev-parse HEAD) .
 
+.PHONY: compose compose-down
+compose: ## the whole system in containers on this machine (Docker): Kafka, PostgreSQL, 2 orchestrators, 6 workers, dashboard
+	@docker image inspect kafka-saga >/dev/null 2>&1 || $(MAKE) --no-print-directory image
+	@deploy/compose/secrets.sh && cd deploy/compose && docker compose $(if $(MONITORING),--profile monitoring) up --detach
+
+compose-down: ## stop it; VOLUMES=1: and forget its data
+	@cd deploy/compose && docker compose --profile monitoring down $(if $(VOLUMES),--volumes)
+
 deploy-test: $(INSTALLED) ## build and run what deploy/ ships, on an engine of its own and without a registry (root on Debian); prints its times
 	@.venv/bin/python -m deploy.test $(if $(ONLY),--only $(ONLY))
 

@@ -52,6 +52,21 @@ class Engine:
         """
         return run(["docker", *arguments], environment=self.environment, stdin=stdin, check=check)
 
+    def succeeds(self, *arguments: str) -> bool:
+        """Whether `docker` with these arguments ends with 0."""
+        return (
+            subprocess.run(["docker", *arguments], capture_output=True, env=self.environment, check=False).returncode
+            == 0
+        )
+
+    def logs(self, container: str) -> str:
+        """What a container said last."""
+        command = ["docker", "logs", "--tail", "12", container]
+        done = subprocess.run(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=self.environment, check=False
+        )
+        return done.stdout.decode(errors="replace")
+
     def build(self, tag: str, dockerfile: Path, context: Path, *options: str) -> None:
         """Build an image. Its builds have the host's network: they install Debian's packages."""
         self.docker(

@@ -59,8 +59,11 @@ IN_FLIGHT: Final = (*_ordinary(131, 7), Order("order-138", "broke", "desk", 34_9
 
 ALL: Final = (*ORDINARY, DECLINED, FAILING, UNANSWERED, BEHIND_POISON, *IN_FLIGHT)
 
-POISON: Final = BEHIND_POISON.request[:-20]
-"""A request that was cut off. It has the key of the good one behind it, so that both are in one partition."""
+
+def poison_before(order: Order) -> bytes:
+    """A request that was cut off. It has the key of the good one behind it, so that both are in one partition."""
+    return order.request[:-20]
+
 
 FAILING_RECORD: Final = {
     "sagaId": FAILING.order_id,

@@ -5,26 +5,20 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
 
-from kafka_saga.messaging.consumer import Consumer
-from kafka_saga.messaging.producer import Producer
-from kafka_saga.messaging.records import Message
 from kafka_saga.messaging.settings import KafkaSettings
-from kafka_saga.orchestrator.demo.follower import DemoError, Follower
-from kafka_saga.orchestrator.demo.orders import Order, fault_variables
+from kafka_saga.orchestrator.demo.follower import DemoError
+from kafka_saga.orchestrator.demo.orders import fault_variables
+from kafka_saga.orchestrator.demo.outsider import Outsider
 from kafka_saga.orchestrator.http.ports import free_place
-from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.orchestrator.supervisor.child import Child
 from kafka_saga.orchestrator.supervisor.lines import Line
 from kafka_saga.orchestrator.supervisor.stack import BROKER, ORCHESTRATOR, SERVICES, saga_programs, start_broker
 from kafka_saga.orchestrator.supervisor.supervisor import Death, Supervisor
-from kafka_saga.runtime.clock import SystemClock
 from kafka_saga.schemas.codec import JsonObject
-from kafka_saga.schemas.topics import TopicNames, dead_letter_topic
+from kafka_saga.schemas.topics import TopicNames
 
 START_TIMEOUT_S = 30.0
 _LINES_KEPT = 40
@@ -48,34 +42,25 @@ class Where:
     environment: Mapping[str, str]
 
 
-class Stage:
+class Stage(Outsider):
     """The running system, and the hands of an outside producer and observer."""
 
     def __init__(self, where: Where, seen: Callable[[str, JsonObject], None]) -> None:
         """`seen` gets each saga's id and record when it says something on `order.events`."""
+        super().__init__(where.kafka or KafkaSettings(), TopicNames(prefix=where.prefix), seen)
         self.where = where
-        self.topics = TopicNames(prefix=where.prefix)
-        self.clock = SystemClock()
-        self.kafka = where.kafka or KafkaSettings()
         self.dashboard = free_place()
         self.lines: deque[Line] = deque(maxlen=_LINES_KEPT)
         self.deaths: list[Death] = []
         self.recovered = asyncio.Event()
         """The orchestrator is ready again; cleared before it is killed."""
-        self.published: list[str] = []
-        """The key of every good request that was published, repetitions included."""
-        self._seen = seen
-        self._closing = AsyncExitStack()
         self._broker: Child | None = None
         self._supervisor = Supervisor(clock=self.clock, tell=self._hear, mourn=self.deaths.append)
 
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if error is not None:
             self.kill()  # nothing here is worth a clean stop any more
-        await self._closing.aclose()
+        await super().__aexit__(kind, error, trace)
 
     async def open(self) -> None:
         """Start everything, and wait until it works.
@@ -89,13 +74,7 @@ class Stage:
             self._closing.push_async_callback(broker.stop, 5.0)
             self.kafka = KafkaSettings(bootstrap_servers=broker.first_line)
         await self._start_processes()
-        self.producer = Producer(self.kafka, clock=self.clock)
-        self._closing.push_async_callback(self.producer.stop)
-        self.follower = self._follower()
-        self._closing.push_async_callback(self.follower.stop)
-        await self.follower.start()
-        self.reader = await StoreReader.open(self.store)
-        self._closing.push_async_callback(self.reader.close)
+        await self.attach(self.store)
 
     @property
     def store(self) -> Path:
@@ -110,16 +89,6 @@ class Stage:
         """Every process and its id."""
         broker = [] if self._broker is None else [(BROKER, self._broker.pid)]
         return [*broker, *((name, self._supervisor.child(name).pid) for name in (ORCHESTRATOR, *SERVICES))]
-
-    async def publish(self, *orders: Order) -> None:
-        """Publish requests for these orders, as an order service would: key and JSON, nothing else."""
-        topic = self.topics.requests("order")
-        await self.producer.publish([Message(topic, order.order_id.encode(), order.request) for order in orders])
-        self.published += [order.order_id for order in orders]
-
-    async def publish_raw(self, key: str, value: bytes) -> None:
-        """Publish something that is no request."""
-        await self.producer.publish([Message(self.topics.requests("order"), key.encode(), value)])
 
     async def kill_orchestrator(self) -> None:
         """`kill -9`, and wait until it is dead. The supervisor starts another one, as any would in production."""
@@ -165,12 +134,6 @@ class Stage:
                 await self._supervisor.all_ready()
         except TimeoutError:
             raise DemoError(f"the processes were not ready within {START_TIMEOUT_S:g} s") from None
-
-    def _follower(self) -> Follower:
-        events = self.topics.events("order")
-        read = [events, dead_letter_topic(self.topics.requests("order"))]
-        consumer = Consumer(self.kafka, read, group=f"{self.where.prefix}demo", clock=self.clock)
-        return Follower(consumer, events=events, seen=self._seen)
 
     def _hear(self, line: Line) -> None:
         self.lines.append(line)

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from deploy.test.standins import ROOT, STANDINS
+from kafka_saga.orchestrator.config import load_settings
+
+FOLDER = ROOT / "deploy" / "compose"
+COMPOSE: dict[str, Any] = yaml.safe_load((FOLDER / "compose.yaml").read_text(encoding="utf-8"))
+OURS = {name: service for name, service in COMPOSE["services"].items() if "kafka-saga" in service["image"]}
+
+
+def test_every_image_has_a_stand_in_but_grafana() -> None:
+    named = {service["image"] for service in COMPOSE["services"].values()} - {"${SAGA_IMAGE:-kafka-saga}"}
+    known = {tag for tags in STANDINS.values() for tag in tags}
+
+    assert {image.partition(":")[0] for image in named - known} == {"grafana/grafana"}
+
+
+def test_our_containers_write_nothing_and_have_no_right() -> None:
+    assert len(OURS) == 8
+    for name, service in OURS.items():
+        assert service["read_only"] is True, name
+        assert service["cap_drop"] == ["ALL"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+
+
+def test_what_is_set_is_a_setting_of_ours() -> None:
+    for name, service in OURS.items():
+        for variable, value in service["environment"].items():
+            told = re.sub(r"\$\{[^}]*\}", "0123456789abcdef", str(value))
+            assert load_settings(flags={}, environment={variable: told}).sources, (name, variable)
+
+
+def test_nothing_is_open_to_other_machines() -> None:
+    published = [port for service in COMPOSE["services"].values() for port in service.get("ports", [])]
+
+    assert len(published) == 4
+    assert all(port.startswith("127.0.0.1:") for port in published)
+
+
+def test_prometheus_asks_every_process_that_runs_all_the_time() -> None:
+    config = yaml.safe_load((FOLDER / "prometheus.yml").read_text(encoding="utf-8"))
+    [job] = config["scrape_configs"]
+    [names] = [found["names"] for found in job["dns_sd_configs"]]
+
+    assert set(names) == {name for name, service in OURS.items() if service["restart"] != "no"}
+
+
+def test_every_file_that_is_mounted_is_there() -> None:
+    for service in COMPOSE["services"].values():
+        for volume in service.get("volumes", []):
+            source = Path(volume.partition(":")[0])
+            assert not str(source).startswith(".") or (FOLDER / source).exists(), volume
