@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kafka_saga.messaging.errors import BrokerUnreachableError
 from kafka_saga.messaging.inspection import BrokerTime
-from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.messaging.settings import OAUTHBEARER, KafkaSettings
 from kafka_saga.messaging.waiting import within
 from kafka_saga.orchestrator.operations.checks.finding import Finding, Verdict, lasting
 from kafka_saga.orchestrator.operations.sagas.submitting import is_embedded
@@ -36,6 +36,19 @@ async def check_broker(kafka: KafkaSettings) -> tuple[Finding, bool | None]:
         advice = "it forgets everything when it ends: for demos and quick tests only"
         return Finding("note", "broker", f"the embedded broker at {servers}", advice, details), True
     return Finding("ok", "broker", f"Kafka at {servers}", "", details), False
+
+
+def judge_encryption(kafka: KafkaSettings) -> Finding | None:
+    """What is said where messages travel to another machine as they are; None where they do not, or by TLS."""
+    if kafka.uses_tls or all(address.is_loopback for address in kafka.addresses):
+        return None
+    details = {"securityProtocol": kafka.security_protocol}
+    remedy = "use a listener with TLS (docs/secured-kafka.md), or see that the network encrypts"
+    if kafka.uses_sasl and kafka.sasl_mechanism in {"PLAIN", OAUTHBEARER}:
+        what = "the password" if kafka.sasl_mechanism == "PLAIN" else "the token"
+        found = f"{what} of {kafka.principal} and all messages travel to other machines in the clear"
+        return Finding("warning", "encryption", found, remedy, details)
+    return Finding("note", "encryption", "messages travel to other machines in the clear", remedy, details)
 
 
 def judge_clock(time: BrokerTime | None, store_clock: int | None, now: int) -> Finding:

@@ -20,7 +20,7 @@ from kafka_saga.orchestrator.machine.states import ACTIVE, SagaState
 from kafka_saga.orchestrator.operations.checks import letters as dead
 from kafka_saga.orchestrator.operations.checks import positions as places
 from kafka_saga.orchestrator.operations.checks import services, work
-from kafka_saga.orchestrator.operations.checks.broker import check_broker, judge_clock
+from kafka_saga.orchestrator.operations.checks.broker import check_broker, judge_clock, judge_encryption
 from kafka_saga.orchestrator.operations.checks.database import check_disks, check_file, check_store
 from kafka_saga.orchestrator.operations.checks.finding import Finding
 from kafka_saga.orchestrator.operations.checks.rights import hidden_from, judge_rights
@@ -110,7 +110,7 @@ class _Seen:
 async def examine(site: Site, clock: Clock, *, retention_ms: int | None, thorough: bool = False) -> list[Finding]:
     """Everything there is to find out about a system, the most basic first."""
     broker, embedded = await check_broker(site.kafka)
-    findings = [broker]
+    findings = [found for found in (broker, judge_encryption(site.kafka)) if found is not None]
     seen = _Seen(runs=isinstance(site.store, Path) and StoreLock(site.store).holder() is not None)
     deleted = deleted_files()
     store, readable = await _store(site.store, site.registry, clock, deleted, thorough=thorough)
