@@ -121,9 +121,17 @@ async def _on_saga_error(_request: Request, error: Exception) -> Response:
 
 async def _on_invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    found = [{"at": ".".join(map(str, one["loc"])), "why": one["msg"]} for one in error.errors()]
+    found = [_told(one) for one in error.errors()]
     detail = "; ".join(f"{one['at']}: {one['why']}" for one in found)
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid", detail, errors=found)
+
+
+def _told(one: Mapping[str, Any]) -> dict[str, str]:
+    """What does not fit, and why. Of a body that is no JSON the framework says where, as if that were a field."""
+    if one.get("type") == "json_invalid":
+        place, why = one["loc"][-1], one.get("ctx", {}).get("error", "it breaks off")
+        return {"at": str(one["loc"][0]), "why": f"it is not JSON: {why} at character {place}"}
+    return {"at": ".".join(map(str, one["loc"])), "why": one["msg"]}
 
 
 async def _on_http(_request: Request, error: Exception) -> Response:

@@ -332,3 +332,11 @@ async def test_a_path_and_a_method_that_are_not_served_say_what_is(shop: Shop) -
     assert "/api/v1/openapi.json lists what is" in nowhere.json()["detail"]
     assert (deleted.status_code, deleted.json()["code"]) == (405, "method_not_allowed")
     assert deleted.json()["detail"] == "this path does not take that method, but GET"
+
+
+async def test_a_body_that_is_no_json_says_where(shop: Shop) -> None:
+    headers = {"content-type": "application/json"}
+    answered = await shop.client.post("/api/v1/bulk", content=b'{"verb": retry}', headers=headers)
+
+    assert (answered.status_code, answered.json()["code"]) == (422, "invalid")
+    assert answered.json()["detail"] == "body: it is not JSON: Expecting value at character 9"
