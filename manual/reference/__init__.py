@@ -11,6 +11,7 @@ from manual.reference import (
     log_events,
     metrics,
     python_api,
+    rules,
     settings,
 )
 
@@ -22,6 +23,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "reference/metrics.md": metrics.page,
     "reference/log-events.md": log_events.page,
     "reference/errors.md": errors.page,
+    "reference/rules.md": rules.page,
 }
 """Where a page is on the site, and what makes it."""
 

@@ -20,7 +20,8 @@ Every error of ours is a `kafka_saga.errors.SagaError`. On a terminal it is one 
 what to do, and the exit code; over HTTP a problem with `status` and `code`; in a program an exception with `code`,
 `retryable` and `exit_code`.
 
-*Retryable* says whether the same call may succeed later without a change.
+*Again?* says whether the same call may succeed later without a change (`retryable`); the last column has the exit code
+of a command and the status over HTTP.
 
 """
 
@@ -62,8 +63,7 @@ A saga that needs a person is PARKED; `saga explain ID` says which of these it i
 
 def page() -> str:
     """The page."""
-    heads = ["error", "code", "what it says", "retryable", "exit", "HTTP", "what helps"]
-    errors = table(heads, map(_row, every_error()))
+    errors = table(["error, code", "what it says", "what helps", "again?", "exit, HTTP"], map(_row, every_error()))
     causes = table(
         ["cause", "what was wrong", "what helps"], [(code(one.value), *remedy(CAUSES, one.value)) for one in Cause]
     )
@@ -75,16 +75,9 @@ def page() -> str:
 def _row(error: type[SagaError]) -> tuple[str, ...]:
     told = (error.__doc__ or "").strip().split("\n\n", 1)[0]
     status = status_of(error.__new__(error))
-    retryable = "yes" if error.retryable else "no"
-    return (
-        code(error.__name__),
-        code(error.code),
-        told,
-        retryable,
-        str(error.exit_code),
-        str(int(status)),
-        remedy(ERRORS, error.code),
-    )
+    names = f"{code(error.__name__)} {code(error.code)}"
+    again = "yes" if error.retryable else "no"
+    return names, told, remedy(ERRORS, error.code), again, f"{error.exit_code}, {int(status)}"
 
 
 def every_error() -> list[type[SagaError]]:

@@ -15,7 +15,7 @@ from kafka_saga.orchestrator.machine.states import ParkReason
 from kafka_saga.runtime.log_events import log_events
 from kafka_saga.schemas.causes import Cause
 from manual.complaint import ComplaintError
-from manual.reference import PAGES, command_line, errors, headers, metrics, python_api, settings
+from manual.reference import PAGES, command_line, errors, headers, metrics, python_api, rules, settings
 from manual.reference.remedies import CAUSES, ERRORS, PARKED, remedy
 from manual.reference.tables import table
 from manual.staging import ROOT
@@ -49,7 +49,7 @@ def test_every_header_that_the_code_names_is_there_once() -> None:
 def test_every_error_is_there_with_its_code_and_what_helps() -> None:
     page = errors.page()
     for error in errors.every_error():
-        assert f"| `{error.__name__}` | `{error.code}` |" in page
+        assert f"| `{error.__name__}` `{error.code}` |" in page
     assert {error.code for error in errors.every_error()} == set(ERRORS)
     assert {str(cause) for cause in Cause} == set(CAUSES)
     assert {str(reason) for reason in ParkReason} == set(PARKED)
@@ -62,6 +62,16 @@ def test_a_code_that_nobody_explained_keeps_the_site_from_being_built() -> None:
 
 def test_every_name_that_is_exported_is_in_the_python_api() -> None:
     assert python_api.grouped() == set(kafka_saga.__all__)
+
+
+def test_every_rule_has_a_sentence_and_the_tests_that_cite_it() -> None:
+    page = rules.page()
+    assert list(rules.RULES) == sorted(rules.RULES)
+    cited = rules.citing()
+    assert len(cited) > 30
+    for number in rules.RULES:
+        assert f"| R{number} | " in page
+    assert cited[21][0] in page
 
 
 def test_every_command_is_there_with_its_examples() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from html import unescape
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,35 @@ def test_the_python_reference_is_drawn_from_the_docstrings(site: Path) -> None:
     ):
         assert f'id="{name}"' in page
     assert "names the saga and its topics" in page
+
+
+QUESTIONS = [
+    ("How do I call a payment provider?", "how-to/call-an-api/", "Idempotency-Key"),
+    ("What if my compensation fails?", "operating/#a-saga-is-parked", "compensation_failed"),
+    ("How do I change a saga?", "how-to/change-a-saga/", "keep the old definition"),
+    ("How do I add a service in Go?", "how-to/other-languages/", "franz-go"),
+    ("How do I test?", "how-to/test/", "Harness"),
+    ("What happens on a timeout?", "sagas/#patience", "27 s for a step nobody answers"),
+    ("How do I run two orchestrators?", "operating/#a-store-on-postgresql", "SAGA_REPLICA"),
+    ("How do I upgrade?", "how-to/upgrade/", "saga store migrate"),
+    ("What does this error mean?", "reference/errors/", "broker_unreachable"),
+    ("How do I secure Kafka?", "secured-kafka/", "SASL_SSL"),
+]
+
+
+@pytest.mark.parametrize(("question", "answer", "words"), QUESTIONS, ids=lambda text: text.rstrip("?"))
+def test_the_front_page_leads_to_the_answer(question: str, answer: str, words: str, site: Path) -> None:
+    front = (site / "index.html").read_text(encoding="utf-8")
+    article = front[front.index("<article") : front.index("</article>")]
+    assert answer in set(re.findall(r"href=\"?([^\" >]+)", article)), question
+    place, _, anchor = answer.partition("#")
+    page = (site / place / "index.html").read_text(encoding="utf-8")
+    told = re.sub(
+        r"<[^>]+>",
+        "",
+        page[page.index(f"id={anchor}" if f"id={anchor}" in page else f'id="{anchor}"') :] if anchor else page,
+    )
+    assert words in " ".join(unescape(told).split())
 
 
 def test_the_navigation_names_every_page_and_no_other() -> None:
