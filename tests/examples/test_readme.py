@@ -19,6 +19,7 @@ from tests.examples.readmes import README, SHOP_FLAGS, readmes_shop
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 QUICKSTART, OPERATING = ROOT / "docs" / "quickstart.md", ROOT / "docs" / "operating.md"
+FRONT_PAGE = ROOT / "docs" / "index.md"
 
 NOT_RUN = {
     r"make \w+": "the Makefile's targets, which run this very test",
@@ -94,6 +95,13 @@ def test_the_commands_of_the_quickstart_work(up: Up) -> None:
         if re.search(r"\bID\b", one.bare):  # an id from the list
             one.command = re.sub(r"\bID\b", run(up, "saga list -n 1").stdout.splitlines()[1].split()[0], one.bare)
         assert wrong(up, one) == [], one.command
+
+
+@pytest.mark.processes
+def test_the_commands_of_the_front_page_work(up: Up) -> None:
+    begin, *shown = commands_of(FRONT_PAGE)
+    assert (begin.bare, len(shown)) == ("saga up", 2)
+    assert {one.bare: found for one in shown if (found := wrong(up, one))} == {}
 
 
 @pytest.mark.processes
