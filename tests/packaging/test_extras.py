@@ -17,7 +17,7 @@ from tests.packaging.conftest import ROOT, Built
 from tests.packaging.environments import Environment, requirements_of
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-FOR_DEVELOPERS = {"dev", "bench"}
+FOR_DEVELOPERS = {"dev", "bench", "docs"}
 
 
 @pytest.fixture(scope="module")
