@@ -16,8 +16,9 @@ from typing import Any
 
 import pytest
 from confluent_kafka import Producer
-from confluent_kafka.admin import AdminClient, NewTopic
 
+from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.messaging.topics import TopicSpec, create_topics
 from kafka_saga.orchestrator.demo.figures import count
 from kafka_saga.orchestrator.demo.orders import Order
 from kafka_saga.orchestrator.machine.states import SagaState
@@ -48,13 +49,12 @@ ENDS = {
 NEED_A_PERSON = {"paused": "RUNNING", "parked": "PARKED"}
 
 
-def put_into_kafka(servers: str) -> None:
+async def put_into_kafka(kafka: KafkaSettings) -> None:
     """Every record where it was: by topic, partition and offset."""
     lines = [json.loads(line) for line in (WRITTEN / "kafka.jsonl").read_text().splitlines()]
     partitions = {line["topic"]: line["partition"] + 1 for line in lines if "offset" not in line}
-    admin, producer = AdminClient({"bootstrap.servers": servers}), Producer({"bootstrap.servers": servers})
-    for made in admin.create_topics([NewTopic(name, number, 1) for name, number in partitions.items()]).values():
-        made.result()
+    await create_topics(kafka, [TopicSpec(name, number) for name, number in partitions.items()])
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
     records = [line for line in lines if "offset" in line]
     for place, group in groupby(records, key=lambda record: (record["topic"], record["partition"])):
         for offset, record in enumerate(group):
@@ -82,11 +82,11 @@ def orders() -> list[Order]:
 
 
 @pytest.fixture
-def left(kafka: BrokerUnderTest, tmp_path: Path) -> Path:
+async def left(kafka: BrokerUnderTest, tmp_path: Path) -> Path:
     """A folder as 0.1.0 left it, beside a Kafka as it left that."""
     if kafka.kind == "env":
         kafka.delete_topics([PREFIX])
-    put_into_kafka(kafka.bootstrap_servers)
+    await put_into_kafka(kafka.settings)
     put_on_disk(tmp_path / ".saga")
     return tmp_path
 
