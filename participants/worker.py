@@ -120,7 +120,7 @@ class Worker:
         self._patience = Patience(clock, lifecycle.stopping, _WHY)
         self._faults = injector
         self._upkeep = Upkeep(store, clock, fence_retention_ms)
-        self._store_clock = ForwardClock(clock, newest_ms)
+        self._now_ms = ForwardClock(clock, newest_ms).now_ms
         self._intake = Intake(participant, topics, group=group, counts=meters.dead_lettered)
         self._guard = Guard(
             participant,
@@ -309,13 +309,15 @@ class Worker:
     async def _look_after(self, now_ms: int, *, idle: bool) -> None:
         try:
             async with self._at_store:
-                if await self._upkeep.step(now_ms, idle=idle):
+                is_new = await self._store.ready()  # who only waits is seen there, too, and keeps its name
+                if await self._upkeep.step(now_ms, idle=idle) or is_new:
                     self._patience.answered()
         except (UndoneError, StoreUnavailableError) as error:
             if not self._store.is_shared:
                 raise
             if not self._patience.notes(error):
                 _log.warning("worker.upkeep_put_off", error=str(error))
+            self._active_at_ms = self._clock.monotonic_ms()
 
     async def _write_offsets(self) -> None:
         if not self._progress.unwritten():
@@ -383,9 +385,6 @@ class Worker:
 
     def _hint(self) -> None:
         self._consumer.commit_hint(self._progress.positions(), self._store.store_id)
-
-    def _now_ms(self) -> int:
-        return self._store_clock.now_ms()
 
 
 def _sources(command: Command) -> list[Source]:

@@ -50,13 +50,14 @@ class AlchemySession:
             raise StoreUnavailableError(f"{self.workshop.url}: the connection is gone")
         return self._alchemys
 
-    async def ready(self) -> None:
-        if self._driver is not None and self._driver.is_closed():
-            await self.discard()
-        if self._alchemys is None:
-            self._alchemys = await self._engine.connect()
-            raw = await self._alchemys.get_raw_connection()
-            self._driver = cast("Connection", raw.driver_connection)
+    async def ready(self) -> bool:
+        if self._driver is not None and not self._driver.is_closed():
+            return False
+        await self.discard()
+        self._alchemys = await self._engine.connect()
+        raw = await self._alchemys.get_raw_connection()
+        self._driver = cast("Connection", raw.driver_connection)
+        return True
 
     def _note(self, _connection: object, _record: object, error: BaseException | None) -> None:
         self.was_given_up = not isinstance(error, Exception)

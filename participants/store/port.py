@@ -109,8 +109,8 @@ class ParticipantStore(Protocol):
         """Where handlers write. To be asked once; from then on their SQL is kept inside its transaction."""
         ...
 
-    async def ready(self) -> None:
-        """Have a connection, where the last one was lost.
+    async def ready(self) -> bool:
+        """Have a connection, a new one where the last was lost: whether that is so.
 
         Raises:
             StoreUnavailableError: the server does not answer.

@@ -134,8 +134,8 @@ class PostgresStore:
     def workplace(self) -> Workplace:
         return self._giving.workplace(self._sql)
 
-    async def ready(self) -> None:
-        await self._session.ready()
+    async def ready(self) -> bool:
+        return await self._session.ready()
 
     async def prepare(self, prepare: Prepare) -> None:
         connection, turn = self._session.connection, self._session.service_lock ^ 1

@@ -112,8 +112,8 @@ class Session(Protocol):
         """The driver's, which guard and handlers share."""
         ...
 
-    async def ready(self) -> None:
-        """Open a connection, where there is none."""
+    async def ready(self) -> bool:
+        """Open a connection, where there is none: whether there was none."""
         ...
 
     async def begin(self) -> None:
@@ -147,11 +147,12 @@ class DriverSession:
             raise StoreUnavailableError(f"{self.workshop.url}: the connection is gone")
         return self._connection
 
-    async def ready(self) -> None:
-        if self._connection is not None and self._connection.is_closed():
-            self._connection = None
-        if self._connection is None:
-            self._connection, self.service_lock = await self.workshop.connect()
+    async def ready(self) -> bool:
+        if self._connection is not None and not self._connection.is_closed():
+            return False
+        self._connection = None
+        self._connection, self.service_lock = await self.workshop.connect()
+        return True
 
     async def begin(self) -> None:
         # Not as a statement: after that the driver refuses a user's nested `connection.transaction()`.

@@ -110,8 +110,8 @@ class SqliteStore:
         assert isinstance(self._connection, InlineConnection), "handlers write inline"
         return SqliteWorkplace(self._connection, self._connection.confine(_OUR_TABLES))
 
-    async def ready(self) -> None:
-        return
+    async def ready(self) -> bool:
+        return False
 
     async def prepare(self, prepare: Prepare) -> None:
         await prepare(self._connection)

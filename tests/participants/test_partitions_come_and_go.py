@@ -192,6 +192,19 @@ async def test_a_full_disk_holds_commands_up_and_spends_no_attempt(
     await shared.stop()
 
 
+async def test_an_idle_worker_opens_its_connection_again(shared: SharedWorld) -> None:
+    sessions = (
+        "SELECT pid FROM pg_stat_activity WHERE application_name = 'saga shop one' AND datname = current_database()"
+    )
+    await shared.begin(shared.url)
+    await shared.assign(P0)
+    before = await shared.watching.fetchval(sessions)
+    await shared.watching.execute("SELECT pg_terminate_backend($1, 5000)", before)
+    while await shared.watching.fetchval(sessions) in {None, before}:
+        await CLOCK.sleep(20)
+    await shared.stop()
+
+
 async def test_an_idle_worker_says_once_that_the_server_is_away(
     shared: SharedWorld, capsys: pytest.CaptureFixture[str]
 ) -> None:
