@@ -15,13 +15,13 @@ from kafka_saga.orchestrator.cli.options import DEFAULTS, SettingFlags
 from kafka_saga.orchestrator.cli.output import console, print_json, say
 from kafka_saga.orchestrator.cli.progress import progress_bar
 from kafka_saga.orchestrator.config import Settings
-from kafka_saga.orchestrator.operations.store.backing_up import Source, restore_line, service_source, sources, targets
+from kafka_saga.orchestrator.operations.store.backing_up import Source, file_of_service, restore_line, sources, targets
 from kafka_saga.orchestrator.operations.store.backup_set import MANIFEST, write_manifest
 from kafka_saga.orchestrator.store.location import file_of
 from kafka_saga.orchestrator.store.presence import check_store
 from kafka_saga.runtime.backup import back_up, one_cut
 from kafka_saga.runtime.clock import SystemClock, rfc3339
-from kafka_saga.runtime.errors import RefusedError, UsageError
+from kafka_saga.runtime.errors import NotFoundError, RefusedError, UsageError
 from kafka_saga.runtime.replacing import check_finished
 
 _PAGE_BYTES = 4_096
@@ -59,7 +59,7 @@ def backup(
         raise UsageError("give --service or --all, not both")
     settings = common.settings()
     if service is not None:
-        chosen = [service_source(_services(settings), service)]
+        chosen = [_service(service, settings)]
     else:
         store = file_of(settings.store_at, _BY_ITS_SERVER)
         check_store(store)
@@ -87,7 +87,14 @@ def backup(
 
 
 def _services(settings: Settings) -> list[Source]:
-    return [Source(name, settings.database(name)) for name in registry_of(settings).services]
+    return [_service(name, settings) for name in registry_of(settings).services]
+
+
+def _service(name: str, settings: Settings) -> Source:
+    known = registry_of(settings).services
+    if name not in known:
+        raise NotFoundError(f"there is no service '{name}'; known: {', '.join(sorted(known)) or 'none'}")
+    return Source(name, file_of_service(name, settings.database_of(name)))
 
 
 def _one_cut(wanted: list[tuple[Source, Path]], folder: Path, *, force: bool) -> list[_Made]:

@@ -23,7 +23,7 @@ from kafka_saga.orchestrator.config import Settings
 from kafka_saga.orchestrator.engine.new_life import begin_anew
 from kafka_saga.orchestrator.operations.kafka.told_errors import read_refusals, read_told_errors
 from kafka_saga.orchestrator.operations.store import restoring
-from kafka_saga.orchestrator.operations.store.backing_up import ORCHESTRATOR
+from kafka_saga.orchestrator.operations.store.backing_up import ORCHESTRATOR, copy_name, file_of_service
 from kafka_saga.orchestrator.operations.store.backup_set import (
     MANIFEST,
     Manifest,
@@ -44,6 +44,7 @@ from kafka_saga.runtime.clock import SystemClock, rfc3339
 from kafka_saga.runtime.errors import BrokenStoreError, RefusedError, SagaError, StoreRefusedError, UsageError
 from kafka_saga.runtime.identity import identify
 from kafka_saga.runtime.migrations import first_migration, newest_schema
+from kafka_saga.runtime.postgres import PostgresUrl
 from kafka_saga.runtime.replacing import forget_prepared, replace_all
 from kafka_saga.runtime.sqlite import SqlConnection, copy_address
 from kafka_saga.runtime.store_lock import StoreLock
@@ -149,33 +150,43 @@ def _check_choice(wanted: Sequence[str], *, every: bool, dry_run: bool) -> None:
 
 def _copies(source: Path, wanted: Sequence[str], settings: Settings, registry: Registry) -> dict[str, Target]:
     """Every copy that `source` has, by whose it is."""
-    paths = {name: settings.database(name) for name in registry.services}
+    services = {name: settings.database_of(name) for name in registry.services}
+    # A service on a server is no matter of those that are asked for beside it.
+    paths = {name: at for name, at in services.items() if isinstance(at, Path) or not wanted or name in wanted}
     if not wanted or ORCHESTRATOR in wanted or isinstance(settings.store_at, Path):
         paths = {ORCHESTRATOR: file_of(settings.store_at, _BY_ITS_SERVER), **paths}
     unknown = [name for name in wanted if name not in paths]
     if unknown:
         raise UsageError(f"there is no service '{unknown[0]}'; known: {', '.join(registry.services)}")
-    paths = {owner: path.resolve() for owner, path in paths.items()}
+    paths = {owner: at.resolve() if isinstance(at, Path) else at for owner, at in paths.items()}
     if not source.is_dir():
         if not source.is_file():
             raise UsageError(f"there is no backup at {source}")
         owner = wanted[0] if wanted else ORCHESTRATOR
-        return {owner: Target(owner, paths[owner], source)}
+        return {owner: _target(owner, paths, source)}
     manifest = read_manifest(source)
     if manifest is None:
-        files = {owner: source / path.name for owner, path in paths.items()}
-        return {owner: Target(owner, paths[owner], file) for owner, file in files.items() if file.is_file()}
+        files = {owner: source / copy_name(owner, at) for owner, at in paths.items()}
+        return {owner: _target(owner, paths, file) for owner, file in files.items() if file.is_file()}
     return _listed(manifest, source, wanted, paths)
 
 
-def _listed(manifest: Manifest, folder: Path, wanted: Sequence[str], paths: Mapping[str, Path]) -> dict[str, Target]:
+def _target(owner: str, paths: Mapping[str, Path | PostgresUrl], copy: Path) -> Target:
+    return Target(owner, file_of_service(owner, paths[owner]), copy)
+
+
+def _listed(
+    manifest: Manifest, folder: Path, wanted: Sequence[str], paths: Mapping[str, Path | PostgresUrl]
+) -> dict[str, Target]:
     found: dict[str, Target] = {}
     for copy in manifest.copies:
-        if copy.owner not in paths:
+        is_wanted = not wanted or copy.owner in wanted
+        if copy.owner not in paths and is_wanted:
             raise RefusedError(f"the backup has a database of '{copy.owner}', which no saga knows: name its --app")
-        if not wanted or copy.owner in wanted:
+        if is_wanted:
             check_copy(folder, copy)
-        found[copy.owner] = Target(copy.owner, paths[copy.owner], folder / copy.file)
+        if copy.owner in paths:
+            found[copy.owner] = _target(copy.owner, paths, folder / copy.file)
     return found
 
 

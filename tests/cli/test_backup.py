@@ -98,3 +98,35 @@ def test_a_store_on_postgresql_is_left_to_its_own_tools(saga: Saga, tmp_path: Pa
     assert (run.exit_code, len(run.err.splitlines()), "secret" in run.err) == (4, 1, False)
     assert "the store is postgresql://saga:***@127.0.0.1:1/none: " in run.err
     assert "docs/operating.md" in run.err
+
+
+def test_a_services_file_is_copied_from_where_the_settings_say(saga: Saga, path: Path, tmp_path: Path) -> None:
+    service_database(path, "payment")  # left over from before it was moved
+    (tmp_path / "elsewhere").mkdir()
+    theirs = tmp_path / "elsewhere" / "money.db"
+    service_database(theirs.with_name("orchestrator.db"), "money")
+    where = {"SAGA_SERVICE_DATABASES__PAYMENT": f"sqlite:{theirs}"}
+    folder = tmp_path / "monday"
+    run = saga("backup", str(folder), "--all", "--json", **where)
+    assert run.exit_code == 0, run.err
+    assert [row["source"] for row in run.rows if row["owner"] == "payment"] == [str(theirs)]
+    copy = sqlite3.connect(folder / "payment.db")
+    assert copy.execute("SELECT service FROM of").fetchall() == [("money",)]
+    copy.close()
+
+
+@pytest.mark.parametrize("choice", [("--service", "payment"), ("--all",)])
+def test_a_service_on_postgresql_is_backed_up_by_its_server(
+    saga: Saga, path: Path, tmp_path: Path, choice: tuple[str, ...]
+) -> None:
+    for service in ("inventory", "payment"):  # payment's is from before it was moved
+        service_database(path, service)
+    where = {"SAGA_SERVICE_DATABASES__PAYMENT": "postgresql://payment:secret@127.0.0.1:1/shop"}
+    run = saga("backup", str(tmp_path / "copy"), *choice, **where)
+    assert (run.exit_code, "pg_dump" in run.err, "secret" in run.err) == (4, True, False)
+    assert run.err.count("\n") == 1
+    assert not (tmp_path / "copy").exists()
+    assert saga("backup", str(tmp_path / "copy.db"), "--service", "inventory", **where).exit_code == 0
+    assert saga("backup", str(tmp_path / "theirs.db"), **where).exit_code == 0
+    put_back = saga("restore", str(tmp_path / "theirs.db"), "--service", "payment", **where)
+    assert (put_back.exit_code, "pg_dump" in put_back.err) == (4, True)

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kafka_saga.runtime.errors import NotFoundError
+from kafka_saga.runtime.errors import RefusedError
+from kafka_saga.runtime.postgres import PostgresUrl
 
 ORCHESTRATOR = "orchestrator"
 
@@ -19,17 +20,19 @@ class Source:
     path: Path
 
 
-def service_source(services: Iterable[Source], service: str) -> Source:
-    """The database of one service.
+def file_of_service(service: str, at: Path | PostgresUrl) -> Path:
+    """The file of a service's database.
 
     Raises:
-        NotFoundError: there is no such service.
+        RefusedError: it is in none.
 
     """
-    known = {one.owner: one for one in services}
-    if service not in known:
-        raise NotFoundError(f"there is no service '{service}'; known: {', '.join(sorted(known)) or 'none'}")
-    return known[service]
+    if isinstance(at, PostgresUrl):
+        raise RefusedError(
+            f"the database of {service} is {at}: only files are copied and put back here, and --all needs every one "
+            "to be a file. Use its server's own tools, pg_dump or an archive of its log; the others one by one"
+        )
+    return at
 
 
 def sources(store: Path, services: Iterable[Source]) -> list[Source]:
@@ -40,7 +43,7 @@ def sources(store: Path, services: Iterable[Source]) -> list[Source]:
 def targets(chosen: Sequence[Source], destination: Path, *, every: bool) -> list[tuple[Source, Path]]:
     """Each source with the file it is copied to: in the folder `destination`, or that very file."""
     if every or destination.is_dir():
-        return [(source, destination / source.path.name) for source in chosen]
+        return [(source, destination / copy_name(source.owner, source.path)) for source in chosen]
     return [(source, destination) for source in chosen]
 
 
@@ -48,3 +51,8 @@ def restore_line(folder_or_file: Path, *, service: str | None, every: bool) -> s
     """The command that puts a backup back."""
     choice = "--all" if every else "--orchestrator" if service is None else f"--service {service}"
     return f"saga restore {folder_or_file} {choice} --dry-run"
+
+
+def copy_name(owner: str, at: Path | PostgresUrl) -> str:
+    """What a copy is called in a folder: a service's as the service, wherever its file is."""
+    return at.name if isinstance(at, Path) and owner == ORCHESTRATOR else f"{owner}.db"
