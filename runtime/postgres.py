@@ -31,7 +31,6 @@ IN_FILE = "secret:"
 SERVER_VERSION_MIN = 13
 """Older servers are not maintained any more, and lack what the statements need."""
 
-_SECRETS = ("password", "sslpassword", "passfile")
 _MASK = "***"
 _SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 
@@ -139,6 +138,10 @@ def _without_secrets(text: str) -> str:
         raise ConfigError(f"the database's URL: {said}: {_FORM}")
     if not text.lower().startswith(f"{parts.scheme}://"):
         raise ConfigError(f"the database's URL: it has no '//' after '{parts.scheme}:': {_FORM}")
+    for sign in "?#":  # what stands before it may look like a host and its port
+        behind = text.partition(sign)[2]
+        if "@" in (behind if not parts.path and "@" not in parts.netloc else behind.partition("=")[0]):
+            raise ConfigError(f"the database's URL: its user or password has a '{sign}' in it: {_FORM}")
     if "@" in parts.path:
         raise ConfigError(f"the database's URL: its user or password has a '/' in it: {_FORM}")
     user, at, hosts = parts.netloc.rpartition("@")
@@ -149,7 +152,10 @@ def _without_secrets(text: str) -> str:
     if ":" in user:
         user = f"{user.partition(':')[0]}:{_MASK}"
     shown = urlencode(
-        [(name, _MASK if name in _SECRETS else value) for name, value in query], safe="/*", quote_via=quote
+        # However it is spelled: a name that the server does not know is shown with the rest.
+        [(name, _MASK if "pass" in f"{name}={value}".lower() else value) for name, value in query],
+        safe="/*",
+        quote_via=quote,
     )
     return f"{parts.scheme}://{user}{at}{hosts}{parts.path}{'?' * bool(shown)}{shown}"
 
