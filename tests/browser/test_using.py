@@ -287,7 +287,7 @@ async def test_when_the_server_goes_the_page_says_how_old_it_is(screens: Screens
     process.start()
     await process.said("http.ready")
     screen = await screens(site_of(system, "dashboard"))
-    screen.forgiven += ["ERR_", "htmx:sse:error"]
+    screen.forgiven += ["ERR_", "htmx:sse:error", "htmx:error: Failed to fetch"]
     await screen.go("/")
     await screen.page.locator("#live").get_by_text("Live", exact=True).wait_for()
     process.kill()
