@@ -63,7 +63,7 @@ def _from_environment(_stack: ExitStack, environ: Mapping[str, str]) -> Postgres
 def _from_docker(stack: ExitStack, environ: Mapping[str, str]) -> PostgresUnderTest:
     try:
         ping_docker(environ.get("DOCKER_HOST", "unix:///var/run/docker.sock"))
-        from testcontainers.postgres import PostgresContainer  # noqa: PLC0415 - only where it is tried
+        from testcontainers.community.postgres import PostgresContainer  # noqa: PLC0415 - only where it is tried
     except ImportError as error:
         raise NoServerError(f"{error.name} is not installed") from error
     container = PostgresContainer("postgres:17-alpine", driver=None)

@@ -98,7 +98,7 @@ class Cluster:
 
     def _mounted(self, volume: dict[str, Any], path: str, group: int) -> str:
         if "emptyDir" in volume:
-            return f"--tmpfs={path}:gid={group},mode=0770"
+            return f"--tmpfs={path}:uid={group},gid={group}"  # its mode stays the image's: the kubelet's is 2777
         folder = self._folder / volume["name"]
         folder.mkdir(exist_ok=True)
         for key, value in self._secrets[volume["secret"]["secretName"]].items():
