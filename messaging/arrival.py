@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
+from kafka_saga.messaging.cluster import Cluster
 from kafka_saga.messaging.probing import probe
+from kafka_saga.messaging.records import TopicPartition
 from kafka_saga.messaging.settings import KafkaSettings
 from kafka_saga.messaging.waiting import abandon
 from kafka_saga.runtime import limits
@@ -51,12 +53,57 @@ async def wait_for_broker(
         ConfigError: a file that the settings name cannot be used.
 
     """
+    return await _answered(lambda: probe(settings), stopping, wait_ms, clock, tell)
+
+
+async def wait_for_group(
+    settings: KafkaSettings,
+    group: str,
+    topics: Iterable[str],
+    *,
+    stopping: asyncio.Event,
+    wait_ms: int | None,
+    clock: Clock,
+    tell: Tell = log_waiting,
+) -> bool:
+    """As `wait_for_broker`, for the coordinator of `group`: a broker that has just started loads its groups first.
+
+    Args:
+        settings: how to reach Kafka.
+        group: whose committed offsets are going to be read.
+        topics: which it reads; those that are missing are left to whoever reads them.
+        stopping: ends the wait.
+        wait_ms: for how long to wait, in milliseconds; 0 no longer than for any answer, None without end.
+        clock: the time.
+        tell: as there.
+
+    Raises:
+        NotAllowedError: this user may not read the group or one of the topics.
+        BrokerUnavailableError: it did not answer in time.
+
+    """
+
+    async def ask() -> None:
+        cluster = Cluster(settings, clock=clock)
+        try:
+            found = await cluster.partition_counts(topics, wait_ms=0, right="Read")
+            await cluster.committed_by(group, [TopicPartition(topic, 0) for topic in found])
+        finally:
+            await cluster.close()
+
+    return await _answered(ask, stopping, wait_ms, clock, tell)
+
+
+async def _answered(
+    ask: Callable[[], Coroutine[Any, Any, None]], stopping: asyncio.Event, wait_ms: int | None, clock: Clock, tell: Tell
+) -> bool:
+    """Whether `ask` was answered before `stopping` was set."""
     began_ms = clock.monotonic_ms()
     backoff_ms = _BACKOFF_MS_MIN
     said, said_at_ms = "", began_ms
     while not stopping.is_set():
         try:
-            if await _unless(stopping, probe(settings)):
+            if await _unless(stopping, ask()):
                 return True
         except BrokerUnavailableError as reason:
             now_ms = clock.monotonic_ms()

@@ -8,7 +8,7 @@ from importlib.metadata import version
 from socket import socket
 from typing import TYPE_CHECKING, Any
 
-from kafka_saga.messaging.arrival import wait_for_broker
+from kafka_saga.messaging.arrival import wait_for_broker, wait_for_group
 from kafka_saga.messaging.claims import Claimant
 from kafka_saga.messaging.consumer import Consumer
 from kafka_saga.messaging.group_consumer import GroupConsumer
@@ -93,6 +93,11 @@ async def run_orchestrator(lifecycle: Lifecycle, settings: Settings) -> None:
             return
         if settings.create_topics:
             await ensure_topics(settings, registry)
+        group, reads = settings.group_name, topics_read(registry, settings.topics)
+        if not await wait_for_group(
+            settings.kafka, group, reads, stopping=lifecycle.stopping, wait_ms=wait_ms, clock=clock
+        ):
+            return
         producer = Producer(settings.kafka, clock=clock)
         stack.push_async_callback(producer.stop)
         consumer, owning, watches = _reading(store, settings, registry, clock)

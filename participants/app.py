@@ -11,7 +11,7 @@ from platform import node
 from tempfile import gettempdir
 from typing import Any, NamedTuple, TypeVar
 
-from kafka_saga.messaging.arrival import wait_for_broker
+from kafka_saga.messaging.arrival import wait_for_broker, wait_for_group
 from kafka_saga.messaging.claims import Claimant
 from kafka_saga.messaging.consumer import Consumer
 from kafka_saga.messaging.group_consumer import GroupConsumer
@@ -47,7 +47,7 @@ _log = log("participant")
 _Client = TypeVar("_Client", Consumer, Producer)
 
 PARTITIONS = 4
-"""Of the topics that are created here: one worker reads them all, and fewer partitions make fuller batches."""
+"""Of topics that are created, where nothing else is said: one worker reads them all, and fewer make fuller batches."""
 
 _TOPIC_CONFIG = {"cleanup.policy": "delete"}
 """Compaction by saga id would eat a saga's earlier commands."""
@@ -99,7 +99,7 @@ async def run_participant(
     database: Path | Shared,
     faults: Faults | None = None,
     prepare: Prepare | None = None,
-    creates_topics: bool = True,
+    partitions: int | None = PARTITIONS,
     fence_retention_ms: int = FENCE_RETENTION_MS,
     handler_timeout_ms: int = HANDLER_TIMEOUT_MS,
     broker_wait_ms: int | None = None,
@@ -116,7 +116,7 @@ async def run_participant(
         database: the service's own, a SQLite file or one that workers share; the guard keeps its tables there too.
         faults: what goes wrong on purpose (`Faults.from_environment`).
         prepare: creates the service's tables where they are missing, and fills them; runs at every start.
-        creates_topics: create the service's commands, replies and dead letter topics where they are missing.
+        partitions: of the service's commands, replies and dead letters, created where missing; None: they are not.
         fence_retention_ms: for how long the fence remembers (R16); not below the command topic's retention.
         handler_timeout_ms: how long a handler may take, where neither it nor the participant says so.
         broker_wait_ms: for how long to wait for a Kafka that is away, in milliseconds; without end when not given.
@@ -134,9 +134,8 @@ async def run_participant(
     async with AsyncExitStack() as stack:
         of_us = await stack.enter_async_context(shown(admin, lifecycle, name, clock, name=_shown_as(name, database)))
         store, watches = await _own_store(stack, opening, at, prepare)
-        if not await wait_for_broker(kafka, stopping=lifecycle.stopping, wait_ms=broker_wait_ms, clock=clock):
+        if not await _kafka_came(opening, kafka, topics, lifecycle, broker_wait_ms, partitions, fence_retention_ms):
             return
-        await _check_topics(kafka, topics, name, fence_retention_ms, create=creates_topics)
         offsets = {} if store.is_shared else await store.offsets()
         consumer = await _begun(stack, _consumer(opening, store, kafka, topics, str(at)), offsets)
         witness = _look_on(stack, lifecycle, kafka, opening, database)
@@ -263,18 +262,31 @@ async def _own_store(
     return _Owned(store, watches)
 
 
-async def _check_topics(
-    kafka: KafkaSettings, topics: TopicNames, service: str, fence_retention_ms: int, *, create: bool
-) -> None:
-    if create:
-        await _create_topics(kafka, topics, service)
-    await _check_retention(kafka, topics.commands(service), fence_retention_ms)
+async def _kafka_came(  # noqa: PLR0917 -- all that a start asks of Kafka
+    opening: Opening,
+    kafka: KafkaSettings,
+    topics: TopicNames,
+    lifecycle: Lifecycle,
+    wait_ms: int | None,
+    partitions: int | None,
+    fence_retention_ms: int,
+) -> bool:
+    """Whether a broker came before we were told to stop, with our topics as they must be, and our group."""
+    name, stopping, clock = opening.participant.name, lifecycle.stopping, opening.clock
+    if not await wait_for_broker(kafka, stopping=stopping, wait_ms=wait_ms, clock=clock):
+        return False
+    if partitions is not None:
+        await _create_topics(kafka, topics, name, partitions)
+    commands = topics.commands(name)
+    await _check_retention(kafka, commands, fence_retention_ms)
+    group = _group(topics, name)
+    return await wait_for_group(kafka, group, [commands], stopping=stopping, wait_ms=wait_ms, clock=clock)
 
 
-async def _create_topics(kafka: KafkaSettings, topics: TopicNames, service: str) -> None:
+async def _create_topics(kafka: KafkaSettings, topics: TopicNames, service: str, partitions: int) -> None:
     commands = topics.commands(service)
     names = (commands, topics.replies_of(service), dead_letter_topic(commands))
-    for report in await create_topics(kafka, [TopicSpec(name, PARTITIONS, _TOPIC_CONFIG) for name in names]):
+    for report in await create_topics(kafka, [TopicSpec(name, partitions, _TOPIC_CONFIG) for name in names]):
         if report.outcome == "refused":
             _log.warning("topic.not_created", topic=report.name, detail=report.detail)
         elif report.outcome == "created":

@@ -66,7 +66,7 @@ async def _serve(lifecycle: Lifecycle, settings: Settings, registry: Registry, l
     await (await StoreReader.open(settings.store_at)).close()  # somebody is here to read what is wrong with it
     clock = SystemClock()
     async with (
-        shown(settings.admin_at._replace(folder=None), lifecycle, "dashboard", clock) as of_us,
+        shown(settings.admin_at, lifecycle, "dashboard", clock) as of_us,
         open_front(listening, of_us.admin, lifecycle.stopping) as served,
         open_web(settings, registry, served, clock),
     ):

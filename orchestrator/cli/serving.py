@@ -58,7 +58,7 @@ def run_participant(
                 database=Shared(at, chosen.worker or "", chosen.data_dir) if isinstance(at, PostgresUrl) else at,
                 faults=faults,
                 prepare=prepare,
-                creates_topics=chosen.create_topics,
+                partitions=chosen.partitions if chosen.create_topics else None,
                 fence_retention_ms=chosen.fence_retention_days * DAY_MS,
                 handler_timeout_ms=chosen.handler_timeout_ms,
                 broker_wait_ms=chosen.broker_wait_ms,

@@ -8,7 +8,7 @@ import re
 import httpx
 import pytest
 
-from tests.integration.processes import ROOT, Process, run_saga, until
+from tests.integration.processes import ROOT, Process, run_saga, saga_command, until
 from tests.integration.world import World
 
 pytestmark = [pytest.mark.kafka, pytest.mark.processes]
@@ -51,3 +51,16 @@ async def test_every_process_is_ready_tells_its_metrics_and_is_gone_from_the_pro
     quiet = run_saga(world.environment, "health", "--exec")
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
     assert run_saga(world.environment, "health", "orchestrator", "--live").returncode == 0
+
+
+async def test_a_dashboard_leaves_a_note_for_the_probe_as_every_process_does(world: World) -> None:
+    await world.start()
+    dashboard = world.add("dashboard", saga_command("dashboard", "--http", "127.0.0.1:0"))
+    dashboard.start()
+
+    def probed() -> int:
+        return run_saga(world.environment, "health", "dashboard").returncode
+
+    await until("it has written its note", lambda: probed() == 0)
+    assert dashboard.terminate() == 0
+    assert probed() == 3

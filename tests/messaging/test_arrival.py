@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 import pytest
+from aiokafka.client import AIOKafkaClient
+from aiokafka.errors import GroupLoadInProgressError
+from aiokafka.protocol.commit import OffsetFetchRequest
 
 from kafka_saga.messaging import arrival
-from kafka_saga.messaging.arrival import wait_for_broker
+from kafka_saga.messaging.arrival import wait_for_broker, wait_for_group
 from kafka_saga.messaging.errors import BrokerRefusesError, BrokerUnreachableError
 from kafka_saga.messaging.settings import KafkaSettings
+from kafka_saga.messaging.topics import TopicSpec, create_topics
 from kafka_saga.runtime.errors import BrokerUnavailableError, ConfigError
 from tests.brokers import BrokerUnderTest
 
@@ -142,3 +147,77 @@ async def test_a_real_broker_is_recognised(embedded: BrokerUnderTest) -> None:
 
 def test_a_broker_that_may_come_is_told_from_one_that_refuses() -> None:
     assert (BrokerUnavailableError.retryable, AWAY.retryable, BrokerRefusesError.retryable) == (True, True, False)
+
+
+class Loading:
+    """A coordinator that loads its groups, and says so to so many questions."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, questions: float) -> None:
+        self.left = questions
+        send = AIOKafkaClient.send
+
+        async def loading(client: AIOKafkaClient, node: int, request: Any, **options: Any) -> Any:
+            answer = await send(client, node, request, **options)
+            if isinstance(request, OffsetFetchRequest) and self.left > 0:
+                self.left -= 1
+                code = GroupLoadInProgressError.errno
+                answer.topics = [(name, [(*row[:-1], code) for row in rows]) for name, rows in answer.topics]
+            return answer
+
+        monkeypatch.setattr(AIOKafkaClient, "send", loading)
+
+
+async def wait_for_loaded(
+    broker: BrokerUnderTest,
+    topic: str,
+    told: list[str],
+    wait_ms: int | None = None,
+    stopping: asyncio.Event | None = None,
+) -> bool:
+    def tell(reason: BrokerUnavailableError, _waited_ms: int) -> None:
+        told.append(str(reason))
+        if stopping is not None:
+            stopping.set()
+
+    stop = stopping or asyncio.Event()
+    return await wait_for_group(
+        broker.settings, f"{topic}.group", [topic], stopping=stop, wait_ms=wait_ms, clock=LeapingClock(), tell=tell
+    )
+
+
+async def a_topic(broker: BrokerUnderTest, name: str) -> str:
+    await create_topics(broker.settings, [TopicSpec(name, 1)])
+    return name
+
+
+async def test_a_group_that_is_being_loaded_is_waited_for_however_long_it_takes(
+    embedded: BrokerUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic, told = await a_topic(embedded, "arrival-loading"), list[str]()
+    loading = Loading(monkeypatch, 120)
+
+    assert await wait_for_loaded(embedded, topic, told)
+    assert loading.left == 0
+    assert told == [f"reading offsets of group {topic}.group: GroupLoadInProgressError"]
+
+
+async def test_a_group_that_stays_loading_ends_a_start_that_may_not_wait(
+    embedded: BrokerUnderTest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    topic, told = await a_topic(embedded, "arrival-impatient"), list[str]()
+    Loading(monkeypatch, float("inf"))
+
+    with pytest.raises(BrokerUnavailableError, match="GroupLoadInProgressError"):
+        await wait_for_loaded(embedded, topic, told, wait_ms=0)
+    assert not told
+
+
+async def test_a_stop_ends_the_wait_for_a_group(embedded: BrokerUnderTest, monkeypatch: pytest.MonkeyPatch) -> None:
+    topic = await a_topic(embedded, "arrival-stopped")
+    Loading(monkeypatch, float("inf"))
+
+    assert not await wait_for_loaded(embedded, topic, [], stopping=asyncio.Event())
+
+
+async def test_topics_that_are_missing_are_left_to_who_reads_them(embedded: BrokerUnderTest) -> None:
+    assert await wait_for_loaded(embedded, "arrival-not-there", [], wait_ms=0)
