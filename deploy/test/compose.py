@@ -54,7 +54,7 @@ class Project:
         """The URL of a role's own database, as the project's containers reach it."""
         lines = (self._folder / ".env").read_text(encoding="utf-8").splitlines()
         secrets = dict(line.split("=", 1) for line in lines)
-        return f"postgresql://{role}:{secrets['POSTGRES_PASSWORD']}@postgres/{role}"
+        return f"postgresql://{role}:{secrets[f'{role.upper()}_PASSWORD']}@postgres/{role}"
 
     def up(self) -> str:
         """Start everything at once, and wait until all of it is healthy."""

@@ -88,9 +88,7 @@ class Cluster:
         found = dict(self._config)
         for variable in container.get("env", []):
             source = variable.get("valueFrom", {})
-            if "secretKeyRef" in source:
-                found[variable["name"]] = self._secrets[source["secretKeyRef"]["name"]][source["secretKeyRef"]["key"]]
-            elif "fieldRef" in source:
+            if "fieldRef" in source:
                 found[variable["name"]] = f"{name}-0"
             else:
                 found[variable["name"]] = variable["value"]
@@ -99,9 +97,10 @@ class Cluster:
     def _mounted(self, volume: dict[str, Any], path: str, group: int) -> str:
         if "emptyDir" in volume:
             return f"--tmpfs={path}:uid={group},gid={group}"  # its mode stays the image's: the kubelet's is 2777
-        folder = self._folder / volume["name"]
+        secret = volume["secret"]["secretName"]
+        folder = self._folder / secret
         folder.mkdir(exist_ok=True)
-        for key, value in self._secrets[volume["secret"]["secretName"]].items():
+        for key, value in self._secrets[secret].items():
             (folder / key).write_text(value, encoding="utf-8")
         return f"--volume={folder}:{path}:ro"
 

@@ -36,6 +36,23 @@ def test_what_is_set_is_a_setting_of_ours() -> None:
             assert load_settings(flags={}, environment={variable: told}).sources, (name, variable)
 
 
+def test_every_process_has_a_role_of_its_own_in_postgres_and_nothing_logs_in_as_the_superuser() -> None:
+    used: dict[str, set[str]] = {}
+    for name, service in OURS.items():
+        told = " ".join(map(str, service["environment"].values()))
+        for role, password in re.findall(r"postgresql://(\w+):\$\{(\w+)[^}]*\}@", told):
+            assert password == f"{role.upper()}_PASSWORD", name
+            used.setdefault(role, set()).add(name)
+
+    services = {"inventory", "payment", "orders"}
+    assert used == {
+        "saga": {"orchestrator-1", "orchestrator-2", "dashboard", "saga"},
+        **{service: {service, "saga"} for service in services},
+    }
+    assert "POSTGRES_USER" not in COMPOSE["services"]["postgres"]["environment"], "its default, the superuser"
+    assert {f"{role.upper()}_PASSWORD" for role in used} < COMPOSE["services"]["postgres"]["environment"].keys()
+
+
 def test_nothing_is_open_to_other_machines() -> None:
     published = [port for service in COMPOSE["services"].values() for port in service.get("ports", [])]
 

@@ -79,7 +79,7 @@ def test_what_is_set_is_a_setting_of_ours(overlay: str) -> None:
     for pod in pods(overlay).values():
         [container] = pod["containers"]
         for variable in container.get("env", []):
-            assert is_setting(variable["name"]), variable
+            assert is_setting(variable["name"].removesuffix("_FILE")), variable
     [settings] = of_kind(overlay, "ConfigMap").values()
     for name, value in settings["data"].items():
         assert load_settings(flags={}, environment={name: value}).sources, name
@@ -96,6 +96,27 @@ def is_setting(variable: str) -> bool:
 
 def test_no_secret_is_in_the_manifests(overlay: str) -> None:
     assert not of_kind(overlay, "Secret")
+
+
+def test_secrets_are_files_and_each_that_is_named_is_mounted(overlay: str) -> None:
+    mounted: dict[str, set[str]] = {}
+    for name, pod in pods(overlay).items():
+        [container] = pod["containers"]
+        assert "secretKeyRef" not in str(container), name
+        secrets = {found["name"]: found["secret"] for found in pod["volumes"] if "secret" in found}
+        folders = {found["mountPath"]: found for found in container["volumeMounts"] if found["name"] in secrets}
+        assert all(found["readOnly"] for found in folders.values()), name
+        files = {found["value"] for found in container.get("env", []) if found["name"].endswith("_FILE")}
+        assert {file.rpartition("/")[0] for file in files} == folders.keys(), name
+        mounted[name] = {found["secretName"] for found in secrets.values()}
+
+    assert mounted == {
+        "topics": set(),
+        "migrate": {"saga-store-owner"},
+        "orchestrator": {"saga-store"},
+        "dashboard": {"saga-store", "saga-tokens"},
+        **{f"{service}-participant": {f"{service}-database"} for service in SERVICES},
+    }
 
 
 def test_orchestrators_keep_their_names(overlay: str) -> None:
