@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import kubernetes_validate
@@ -7,6 +8,7 @@ import pytest
 
 from deploy.test.engine import DeployError
 from deploy.test.kustomize import OVERLAYS, pods, rendered
+from deploy.test.standins import ROOT
 from kafka_saga.orchestrator.config import Settings, load_settings
 
 API = ("1.30", "1.37")
@@ -117,6 +119,19 @@ def test_secrets_are_files_and_each_that_is_named_is_mounted(overlay: str) -> No
         "dashboard": {"saga-store", "saga-tokens"},
         **{f"{service}-participant": {f"{service}-database"} for service in SERVICES},
     }
+
+
+def test_the_page_s_secrets_are_those_that_are_mounted_and_its_paths_lead_into_them(overlay: str) -> None:
+    page = (ROOT / "docs" / "deploying.md").read_text(encoding="utf-8")
+    made = set(re.findall(r"create secret generic (\S+)", page)) - {"$service-database"}
+    found = pods(overlay).values()
+    mounted = {volume["secret"]["secretName"] for pod in found for volume in pod["volumes"] if "secret" in volume}
+    folders = {mount["mountPath"] for pod in found for mount in pod["containers"][0]["volumeMounts"]}
+
+    assert made | {f"{service}-database" for service in SERVICES} == mounted
+    authorities = re.findall(r"sslrootcert=(\S+)/ca\.pem", page)
+    assert len(authorities) == 2
+    assert folders >= set(authorities)
 
 
 def test_orchestrators_keep_their_names(overlay: str) -> None:
