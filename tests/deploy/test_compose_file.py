@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +53,22 @@ def test_every_process_has_a_role_of_its_own_in_postgres_and_nothing_logs_in_as_
     }
     assert "POSTGRES_USER" not in COMPOSE["services"]["postgres"]["environment"], "its default, the superuser"
     assert {f"{role.upper()}_PASSWORD" for role in used} < COMPOSE["services"]["postgres"]["environment"].keys()
+
+
+def test_each_secret_that_the_file_asks_for_is_made_and_no_server_keeps_its_default_password(tmp_path: Path) -> None:
+    script = shutil.copy(FOLDER / "secrets.sh", tmp_path)
+    subprocess.run(["sh", script], check=True, capture_output=True)
+    made = dict(line.split("=", 1) for line in (tmp_path / ".env").read_text(encoding="utf-8").splitlines())
+    secrets = {name: secret for name, secret in made.items() if name != "COMPOSE_PROJECT_NAME"}
+
+    text = (FOLDER / "compose.yaml").read_text(encoding="utf-8")
+    assert set(re.findall(r"\$\{(\w+(?:PASSWORD|TOKEN))\b", text)) == secrets.keys()
+    assert all(len(secret) == 48 for secret in secrets.values())
+    assert len(set(secrets.values())) == len(secrets)
+    assert (tmp_path / ".env").stat().st_mode & 0o077 == 0
+    grafana, postgres = (COMPOSE["services"][name]["environment"] for name in ("grafana", "postgres"))
+    assert grafana["GF_SECURITY_ADMIN_PASSWORD"] == "${GRAFANA_PASSWORD}"
+    assert postgres["POSTGRES_PASSWORD"] == "${POSTGRES_PASSWORD}"
 
 
 def test_nothing_is_open_to_other_machines() -> None:
