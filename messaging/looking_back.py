@@ -57,9 +57,9 @@ async def _offsets_since(
     survey: Survey, names: Iterable[str], at_ms: int, records_max: int | None
 ) -> dict[TopicPartition, int]:
     leaders = await survey.leaders(names)
-    firsts, extents, hits = await asyncio.gather(
-        survey.first_offsets(leaders), survey.extents(leaders), survey.offsets_at(leaders, at_ms)
-    )
+    # The ends come first: what is told between an end and the search is behind the end, and would be passed over.
+    firsts, extents = await asyncio.gather(survey.first_offsets(leaders), survey.extents(leaders))
+    hits = await survey.offsets_at(leaders, at_ms)
     back = None if records_max is None else records_max // max(1, len(leaders))
     return {
         tp: max(hits.get(tp, ends.stable), firsts[tp], 0 if back is None else ends.stable - back)

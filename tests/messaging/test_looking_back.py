@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 import pytest
@@ -55,3 +56,32 @@ async def test_who_does_not_answer_yet_is_asked_again(
     monkeypatch.setattr(Survey, "extents", late)
     assert {tp.topic for tp in await offsets_since(kafka.settings, [topic], LATEST, clock=SystemClock())} == {topic}
     assert not silent
+
+
+@pytest.mark.real_kafka
+async def test_what_is_told_while_one_asks_is_not_passed_over(
+    kafka: BrokerUnderTest, topic_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search had found nothing yet, and the end was behind it: who waited for it waited in vain."""
+    topic = f"{topic_prefix}told"
+    await a_topic(kafka, topic)
+    clock = SystemClock()
+    search, ends = Survey.offsets_at, Survey.extents
+    searching = asyncio.Lock()
+
+    async def search_and_tell(
+        survey: Survey, leaders: Mapping[TopicPartition, int], at_ms: int
+    ) -> dict[TopicPartition, int]:
+        async with searching:
+            found = await search(survey, leaders, at_ms)
+            await a_topic(kafka, topic, b"told meanwhile")
+            return found
+
+    async def ends_after(survey: Survey, leaders: Mapping[TopicPartition, int]) -> dict[TopicPartition, Extent]:
+        await clock.sleep(0)  # a search that was asked for together with the ends begins
+        async with searching:
+            return await ends(survey, leaders)
+
+    monkeypatch.setattr(Survey, "offsets_at", search_and_tell)
+    monkeypatch.setattr(Survey, "extents", ends_after)
+    assert set((await offsets_since(kafka.settings, [topic], clock.now_ms() - 60_000, clock=clock)).values()) == {0}
