@@ -76,6 +76,10 @@ SHELF_IDLE_MS_MAX: Final = 60_000
 PREFIXED_SAGAS_MAX: Final = 300
 """Sagas with one beginning of their ids that are looked up one by one for what else is asked of them: 20 to 100 ms."""
 
+READ_AGAIN_ROWS: Final = 200
+MASKED_WINDOW_ROWS: Final = 2_000
+"""Where what is shown of errors decides, each saga that is found is masked first: a tenth of a millisecond each."""
+
 COUNTED_LIST_MAX: Final = 1_000
 COUNTED_LIST_MS_MAX: Final = 40
 """As many sagas of a list are counted, and for so long: above it "1,000+" says enough, and the page comes at once."""

@@ -23,7 +23,8 @@ from kafka_saga.orchestrator.store.sight import WHOLE, Sight
 from kafka_saga.orchestrator.store.tables import Tables
 from kafka_saga.runtime.clock import rfc3339
 from kafka_saga.runtime.errors import NotFoundError, UsageError
-from kafka_saga.runtime.live_limits import PREFIXED_SAGAS_MAX
+from kafka_saga.runtime.limits import PAGE_WINDOW_ROWS
+from kafka_saga.runtime.live_limits import MASKED_WINDOW_ROWS, PREFIXED_SAGAS_MAX, READ_AGAIN_ROWS
 from kafka_saga.schemas.codec import encode
 from kafka_saga.schemas.ids import SagaRef
 from kafka_saga.schemas.sensitive import MASK
@@ -238,11 +239,29 @@ class StoreReader:
             UsageError: the filter names a field that cannot be asked for, or that is hidden.
 
         """
+        error = self._shown_error(wanted)
+        if error is None:
+            return await self._read(wanted)
+        found, page = list[Saga](), wanted
+        while len(found) < wanted.limit:  # the store finds more than says so as it is shown
+            sagas = await self._read(page)
+            found += [saga for saga in sagas if says(saga, error)]
+            if len(sagas) < page.limit:
+                break
+            page = replace(page, before_row=sagas[-1].row, limit=READ_AGAIN_ROWS)
+        return found[: wanted.limit]
+
+    def window_rows(self, wanted: Filter) -> int:
+        """How many sagas one question of a long list may look at, so that it is short."""
+        return PAGE_WINDOW_ROWS if self._shown_error(wanted) is None else MASKED_WINDOW_ROWS
+
+    def _shown_error(self, wanted: Filter) -> str | None:
+        """What is wanted of errors as they are shown, where that may be less than the store has."""
+        return None if self.sight is WHOLE else wanted.error
+
+    async def _read(self, wanted: Filter) -> list[Saga]:
         name, asked = await self._asked(wanted)
-        shown = [self.sight.saga(rows.read_saga(row)) for row in await self.tables.fetch_all(name, asked)]
-        if wanted.error is None or self.sight is WHOLE:
-            return shown
-        return [saga for saga in shown if says(saga, wanted.error)]
+        return [self.sight.saga(rows.read_saga(row)) for row in await self.tables.fetch_all(name, asked)]
 
     async def count(self, wanted: Filter) -> int:
         """How many sagas the filter lets through; at most its limit are counted.
@@ -251,7 +270,7 @@ class StoreReader:
             UsageError: as of `newest`.
 
         """
-        if wanted.error is not None and self.sight is not WHOLE:  # what is shown decides, not what the store has
+        if self._shown_error(wanted) is not None:
             return len(await self.newest(wanted))
         name, asked = await self._asked(wanted)
         [(number,)] = await self.tables.fetch_all(f"count_{name}", asked)
@@ -265,24 +284,32 @@ class StoreReader:
         first = 0 if wanted.started_from is None else await self._first_key_from(since - slack_ms)
         end = KEY_MAX if wanted.started_before is None else await self._first_key_from(until + slack_ms)
         first, end = max(first, wanted.from_row), min(end, wanted.before_row)
-        wanted.check()
-        if wanted.data is not None and self.sight.hides_field(wanted.saga_type, wanted.data[0]):
-            raise UsageError(f"the field '{wanted.data[0]}' is sensitive: sagas cannot be looked for by it")
+        self._check(wanted)
         states = encode(sorted(wanted.wanted_states)).decode()
         steps = None if wanted.steps is None else encode(sorted(wanted.steps)).decode()
         error = wanted.error
         if error is not None and self.sight is not WHOLE:  # what is shown is asked for: the store has it whole
-            error = max(error.split(MASK), key=len)
+            error = max(error.split(MASK[0]), key=len)
         return "list_unfinished" if wanted.is_unfinished_only else "list_newest", (
             first, end, states, wanted.saga_type, error, wanted.limit, wanted.held, since, until, wanted.cause,
             wanted.data_path, wanted.data_values, steps, wanted.prefix,
         )  # fmt: skip
 
+    def _check(self, wanted: Filter) -> None:
+        wanted.check()
+        if wanted.data is not None and self.sight.hides_field(wanted.saga_type, wanted.data[0]):
+            raise UsageError(f"the field '{wanted.data[0]}' is sensitive: sagas cannot be looked for by it")
+
     async def beginning_with(self, prefix: str, wanted: Filter) -> list[Saga]:
         """The first sagas whose ids begin with `prefix`, those that the filter lets through, newest first.
 
         Where those that have ended are wanted, too, the first `PREFIXED_SAGAS_MAX` ids that begin so are looked at.
+
+        Raises:
+            UsageError: as of `newest`.
+
         """
+        self._check(wanted)
         if wanted.is_unfinished_only:
             return await self.newest(replace(wanted, prefix=prefix))
         found: list[Saga] = []

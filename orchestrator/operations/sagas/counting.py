@@ -8,7 +8,6 @@ from typing import NamedTuple
 from kafka_saga.orchestrator.store.listing import Filter
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.runtime.clock import Clock
-from kafka_saga.runtime.limits import PAGE_WINDOW_ROWS
 from kafka_saga.runtime.live_limits import COUNTED_LIST_MAX, COUNTED_LIST_MS_MAX
 
 
@@ -38,7 +37,7 @@ async def count_matching(reader: StoreReader, wanted: Filter, clock: Clock) -> M
         return Matching(min(number, most), number <= most)
     number, before, until = 0, await reader.next_key(), clock.monotonic_ms() + COUNTED_LIST_MS_MAX
     while before > 0 and number <= most and clock.monotonic_ms() < until:
-        first = max(0, before - PAGE_WINDOW_ROWS)
+        first = max(0, before - reader.window_rows(wanted))
         number += await reader.count(replace(wanted, from_row=first, before_row=before, limit=most + 1 - number))
         before = first
     return Matching(min(number, most), before == 0 and number <= most)

@@ -16,7 +16,7 @@ from kafka_saga.orchestrator.registry import Registry
 from kafka_saga.orchestrator.store.listing import KEY_MAX, Filter
 from kafka_saga.orchestrator.store.reader import StoreReader
 from kafka_saga.runtime.clock import Clock
-from kafka_saga.runtime.limits import PAGE_WINDOW_ROWS, PAGE_WORK_MS_MAX
+from kafka_saga.runtime.limits import PAGE_WORK_MS_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ async def read_page(reader: StoreReader, wanted: Filter, cursor: str | None, clo
     before = min(before, await reader.next_key())
     until = clock.monotonic_ms() + PAGE_WORK_MS_MAX
     while True:
-        window = replace(wanted, from_row=max(0, before - PAGE_WINDOW_ROWS), before_row=before)
+        window = replace(wanted, from_row=max(0, before - reader.window_rows(wanted)), before_row=before)
         found += await reader.newest(replace(window, limit=limit - len(found)))
         if len(found) == limit:
             return Page(found, _after(found, limit), is_whole=True)
