@@ -82,6 +82,7 @@ async def test_a_saga_is_seen_live_from_its_start_to_its_undoing_without_a_reloa
     await expect(page.locator("#why-pause")).to_be_focused()
     await expect(page.locator("#why-pause")).to_have_value("to look closer")
     await expect(page.locator("#head .badge").first).to_have_text("COMPENSATED", timeout=60_000)
+    await expect(page).to_have_title("order-123 COMPENSATED · saga")
     await expect(page.locator("#head h1")).to_contain_text(f"create_order failed 4 times ({WORDS})")
     await expect(page.locator("#path .undone").first).to_be_attached()
     await expect(page.locator("#talk details[open]")).to_have_count(1)
