@@ -12,11 +12,11 @@ from typing import Protocol
 
 from kafka_saga.messaging.records import TopicPartition
 from kafka_saga.messaging.survey import Extent
-from kafka_saga.orchestrator.engine.drain import TOLD_MS, Drain
+from kafka_saga.orchestrator.engine.drain import Drain
 from kafka_saga.orchestrator.engine.intake import Intake
-from kafka_saga.orchestrator.engine.outages import SLOW_MS, Outages
+from kafka_saga.orchestrator.engine.outages import Outages
 from kafka_saga.orchestrator.engine.publish import Publisher
-from kafka_saga.orchestrator.engine.timers import OUTBOX
+from kafka_saga.orchestrator.engine.timers import stalls, what_holds
 from kafka_saga.orchestrator.store.members import Horizon, Lanes, Members
 from kafka_saga.orchestrator.store.port import Batch, Counted, Drained, OutboxId, Store
 from kafka_saga.runtime.limits import TIMERS_PER_BATCH_MAX
@@ -100,11 +100,9 @@ class SharedTimers:
 
     def held_by(self, now: int) -> Sequence[str]:
         """What keeps timers of all lanes from firing that have long been due: partitions, or anybody's `outbox`."""
-        wake_at = self._horizon.next_wake_at
-        if wake_at is None or now - wake_at < TOLD_MS:
-            return ()
-        if self._publishing_stalls(now):
-            return (OUTBOX,)
+        return what_holds(self._horizon.next_wake_at, now, self._oldest_unsent_at, self._unread)
+
+    def _unread(self, wake_at: int) -> Sequence[str]:
         return self._horizon.unread(self._intake.reply_topics, wake_at)
 
     @property
@@ -127,7 +125,7 @@ class SharedTimers:
             return []
         if self._drain.reached_at < wake_at and self._answers_for_some:
             await self._drain.step(now)
-        if self._reached_at < wake_at or self._publishing_stalls(now):
+        if self._reached_at < wake_at or stalls(self._oldest_unsent_at, now):
             return []
         found = await self._store.due(min(now, self._reached_at), TIMERS_PER_BATCH_MAX)
         if len(found) < TIMERS_PER_BATCH_MAX:
@@ -179,10 +177,6 @@ class SharedTimers:
     @property
     def _answers_for_some(self) -> bool:
         return bool(self._replies.owned) or self._lanes().has_first
-
-    def _publishing_stalls(self, now: int) -> bool:
-        oldest = self._oldest_unsent_at
-        return oldest is not None and now - oldest > SLOW_MS
 
     @property
     def _oldest_unsent_at(self) -> int | None:

@@ -7,7 +7,7 @@ neither can be known, so nothing fires; afterwards the waits begin again.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from kafka_saga.orchestrator.engine.drain import TOLD_MS, Drain
@@ -22,6 +22,20 @@ OUTBOX: Final = "outbox"
 
 LOOK_INTERVAL_MS = 1_000
 """How often the store is asked whether a timer that is held is still set."""
+
+
+def stalls(oldest_unsent_at: int | None, now: int) -> bool:
+    """Whether a message was decided for so long, and is not published, that no silence tells anything."""
+    return oldest_unsent_at is not None and now - oldest_unsent_at > SLOW_MS
+
+
+def what_holds(
+    wake_at: int | None, now: int, oldest_unsent_at: int | None, unread: Callable[[int], Sequence[str]]
+) -> Sequence[str]:
+    """What keeps timers from firing that have been due since `wake_at`, which is long: an outbox, or what is unread."""
+    if wake_at is None or now - wake_at < TOLD_MS:
+        return ()
+    return (OUTBOX,) if stalls(oldest_unsent_at, now) else unread(wake_at)
 
 
 class Timers:
@@ -49,11 +63,9 @@ class Timers:
 
     def held_by(self, now: int) -> Sequence[str]:
         """What keeps timers from firing that have long been due: partitions, `brokers`, or our own `outbox`."""
-        wake_at = self._next_wake_at
-        if wake_at is None or now - wake_at < TOLD_MS:
-            return ()
-        if self._publishing_stalls(now):
-            return (OUTBOX,)
+        return what_holds(self._next_wake_at, now, self._publisher.oldest_unpublished_at, self._unread)
+
+    def _unread(self, wake_at: int) -> Sequence[str]:
         return self._drain.waits_for if self._drain.reached_at < wake_at else ()
 
     async def due(self, now: int) -> list[SagaRef]:
@@ -61,7 +73,7 @@ class Timers:
         if self._next_wake_at is None or self._next_wake_at > now:
             self._drain.rest(now)
             return []
-        if self._publishing_stalls(now):
+        if stalls(self._publisher.oldest_unpublished_at, now):
             return []
         await self._drain.step(now)
         if self._drain.reached_at < self._next_wake_at:
@@ -72,7 +84,3 @@ class Timers:
         if len(due) < BATCH_RECORDS_MAX:
             self._next_wake_at = await self._store.next_wake_at()
         return due
-
-    def _publishing_stalls(self, now: int) -> bool:
-        oldest = self._publisher.oldest_unpublished_at
-        return oldest is not None and now - oldest > SLOW_MS
