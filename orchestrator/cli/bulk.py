@@ -65,7 +65,7 @@ class BulkFlags:
     @property
     def filters(self) -> bool:
         """Whether they say which sagas, other than by a list."""
-        return self.which.narrows or self.every or self.limit is not None
+        return self.which.said.narrows or self.every or self.limit is not None
 
     @property
     def chooses(self) -> bool:
@@ -74,7 +74,7 @@ class BulkFlags:
 
     def wanted(self, verb: EventKind, saga_type: str | None, step: str | None, now: int) -> Wanted:
         """The filter."""
-        return wanted_by(verb, now=now, saga_type=saga_type, step=step, limit=self.limit, **self.which.said)
+        return wanted_by(verb, self.which.said, now=now, saga_type=saga_type, step=step, limit=self.limit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
 from cyclopts import Group, Parameter
 
 from kafka_saga.orchestrator.cli.options import AS_DURATION
 from kafka_saga.orchestrator.machine.states import ParkReason, SagaState
+from kafka_saga.orchestrator.operations.sagas.filtering import Narrowing
 
 
 @Parameter(name="*", group=Group("Which sagas", sort_key=1))
@@ -31,24 +32,18 @@ class FilterFlags:
     held: Annotated[bool, Parameter(negative="", show_default=False, help="Only those that are held")] = False
 
     @property
-    def narrows(self) -> bool:
-        """Whether any of them was given."""
-        texts = (self.cause, self.error, self.field, self.prefix, self.older_than, self.newer_than)
-        return bool(self.state) or self.held or any(text is not None for text in texts)
-
-    @property
-    def said(self) -> dict[str, Any]:
-        """They, as `operations.sagas.filtering` has them."""
-        return {
-            "states": frozenset(self.state),
-            "cause": self.cause,
-            "older_than_ms": self.older_than,
-            "newer_than_ms": self.newer_than,
-            "error": self.error,
-            "data": self.field,
-            "prefix": self.prefix,
-            "held": self.held,
-        }
+    def said(self) -> Narrowing:
+        """They, as `operations` has them."""
+        return Narrowing(
+            states=frozenset(self.state),
+            cause=self.cause,
+            older_than_ms=self.older_than,
+            newer_than_ms=self.newer_than,
+            error=self.error,
+            data=self.field,
+            prefix=self.prefix,
+            held=self.held,
+        )
 
 
 ANY = FilterFlags()

@@ -80,7 +80,7 @@ def list_sagas(
     settings = common.settings()
     now = SystemClock().now_ms()
     steps = None if step is None else steps_named(registry_of(settings), step, saga_type)
-    wanted = filter_by(now=now, saga_type=saga_type, steps=steps, limit=limit, **filters.said)
+    wanted = filter_by(filters.said, now=now, saga_type=saga_type, steps=steps, limit=limit)
 
     async def question(reader: StoreReader) -> list[Saga]:
         return await (

@@ -18,6 +18,7 @@ from kafka_saga.orchestrator.operations.acts.bulk import Bulk, bulk_on_record
 from kafka_saga.orchestrator.operations.acts.choosing import Frozen, choose, choose_ids
 from kafka_saga.orchestrator.operations.acts.jobs import BULK_SAGAS_MAX, Job
 from kafka_saga.orchestrator.operations.acts.telling import bulk_document, chosen_document
+from kafka_saga.orchestrator.operations.sagas.filtering import Narrowing
 from kafka_saga.orchestrator.store.act_rows import verb_word
 from kafka_saga.runtime.errors import NotFoundError, UsageError
 
@@ -80,28 +81,23 @@ async def show_bulk(desk: TheDesk, bulk_id: _BulkId) -> Response:
 
 
 async def _choose(desk: Desk, verb: EventKind, asked: BulkAsked) -> Frozen:
-    filters = (asked.state, asked.cause, asked.error, asked.step, asked.data, asked.id, asked.held)
-    ages = (asked.older_than_ms, asked.newer_than_ms)
+    said = Narrowing(
+        states=frozenset(asked.state),
+        cause=asked.cause,
+        older_than_ms=asked.older_than_ms,
+        newer_than_ms=asked.newer_than_ms,
+        error=asked.error,
+        data=asked.data,
+        prefix=asked.id,
+        held=asked.held,
+    )
     async with desk.own_reader() as reader:
         if asked.sagas is not None:
-            if any(filters) or any(age is not None for age in ages):
+            if said.narrows or asked.step is not None:
                 raise UsageError("give a list of ids, or a filter: not both")
             return await choose_ids(reader, desk.registry, asked.sagas, asked.type)
-        wanted = wanted_by(
-            verb,
-            now=desk.clock.now_ms(),
-            states=frozenset(asked.state),
-            saga_type=asked.type,
-            step=asked.step,
-            cause=asked.cause,
-            older_than_ms=asked.older_than_ms,
-            newer_than_ms=asked.newer_than_ms,
-            error=asked.error,
-            data=asked.data,
-            prefix=asked.id,
-            held=asked.held,
-            limit=asked.limit,
-        )
+        now = desk.clock.now_ms()
+        wanted = wanted_by(verb, said, now=now, saga_type=asked.type, step=asked.step, limit=asked.limit)
         return await choose(reader, desk.registry, wanted)
 
 

@@ -24,7 +24,7 @@ from kafka_saga.orchestrator.machine.states import ParkReason, SagaState
 from kafka_saga.orchestrator.operations.acts.telling import act_document
 from kafka_saga.orchestrator.operations.checks.why import ask_why
 from kafka_saga.orchestrator.operations.kafka.saga_messages import read_saga_messages
-from kafka_saga.orchestrator.operations.sagas.filtering import filter_by
+from kafka_saga.orchestrator.operations.sagas.filtering import Narrowing, filter_by
 from kafka_saga.orchestrator.operations.sagas.listing import summary
 from kafka_saga.orchestrator.operations.sagas.paging import read_page, steps_named
 from kafka_saga.orchestrator.operations.sagas.show import purged_document, read_log, show
@@ -82,10 +82,8 @@ async def list_sagas(
     with `complete: false`, and `next` goes on.
     """
     now = desk.clock.now_ms()
-    wanted = filter_by(
-        now=now,
+    said = Narrowing(
         states=frozenset(state or ()),
-        saga_type=saga_type,
         cause=cause,
         older_than_ms=older_than_ms,
         newer_than_ms=newer_than_ms,
@@ -93,9 +91,9 @@ async def list_sagas(
         data=data,
         prefix=saga_id,
         held=held,
-        steps=None if step is None else steps_named(desk.registry, step, saga_type),
-        limit=limit,
     )
+    steps = None if step is None else steps_named(desk.registry, step, saga_type)
+    wanted = filter_by(said, now=now, saga_type=saga_type, steps=steps, limit=limit)
     async with desk.reader() as reader:
         if saga_id is not None:
             found = await reader.beginning_with(saga_id, wanted)

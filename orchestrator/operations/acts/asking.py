@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kafka_saga.orchestrator.machine.events import Act
-from kafka_saga.orchestrator.machine.states import TERMINAL, EventKind, ParkReason, SagaState
+from kafka_saga.orchestrator.machine.states import TERMINAL, EventKind, SagaState
 from kafka_saga.orchestrator.operations.acts.choosing import Wanted
-from kafka_saga.orchestrator.operations.sagas.filtering import filter_by
+from kafka_saga.orchestrator.operations.sagas.filtering import Narrowing, filter_by
 from kafka_saga.runtime.errors import UsageError
 
 NO_REASON = "no reason given"
@@ -89,18 +89,11 @@ def check_asked(verb: EventKind, reason: str | None, arguments: Mapping[str, Any
 
 def wanted_by(
     verb: EventKind,
+    said: Narrowing,
     *,
     now: int,
-    states: frozenset[SagaState] = frozenset(),
     saga_type: str | None = None,
     step: str | None = None,
-    cause: ParkReason | None = None,
-    older_than_ms: int | None = None,
-    newer_than_ms: int | None = None,
-    error: str | None = None,
-    data: str | None = None,
-    prefix: str | None = None,
-    held: bool = False,
     limit: int | None = None,
 ) -> Wanted:
     """The sagas that a verb is for, among those that a filter lets through (`sagas.filtering`).
@@ -109,15 +102,8 @@ def wanted_by(
         UsageError: as of `filter_by`.
 
     """
-    listed = filter_by(
-        now=now,
-        states=states or REACH[verb],
-        saga_type=saga_type,
-        older_than_ms=older_than_ms,
-        newer_than_ms=newer_than_ms,
-        error=error,
-        data=data,
-        prefix=prefix,
-        held=held or verb is EventKind.RESUME,
-    )
-    return Wanted(listed, step, cause, limit, held_by_hand=verb is EventKind.RESUME)
+    by_hand = verb is EventKind.RESUME
+    # The cause of a parked saga is looked at where the list is made.
+    meant = replace(said, states=said.states or REACH[verb], cause=None, held=said.held or by_hand)
+    listed = filter_by(meant, now=now, saga_type=saga_type)
+    return Wanted(listed, step, said.cause, limit, held_by_hand=by_hand)
