@@ -225,13 +225,8 @@ SELECT saga_key, saga_type, saga_id, state, coalesce(json_extract(parked, '$.det
 FROM looked_at CROSS JOIN sagas ON saga_key = name
 WHERE state IN ('COMPLETED', 'COMPENSATED', 'PARKED') ORDER BY updated_at, saga_key;
 
--- name: list_newest
--- Newest first along the primary key: it stops at its limit, however many sagas there are.
-SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, error, parked, version, log_seq,
-       request_hash, created_at, updated_at, held, hold, trace
-FROM sagas
-WHERE saga_key >= ?1 AND saga_key < ?2 AND state IN (SELECT value FROM json_each(?3))
-  AND (?4 IS NULL OR +saga_type = ?4) AND (?14 IS NULL OR (+saga_id >= ?14 AND +saga_id < ?14 || '~'))
+-- part: passes_filter
+(?4 IS NULL OR +saga_type = ?4) AND (?14 IS NULL OR (+saga_id >= ?14 AND +saga_id < ?14 || '~'))
   AND (?5 IS NULL OR instr(lower(coalesce(json_extract(parked, '$.detail'), error)), lower(?5)) > 0
     OR (state IN ('RUNNING', 'COMPENSATING')
       AND instr(lower(json_extract(steps, '$[' || (current_step - 1) || '].error')), lower(?5)) > 0))
@@ -239,6 +234,14 @@ WHERE saga_key >= ?1 AND saga_key < ?2 AND state IN (SELECT value FROM json_each
   AND (?10 IS NULL OR json_extract(parked, '$.reason') = ?10)
   AND (?11 IS NULL OR data -> ?11 IN (SELECT value FROM json_each(?12)))
   AND (?13 IS NULL OR saga_type || '/' || definition_version || '/' || current_step IN (SELECT value FROM json_each(?13)))
+
+-- name: list_newest
+-- Newest first along the primary key: it stops at its limit, however many sagas there are.
+SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, error, parked, version, log_seq,
+       request_hash, created_at, updated_at, held, hold, trace
+FROM sagas
+WHERE saga_key >= ?1 AND saga_key < ?2 AND state IN (SELECT value FROM json_each(?3))
+  AND {passes_filter}
 ORDER BY saga_key DESC LIMIT ?6;
 
 -- name: list_unfinished
@@ -248,14 +251,7 @@ SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, err
 FROM sagas INDEXED BY sagas_unfinished
 WHERE state NOT IN ('COMPLETED', 'COMPENSATED')
   AND saga_key >= ?1 AND saga_key < ?2 AND state IN (SELECT value FROM json_each(?3))
-  AND (?4 IS NULL OR +saga_type = ?4) AND (?14 IS NULL OR (+saga_id >= ?14 AND +saga_id < ?14 || '~'))
-  AND (?5 IS NULL OR instr(lower(coalesce(json_extract(parked, '$.detail'), error)), lower(?5)) > 0
-    OR (state IN ('RUNNING', 'COMPENSATING')
-      AND instr(lower(json_extract(steps, '$[' || (current_step - 1) || '].error')), lower(?5)) > 0))
-  AND (NOT ?7 OR held IS NOT NULL) AND created_at >= ?8 AND created_at < ?9
-  AND (?10 IS NULL OR json_extract(parked, '$.reason') = ?10)
-  AND (?11 IS NULL OR data -> ?11 IN (SELECT value FROM json_each(?12)))
-  AND (?13 IS NULL OR saga_type || '/' || definition_version || '/' || current_step IN (SELECT value FROM json_each(?13)))
+  AND {passes_filter}
 ORDER BY saga_key DESC LIMIT ?6;
 
 -- name: timers

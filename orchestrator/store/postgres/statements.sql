@@ -163,13 +163,8 @@ FROM {schema}.sagas
 WHERE saga_key = ANY (ARRAY(SELECT json_array_elements_text($1::json)::bigint)) OR (saga_key >= $2 AND saga_key < $3)
 ORDER BY saga_key DESC LIMIT $4;
 
--- name: list_newest
--- Newest first along the primary key: it stops at its limit, however many sagas there are.
-SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, error, parked, version, log_seq,
-       request_hash, created_at, updated_at, held, hold, trace
-FROM {schema}.sagas
-WHERE saga_key >= $1 AND saga_key < $2 AND state = ANY (ARRAY(SELECT json_array_elements_text($3::json)))
-  AND ($4::text IS NULL OR saga_type = $4) AND ($14::text IS NULL OR (saga_id >= $14 AND saga_id < $14 || '~'))
+-- part: passes_filter
+($4::text IS NULL OR saga_type = $4) AND ($14::text IS NULL OR (saga_id >= $14 AND saga_id < $14 || '~'))
   AND ($5::text IS NULL
        OR position(lower($5) IN lower(coalesce(replace(parked, '\u0000', '\ufffd')::json ->> 'detail', error))) > 0
        OR (state IN ('RUNNING', 'COMPENSATING') AND position(lower($5) IN lower(
@@ -182,6 +177,14 @@ WHERE saga_key >= $1 AND saga_key < $2 AND state = ANY (ARRAY(SELECT json_array_
   AND ($13::text IS NULL
        OR saga_type || '/' || definition_version || '/' || current_step
           = ANY (ARRAY(SELECT json_array_elements_text($13::json))))
+
+-- name: list_newest
+-- Newest first along the primary key: it stops at its limit, however many sagas there are.
+SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, error, parked, version, log_seq,
+       request_hash, created_at, updated_at, held, hold, trace
+FROM {schema}.sagas
+WHERE saga_key >= $1 AND saga_key < $2 AND state = ANY (ARRAY(SELECT json_array_elements_text($3::json)))
+  AND {passes_filter}
 ORDER BY saga_key DESC LIMIT $6;
 
 -- name: list_unfinished
@@ -193,19 +196,7 @@ SELECT saga_key, saga_type, saga_id, definition_version, state, data, steps, err
 FROM {schema}.sagas
 WHERE state NOT IN ('COMPLETED', 'COMPENSATED')
   AND saga_key >= $1 AND saga_key < $2 AND state = wanted
-  AND ($4::text IS NULL OR saga_type = $4) AND ($14::text IS NULL OR (saga_id >= $14 AND saga_id < $14 || '~'))
-  AND ($5::text IS NULL
-       OR position(lower($5) IN lower(coalesce(replace(parked, '\u0000', '\ufffd')::json ->> 'detail', error))) > 0
-       OR (state IN ('RUNNING', 'COMPENSATING') AND position(lower($5) IN lower(
-             replace(steps, '\u0000', '\ufffd')::json -> (current_step - 1) ->> 'error')) > 0))
-  AND (NOT $7::boolean OR held IS NOT NULL) AND created_at >= $8 AND created_at < $9
-  AND ($10::text IS NULL OR replace(parked, '\u0000', '\ufffd')::json ->> 'reason' = $10)
-  AND ($11::text IS NULL
-       OR (data::json #> string_to_array(substr($11, 3), '.'))::text
-          = ANY (ARRAY(SELECT json_array_elements_text($12::json))))
-  AND ($13::text IS NULL
-       OR saga_type || '/' || definition_version || '/' || current_step
-          = ANY (ARRAY(SELECT json_array_elements_text($13::json))))
+  AND {passes_filter}
 ORDER BY saga_key DESC LIMIT $6
 ) saga ORDER BY saga_key DESC LIMIT $6;
 
